@@ -1,0 +1,114 @@
+# Everything a newcomer, a teacher or a contributor types. `make` alone says what there is.
+# Works with GNU make 3.81 (macOS) and later. Nothing has to be installed by hand but Python 3.11 or newer.
+
+PYTHONS  := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
+PY       := .venv/bin/python
+START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
+PYTEST    = $(OFFLINE) $(PY) -m pytest
+
+# Tests and committed outputs: the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings.
+OFFLINE   = HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
+KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
+
+# A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
+LAB_QUIET := --LabApp.news_url=None \
+             --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
+LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test install notebooks lint base-model preferences policy constraints clean force
+
+help:  ## say what there is
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  PYTHON=...     the Python to build .venv with (3.11 or newer)"
+	@echo "  PIP_FLAGS=...  for pip: on Linux without a GPU, the --extra-index-url of PyTorch's"
+	@echo "                 CPU builds (its install page names it) saves 3 GB"
+	@echo "  LAB_FLAGS=...  for JupyterLab, as LAB_FLAGS=--no-browser"
+	@echo "  TEST_FLAGS=... for pytest, as TEST_FLAGS='-x -k loss'"
+	@echo "  FRESH=1        with notebooks: renew also the outputs that differ from run to run"
+
+lab: install  ## open the notebooks in JupyterLab (the first time sets everything up)
+	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
+	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+
+test: lint  ## check everything: style, tests, and every cell of every notebook
+	@echo "Testing the package, and the examples in its docstrings."
+	@$(PYTEST) --doctest-modules tests dpo_teach $(TEST_FLAGS)
+	@echo "Running every notebook and comparing each output with the one that is committed."
+	@$(KERNEL) $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=600 notebooks
+	@echo "All good."
+
+install: .venv/.installed  ## set up .venv, and nothing else
+	@$(if $(filter install,$(MAKECMDGOALS)),echo "dpo_teach is installed in .venv.",:)
+
+notebooks: install  ## run every notebook again and write it back normalised
+	@$(KERNEL) $(OFFLINE) $(PY) -m dpo_teach.notebooks $(if $(FRESH),--fresh) notebooks/*.ipynb
+
+lint: install  ## check style (ruff), the floors of DESIGN (import-linter) and types (mypy)
+	@echo "Checking style, floors and types."
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(PY) -m mypy
+
+base-model: install  ## train the bundled small GPT-2 again (about 15 minutes on two cores)
+	@$(PY) -m dpo_teach.bundle model
+
+preferences: install  ## sample and label the bundled preference pairs again
+	@$(PY) -m dpo_teach.bundle pairs
+
+policy: install  ## train the bundled DPO policy again
+	@$(PY) -m dpo_teach.bundle policy
+
+constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs the network)
+	@rm -rf build/constraints
+	@$(or $(PYTHON),python3) -m venv build/constraints
+	@build/constraints/bin/python -m pip install $(PIP_FLAGS) '.[dev,bench]'
+	@{ sed -n '/^#/p' constraints.txt; \
+	   build/constraints/bin/python -m pip freeze --all --exclude pip --exclude dpo_teach \
+	     | sed 's/+.*//' | grep -v -i -E '^(nvidia|cuda|triton)|@' | LC_ALL=C sort -f; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt
+	@rm -rf build/constraints
+
+clean:  ## remove what tools leave behind (not .venv, not runs/)
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
+	@echo "Clean. The environment is still in .venv; 'rm -rf .venv' removes that as well."
+
+# The set-up. It runs again if pyproject.toml or constraints.txt change, or if this folder has been moved.
+STATE := $(shell { pwd -P; cat pyproject.toml constraints.txt; } | cksum)
+ifneq ($(STATE),$(shell cat .venv/.installed 2>/dev/null))
+.venv/.installed: force
+endif
+
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+.venv/.installed:
+	@if ! $(PY) -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
+	  new=; found=; for python in $(PYTHONS); do \
+	    "$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 || continue; \
+	    new="$$python"; \
+	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && found="$$python" && break; \
+	  done; \
+	  if [ -z "$$new" ]; then \
+	    echo "Python 3.11 or newer is wanted and not found as: $(PYTHONS). Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	  elif [ -z "$$found" ]; then \
+	    echo "$$new cannot make a virtual environment. On Debian and Ubuntu: sudo apt install python3-venv" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making a virtual environment in .venv with $$("$$found" --version)."; \
+	  "$$found" -m venv --clear .venv || { \
+	    rm -rf .venv; \
+	    echo "$$found could not make a virtual environment in .venv: its reason is above." >&2; \
+	    exit 1; \
+	  }; \
+	fi
+	@echo "Installing dpo_teach and what it stands on into .venv: once, some minutes, and the network is needed."
+	@$(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev]' || { \
+	  echo "pip could not install: its reason is above. Once that is mended, the same command goes on from here." >&2; \
+	  exit 1; \
+	}
+	@echo "$(STATE)" > $@
+	@echo "Set up. From now on this step is skipped."

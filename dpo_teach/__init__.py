@@ -1,0 +1,5 @@
+"""Learn Direct Preference Optimization by running it."""
+
+from dpo_teach.loss import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
+
+__all__ = ["compute_dpo_loss", "compute_implicit_reward", "gradient_weight", "margin"]

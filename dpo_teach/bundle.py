@@ -1,0 +1,146 @@
+"""Remake what is bundled in `assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
+
+    python -m dpo_teach.bundle model    # reviews-gpt2: tokenizer and SFT on the grammar
+    python -m dpo_teach.bundle pairs    # reviews-preferences: sampled from that model, labelled by the annotator
+    python -m dpo_teach.bundle policy   # reviews-gpt2-dpo: that model after DPO on those pairs
+
+Everything comes out of the project's own grammar and a seed.
+"""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from dpo_teach.evaluation import evaluate_reviews
+from dpo_teach.models import ASSETS, load_model
+from dpo_teach.pairs import load_pairs
+from dpo_teach.sampling import sample_responses
+from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
+from dpo_teach.training.checkpoint import save_pretrained
+from dpo_teach.worlds import reviews
+
+__all__ = ["main", "make_model", "make_pairs", "make_policy"]
+
+SEED = 0
+VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
+REVIEWS = 64_000
+TRAIN_PAIRS, TEST_PAIRS = 2_048, 512
+SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
+
+SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)
+DPO = DPOConfig(beta=0.3, learning_rate=3e-4, epochs=2, batch_size=32, save_every=0, seed=SEED)
+
+
+def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
+    """Train the tokenizer and the small GPT-2 on reviews out of the grammar, and save both."""
+    rng = random.Random(SEED)
+    examples = [Example(reviews.write_prompt(rng), reviews.write_response(rng)) for _ in range(REVIEWS)]
+    tokenizer = train_tokenizer([example.prompt + example.response for example in examples])
+    model = new_model(tokenizer)
+    trainer = SFTTrainer(model, tokenizer, examples[512:], SFT, eval_examples=examples[:512], progress=True)
+    print(f"held-out loss: {trainer.train()[-1]['eval_loss']:.3f} nats a token")
+    _write(output, lambda folder: save_pretrained(folder, model.cpu().eval(), tokenizer))
+
+
+def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
+    """Sample two responses to each of many openings, and have the annotator compare them."""
+    model, tokenizer = load_model("reviews-gpt2")
+    rng = random.Random(SEED + 1)
+    count = TRAIN_PAIRS + TEST_PAIRS
+    prompts = [reviews.write_prompt(rng) for _ in range(count + count // 8)]
+    firsts = sample_responses(model, tokenizer, prompts, seed=SEED + 1)
+    seconds = sample_responses(model, tokenizer, prompts, seed=SEED + 2)
+    rows = [
+        _compare(prompt, first, second, rng)
+        for prompt, first, second in zip(prompts, firsts, seconds, strict=True)
+        if first != second and first.strip() and second.strip()
+    ][:count]
+    parts = {"train": rows[:TRAIN_PAIRS], "test": rows[TRAIN_PAIRS:]}
+    output.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        (output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        print(f"{output.name}/{name}.jsonl: {len(part)} pairs")
+
+
+def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
+    """Train the small GPT-2 with DPO on its pairs: the "after" of notebook 01."""
+    model, tokenizer = load_model("reviews-gpt2")
+    reference, _ = load_model("reviews-gpt2")
+    pairs = load_pairs("reviews-preferences", split="train")
+    DPOTrainer(model, tokenizer, pairs, DPO, progress=True).train()
+    prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")]
+    print(evaluate_reviews(model.cpu(), reference, tokenizer, prompts, seed=SEED))
+    _write(output, lambda folder: save_pretrained(folder, model.eval(), tokenizer))
+
+
+def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, as GPT-2's, that puts the beginning-of-sequence token in front of every text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=list(SPECIAL_TOKENS),
+                                  initial_alphabet=alphabet, show_progress=False)  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, padding_side="right",
+        model_max_length=CONTEXT, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
+    """A GPT-2 with fresh weights, small enough to train on a laptop."""
+    torch.manual_seed(SEED)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
+            activation_function="gelu_pytorch_tanh",  # the same function as "gelu_new", computed in one operation
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+
+
+def _compare(prompt: str, first: str, second: str, rng: random.Random) -> dict[str, Any]:
+    rewards = {first: reviews.true_reward(first), second: reviews.true_reward(second)}
+    first_wins = reviews.prefers_first(rewards[first], rewards[second], rng)
+    chosen, rejected = (first, second) if first_wins else (second, first)
+    return {
+        "prompt": prompt, "chosen": chosen, "rejected": rejected,
+        "chosen_reward": rewards[chosen], "rejected_reward": rewards[rejected],
+    }  # fmt: skip
+
+
+def _write(output: Path, save: Callable[[Path], None]) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    save(output)
+    size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
+    print(f"{output.name}: {size:.1f} MB")
+
+
+def main() -> None:
+    """Make one of the bundled things, named by the first argument."""
+    makers = {"model": make_model, "pairs": make_pairs, "policy": make_policy}
+    wanted = sys.argv[1] if len(sys.argv) == 2 else ""
+    if wanted not in makers:
+        sys.exit(f"usage: python -m dpo_teach.bundle {'|'.join(makers)}")
+    started = time.perf_counter()
+    makers[wanted]()
+    print(f"{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Judge a policy: on held-out pairs, and on fresh samples by a reward that training did not see.
+
+A rising margin or accuracy says that the policy tells chosen from rejected. Whether it *writes* better is another
+question, and only fresh samples answer it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dpo_teach.batches import Overlong, collate, tokenize_pairs
+from dpo_teach.logps import pair_logps, response_logps
+from dpo_teach.loss import pair_metrics
+from dpo_teach.models import context_length
+from dpo_teach.pairs import PreferencePair
+from dpo_teach.sampling import Sample, decode, sample_tokens
+from dpo_teach.worlds import reviews
+
+__all__ = ["PairScores", "ReviewScores", "evaluate_pairs", "evaluate_reviews", "score_samples"]
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """How a policy does on preference pairs, against its reference; logps and rewards in nats."""
+
+    pairs: int
+    preference_accuracy: float
+    loss: float
+    margin: float
+    chosen_log_ratio: float
+    rejected_log_ratio: float
+
+
+@dataclass(frozen=True)
+class ReviewScores:
+    """How a policy writes in the reviews world; the errors are standard errors of the mean."""
+
+    samples: int
+    true_reward: float
+    true_reward_error: float
+    kl: float
+    kl_error: float
+    fluency: float
+    mean_tokens: float
+
+
+@torch.no_grad()
+def evaluate_pairs(
+    policy: Any,
+    reference: Any,
+    tokenizer: Any,
+    pairs: Sequence[PreferencePair],
+    *,
+    beta: float = 0.1,
+    max_length: int | None = None,
+    max_prompt_length: int | None = None,
+    on_overlong: Overlong = "error",
+    batch_size: int = 32,
+) -> PairScores:
+    """Preference accuracy, margin and log-ratios on pairs.
+
+    Args:
+        policy: the trained model.
+        reference: the model that it started from.
+        tokenizer: the tokenizer of both.
+        pairs: pairs that training did not see.
+        beta: the β of the margin and the loss.
+        max_length: tokens of prompt and response together; the model's context by default.
+        max_prompt_length: tokens of the prompt that are kept, from its end; all by default.
+        on_overlong: "error", or "drop" pairs whose prompt leaves no room for a response.
+        batch_size: pairs in one forward pass.
+
+    Raises:
+        ValueError: there is no pair, or one does not fit.
+    """
+    limit = max_length or context_length(policy)
+    tokenized = tokenize_pairs(pairs, tokenizer, max_length=limit, max_prompt_length=max_prompt_length,
+                               on_overlong=on_overlong).pairs  # fmt: skip
+    policy_logps, reference_logps = (
+        pair_logps(model, tokenized, tokenizer.pad_token_id, batch_size=batch_size) for model in (policy, reference)
+    )
+    means = {name: float(value.mean()) for name, value in pair_metrics(policy_logps, reference_logps, beta).items()}
+    chosen, rejected = (policy_logps - reference_logps).mean(dim=0).tolist()
+    return PairScores(len(tokenized), means["preference_accuracy"], means["loss"], means["margin"], chosen, rejected)
+
+
+@torch.no_grad()
+def evaluate_reviews(
+    policy: Any,
+    reference: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 96,
+    seed: int = 0,
+) -> ReviewScores:
+    """True reward, KL to the reference and fluency of one fresh sample per prompt.
+
+        KL(π ‖ π_ref) ≈ mean over y ~ π of log π(y|x) - log π_ref(y|x)
+
+    Args:
+        policy: the model that writes.
+        reference: the model that it is compared with.
+        tokenizer: the tokenizer of both.
+        prompts: openings; one response is drawn for each.
+        max_new_tokens: tokens of a response at most.
+        seed: decides the samples.
+
+    Raises:
+        ValueError: there are fewer than two prompts.
+    """
+    if len(prompts) < 2:
+        raise ValueError(f"prompts: at least 2 are wanted for a standard error, found {len(prompts)}")
+    samples = sample_tokens(policy, tokenizer, prompts, max_new_tokens=max_new_tokens, seed=seed)
+    responses = decode(samples, tokenizer)
+    rewards = [reviews.true_reward(response) for response in responses]
+    pad_id = tokenizer.pad_token_id
+    log_ratios = (score_samples(policy, samples, pad_id) - score_samples(reference, samples, pad_id)).tolist()
+    return ReviewScores(
+        samples=len(prompts),
+        true_reward=mean(rewards),
+        true_reward_error=_standard_error(rewards),
+        kl=mean(log_ratios),
+        kl_error=_standard_error(log_ratios),
+        fluency=reviews.fluency(responses),
+        mean_tokens=mean(len(sample.response_ids) for sample in samples),
+    )
+
+
+@torch.no_grad()
+def score_samples(model: Any, samples: Sequence[Sample], pad_id: int, *, batch_size: int = 128) -> Tensor:
+    """log π(y|x) of samples, nats, shape (samples,), on the CPU."""
+    sequences = [(sample.prompt_ids, sample.response_ids) for sample in samples]
+    logps = [
+        response_logps(model, collate(sequences[start : start + batch_size], pad_id).to(model.device))
+        for start in range(0, len(sequences), batch_size)
+    ]
+    return torch.cat(logps).cpu()
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return stdev(values) / len(values) ** 0.5

@@ -1,0 +1,1 @@
+"""The exercises of the notebooks: `check`, `hint`, `help` and `reveal`."""

@@ -1,0 +1,150 @@
+"""log P(response given prompt): the textbook form, and the lean form that training uses.
+
+Both sum the log-probabilities of the response's tokens, nats. DPO is derived for the probability of a whole response,
+which is a product over its tokens; a mean over tokens would turn β into β / length, another objective.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from dpo_teach.batches import TokenBatch, TokenizedPair, collate_pairs, split_pairs
+
+__all__ = ["ResponseLogps", "pair_logps", "response_logps", "response_token_logps", "sequence_logps", "shifted_logps"]
+
+
+def sequence_logps(
+    logits: Float[Tensor, "batch time vocab"],
+    input_ids: Int[Tensor, "batch time"],
+    response_mask: Bool[Tensor, "batch time"],
+) -> Float[Tensor, " batch"]:
+    """Summed log-probability of each response, from a model's logits: the textbook form.
+
+        log π(y|x) = Σ_t log softmax(logits[t-1])[y_t],   t over the response's tokens
+
+    The logits at position t-1 predict the token at position t: hence the shift. The softmax is taken in float32
+    whatever the logits' precision.
+
+    Args:
+        logits: what the model predicts after each token.
+        input_ids: the tokens themselves.
+        response_mask: true at the response's tokens.
+
+    Returns:
+        One logp per row, nats.
+
+    Raises:
+        ValueError: the shapes differ, a row has no response token, or a response starts at position 0, where
+            nothing predicts it.
+
+    >>> logits = torch.zeros(1, 3, 4)  # four tokens, all equally likely
+    >>> ids, mask = torch.tensor([[0, 1, 2]]), torch.tensor([[False, True, True]])
+    >>> sequence_logps(logits, ids, mask)  # 2 ln(1/4)
+    tensor([-2.7726])
+    """
+    token_logps = shifted_logps(logits, input_ids)
+    _check_mask(input_ids, response_mask)
+    return (token_logps * response_mask[:, 1:]).sum(dim=1)
+
+
+def shifted_logps(
+    logits: Float[Tensor, "batch time vocab"], input_ids: Int[Tensor, "batch time"]
+) -> Float[Tensor, "batch time-1"]:
+    """log π(token | all before it), nats, for every token but the first: shift, log-softmax, gather."""
+    if logits.shape[:2] != input_ids.shape:
+        raise ValueError(
+            f"logits has shape {tuple(logits.shape)}, but input_ids has shape {tuple(input_ids.shape)}: "
+            "their first two dimensions must be the same"
+        )
+    predictions = F.log_softmax(logits[:, :-1].float(), dim=-1)
+    targets = input_ids[:, 1:]
+    return predictions.gather(dim=-1, index=targets.unsqueeze(-1)).squeeze(-1)
+
+
+def response_logps(model: Any, batch: TokenBatch) -> Float[Tensor, " batch"]:
+    """Summed log-probability of each response under a causal language model: the lean form.
+
+    Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
+    where a response token is predicted: in a batch of short responses to long prompts that is a small part.
+
+    Args:
+        model: a `transformers` causal language model whose output layer acts on each position by itself.
+        batch: the sequences, padded on the right.
+
+    Returns:
+        One logp per row, nats.
+
+    Raises:
+        ValueError: a row has no response token, or a response starts at position 0.
+    """
+    token_logps, rows = response_token_logps(model, batch)
+    sums = torch.zeros(len(batch.input_ids), dtype=token_logps.dtype, device=token_logps.device)
+    return sums.index_add(0, rows, token_logps)
+
+
+def response_token_logps(model: Any, batch: TokenBatch) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
+    """log π of every response token of the batch, row after row, and the row that each belongs to."""
+    _check_mask(batch.input_ids, batch.response_mask)
+    hidden = model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
+    predicted = batch.response_mask[:, 1:]
+    logits = model.get_output_embeddings()(hidden[:, :-1][predicted])
+    targets = batch.input_ids[:, 1:][predicted]
+    token_logps = -F.cross_entropy(logits.float(), targets, reduction="none")
+    return token_logps, predicted.nonzero()[:, 0]
+
+
+@torch.no_grad()
+def pair_logps(
+    model: Any, pairs: Sequence[TokenizedPair], pad_id: int, *, batch_size: int = 32
+) -> Float[Tensor, "pairs 2"]:
+    """log π of both responses of every pair, without gradients: how reference logps are precomputed.
+
+    Args:
+        model: a causal language model; it is put in eval mode for the time.
+        pairs: token ids.
+        pad_id: the padding token.
+        batch_size: pairs in one forward pass; each batch holds pairs of similar length.
+
+    Returns:
+        Chosen and rejected logps, nats, on the CPU, in the order of `pairs`.
+    """
+    logps = torch.empty(len(pairs), 2)
+    by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i]))
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    for start in range(0, len(by_length), batch_size):
+        indices = by_length[start : start + batch_size]
+        batch = collate_pairs([pairs[i] for i in indices], pad_id).to(device)
+        logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
+    model.train(was_training)
+    return logps
+
+
+class ResponseLogps(nn.Module):
+    """`response_logps` as a module, so that accelerate can wrap it (autocast, distributed gradients)."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """One logp per row, nats."""
+        return response_logps(self.model, batch)
+
+
+def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:
+    if response_mask.shape != input_ids.shape:
+        raise ValueError(
+            f"response_mask has shape {tuple(response_mask.shape)}, but input_ids has shape "
+            f"{tuple(input_ids.shape)}: they must be the same"
+        )
+    if response_mask[:, 0].any():
+        raise ValueError("response_mask is true at position 0, where no token comes before to predict it")
+    empty = (~response_mask.any(dim=1)).nonzero()
+    if len(empty):
+        raise ValueError(f"response_mask has no response token in row {int(empty[0])}: at least one is wanted")

@@ -1,0 +1,130 @@
+"""How many bytes RLHF and DPO hold in memory, counted model by model.
+
+What is counted: weights, gradients, optimizer state. What is not: activations and the sampling cache, which grow with
+the batch and the length of the text. A byte is a byte and a GB is 10^9 of them.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["Dtype", "ModelMemory", "Optimizer", "PipelineMemory", "count_memory"]
+
+Dtype = Literal["int8", "bfloat16", "float32", "bfloat16 + float32 master"]
+"""How weights are held; the last is what mixed-precision training keeps for a model that is trained."""
+
+Optimizer = Literal["none", "sgd", "adamw"]
+"""none: weights alone, nothing is being trained; sgd: gradients; adamw: gradients and two float32 moments."""
+
+_WEIGHT_BYTES: dict[str, int] = {"int8": 1, "bfloat16": 2, "float32": 4, "bfloat16 + float32 master": 2}
+_MASTER_BYTES: dict[str, int] = {"bfloat16 + float32 master": 4}
+_STATE_BYTES: dict[str, int] = {"none": 0, "sgd": 0, "adamw": 8}
+
+ADAPTER_SHARE = 0.01
+"""The share of the parameters that a LoRA adapter trains here; common choices lie between 0.001 and 0.02."""
+
+
+@dataclass(frozen=True)
+class ModelMemory:
+    """One model of a pipeline, in bytes.
+
+    Args:
+        role: policy, value, reward or reference.
+        weights: bytes of the weights that a forward pass reads.
+        gradients: bytes of the gradients; 0 for a frozen model.
+        optimizer: bytes of the optimizer's state, a float32 master copy included; 0 for a frozen model.
+    """
+
+    role: str
+    weights: float
+    gradients: float
+    optimizer: float
+
+    @property
+    def total(self) -> float:
+        """All of it, bytes."""
+        return self.weights + self.gradients + self.optimizer
+
+
+@dataclass(frozen=True)
+class PipelineMemory:
+    """The models that a pipeline holds at the same time.
+
+    Args:
+        name: RLHF or DPO.
+        models: what is in memory; a model that shares another's weights is not listed.
+    """
+
+    name: str
+    models: tuple[ModelMemory, ...]
+
+    @property
+    def total(self) -> float:
+        """All models together, bytes."""
+        return sum(model.total for model in self.models)
+
+
+def count_memory(
+    parameters: float,
+    dtype: Dtype = "bfloat16",
+    optimizer: Optimizer = "adamw",
+    *,
+    precomputed_reference: bool = False,
+    lora: bool = False,
+) -> tuple[PipelineMemory, PipelineMemory]:
+    """The memory of RLHF (with PPO) and of DPO, for models of one size.
+
+        RLHF: policy and value trained, reward and reference frozen
+        DPO:  policy trained, reference frozen
+
+    Ouyang et al. 2022, "InstructGPT" (arXiv:2203.02155), for the four; Rafailov et al. 2023 for the two.
+
+    Args:
+        parameters: parameters of one model, above 0.
+        dtype: how the weights are held. Gradients have the same width.
+        optimizer: "none" counts weights alone.
+        precomputed_reference: the reference's log-probabilities were computed before training, and the reference let
+            go. DPO can, for its responses are known beforehand; PPO cannot, for it has yet to sample them.
+        lora: only an adapter of 1 % of the parameters is trained. The reference is then the policy with its adapter
+            switched off, and needs no weights of its own.
+
+    Returns:
+        RLHF and DPO, in this order.
+
+    Raises:
+        ValueError: parameters is not a finite number above 0, or dtype or optimizer is not one of its choices.
+
+    >>> rlhf, dpo = count_memory(7e9, dtype="int8", optimizer="none")
+    >>> rlhf.total / 1e9, dpo.total / 1e9
+    (28.0, 14.0)
+    """
+    if not (math.isfinite(parameters) and parameters > 0):
+        raise ValueError(f"parameters must be a finite number above 0, found {parameters}")
+    for name, value, choices in (("dtype", dtype, get_args(Dtype)), ("optimizer", optimizer, get_args(Optimizer))):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, found {value!r}")
+
+    def trained(role: str) -> ModelMemory:
+        return _trained(role, parameters, dtype, optimizer, lora)
+
+    def frozen(role: str) -> ModelMemory:
+        return ModelMemory(role, parameters * _WEIGHT_BYTES[dtype], 0.0, 0.0)
+
+    reference = () if lora else (frozen("reference"),)
+    rlhf = (trained("policy"), trained("value"), frozen("reward"), *reference)
+    dpo = (trained("policy"), *(() if precomputed_reference else reference))
+    return PipelineMemory("RLHF", rlhf), PipelineMemory("DPO", dpo)
+
+
+def _trained(role: str, parameters: float, dtype: Dtype, optimizer: Optimizer, lora: bool) -> ModelMemory:
+    adapter = parameters * ADAPTER_SHARE if lora else 0.0
+    learning = adapter if lora else parameters
+    if optimizer == "none":
+        learning = 0.0
+    per_parameter = _STATE_BYTES[optimizer] + _MASTER_BYTES.get(dtype, 0)
+    return ModelMemory(
+        role,
+        weights=(parameters + adapter) * _WEIGHT_BYTES[dtype],
+        gradients=learning * _WEIGHT_BYTES[dtype],
+        optimizer=learning * per_parameter,
+    )

@@ -1,0 +1,120 @@
+"""From a source of rows to preference pairs: all of them, or the first thing that is wrong."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+from dpo_teach.pairs.formats import read_pair
+from dpo_teach.pairs.layout import find_layout
+from dpo_teach.pairs.pair import PairError, PairProblem, PairSurvey, PreferencePair, RowError
+from dpo_teach.pairs.reading import Source, read_table
+
+__all__ = ["hold_out", "load_pairs", "survey_pairs"]
+
+Item = TypeVar("Item")
+
+
+def load_pairs(
+    source: Source,
+    *,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+    prompt_template: str | None = None,
+    on_bad_row: Literal["error", "drop"] = "error",
+) -> list[PreferencePair]:
+    """Preference pairs from a file, a folder, the Hub, or a list.
+
+    Three kinds of row are understood, and `dpo_teach.pairs.formats` shows each: an explicit prompt (`prompt`, `chosen`,
+    `rejected`), an implicit one (`chosen` and `rejected` begin with it), and conversations (lists of `role`/`content`
+    messages), which become text in "\\n\\nHuman: ...\\n\\nAssistant:" turns.
+
+    Args:
+        source: a `.jsonl`, `.json` (one array) or `.parquet` file; a folder with one such file for each split, like
+            `train.jsonl`; "reviews-preferences", which comes with the package; the name of a dataset on the Hub; or a
+            list of dicts or of `PreferencePair`s. What exists here is taken before what may exist on the Hub.
+        split: the file of a folder, or the split of a Hub dataset. One file or a list is used whole, whatever it says.
+        columns: the names of the columns where they differ, as {"prompt": "question", "chosen": "good"}.
+        prompt_template: a prompt out of several columns, as "{instruction}\\n{input}\\n"; null counts as empty text.
+        on_bad_row: "error" stops at the first row that is no pair; "drop" leaves such rows out.
+
+    Returns:
+        The pairs, in the order of the source; at least one.
+
+    Raises:
+        PairError: a file, a column or a row is not as wanted; the message says which, and is one line.
+
+    >>> load_pairs([{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 5"}])
+    [PreferencePair(prompt='2 + 2 =', chosen=' 4', rejected=' 5')]
+    """
+    if on_bad_row not in ("error", "drop"):
+        raise PairError(f"on_bad_row must be 'error' or 'drop', found {on_bad_row!r}")
+    survey = survey_pairs(source, split=split, columns=columns, prompt_template=prompt_template)
+    pairs, problems = survey.pairs, survey.problems
+    if problems and on_bad_row == "error":
+        counted = f"{len(problems)} of {len(pairs) + len(problems)} rows cannot be used"
+        raise PairError(f"{problems[0]} ({counted}; on_bad_row='drop', CLI: --on-bad-row drop, leaves such rows out)")
+    if not pairs:
+        raise PairError(f"{problems[0].source}: no usable row is left out of {len(problems)}; the first: {problems[0]}")
+    return pairs
+
+
+def survey_pairs(
+    source: Source,
+    *,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+    prompt_template: str | None = None,
+) -> PairSurvey:
+    """Read everything that `load_pairs` would, and say of each row that is no pair what is wrong with it.
+
+    Args: as `load_pairs`.
+
+    Returns:
+        The usable pairs and, for every other row, its first problem; both in the order of the source.
+
+    Raises:
+        PairError: what is wrong is wrong with the whole file: missing, empty, not JSON, without a column.
+
+    >>> rows = [{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 4"}]
+    >>> print(*survey_pairs(rows).problems)
+    the list, row 1, rejected: is the same as 'chosen', wanted two different responses
+    """
+    table = read_table(source, split)
+    layout = find_layout(table, columns, prompt_template)
+    survey = PairSurvey([], [])
+    for row in table.rows:
+        try:
+            if row.cells is None:
+                raise RowError("", row.trouble)
+            where = f"{table.source}, {table.unit} {row.number}"
+            survey.pairs.append(replace(read_pair(row.cells, layout), where=where))
+        except RowError as error:
+            survey.problems.append(PairProblem(table.source, table.unit, row.number, error.field, error.what))
+    return survey
+
+
+def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], list[Item]]:
+    """Set some pairs aside, drawn without replacement, so that training never sees what evaluation asks.
+
+    Args:
+        pairs: all pairs; they stay in their order, in both parts.
+        size: how many to hold out; at least 0 and fewer than there are.
+        seed: the same seed holds out the same positions, on every machine.
+
+    Returns:
+        The pairs that are kept, and the pairs that are held out.
+
+    Raises:
+        ValueError: `size` is negative, or leaves nothing to train on.
+
+    >>> hold_out(["a", "b", "c", "d"], size=1, seed=0)
+    (['a', 'b', 'c'], ['d'])
+    """
+    if not 0 <= size < len(pairs):
+        raise ValueError(f"size must be at least 0 and below the number of pairs ({len(pairs)}), found {size}")
+    held = set(random.Random(seed).sample(range(len(pairs)), size))
+    parts: tuple[list[Any], list[Any]] = ([], [])
+    for position, pair in enumerate(pairs):
+        parts[position in held].append(pair)
+    return parts

@@ -1,0 +1,1 @@
+"""Two small worlds in which the right answer is known: `tabular` (exact) and `reviews` (text)."""

@@ -1,0 +1,308 @@
+"""The tabular world: a handful of prompts and responses, where every probability, log Z, KL and optimum is exact.
+
+The last dimension of every tensor runs over the responses to one prompt, and each function answers prompt by prompt.
+The symbols are those of Rafailov et al. 2023, "Direct Preference Optimization" (arXiv:2305.18290).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from dpo_teach.loss import compute_implicit_reward
+
+__all__ = [
+    "TabularWorld",
+    "bradley_terry",
+    "check_beta",
+    "expected_reward",
+    "film_world",
+    "kl",
+    "log_partition",
+    "objective",
+    "optimal_policy",
+    "reward_from_policies",
+]
+
+
+@dataclass(frozen=True)
+class TabularWorld:
+    """Prompts, the responses that can follow any of them, the reference policy, and the true reward.
+
+    Args:
+        prompts: one text per row of the tables.
+        responses: one text per column, the same for every prompt.
+        reference: π_ref(y|x), each row above 0 and summing to 1.
+        reward: r(x, y), in nats of preference: a lead of 1 wins 73 comparisons in 100.
+
+    Raises:
+        ValueError: a table does not have one row per prompt and one column per response, a reference row is not a
+            distribution, or a reward is not finite.
+    """
+
+    prompts: tuple[str, ...]
+    responses: tuple[str, ...]
+    reference: Float[Tensor, "prompts responses"]
+    reward: Float[Tensor, "prompts responses"]
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.prompts), len(self.responses))
+        for name, table in (("reference", self.reference), ("reward", self.reward)):
+            if tuple(table.shape) != wanted:
+                raise ValueError(
+                    f"{name} has shape {tuple(table.shape)}, but {wanted[0]} prompts and {wanted[1]} responses "
+                    f"want {wanted}"
+                )
+        if not bool((self.reference > 0).all()):
+            raise ValueError(f"reference must be above 0 everywhere, found {self.reference.min().item()}")
+        totals = self.reference.sum(dim=-1)
+        if not torch.allclose(totals, torch.ones_like(totals), atol=1e-6):
+            raise ValueError(f"each row of reference must sum to 1, found sums {totals.tolist()}")
+        if not bool(torch.isfinite(self.reward).all()):
+            raise ValueError("reward must be finite everywhere")
+
+
+def film_world() -> TabularWorld:
+    """Three openings of a film review and six ways to go on, from scathing to glowing.
+
+    The reference is a reviewer of habit: mostly lukewarm, seldom scathing, hardly ever glowing. The reward rises from
+    left to right, by another amount for each opening. Float64, so that identities hold to the last digit.
+
+    >>> world = film_world()
+    >>> len(world.prompts), len(world.responses)
+    (3, 6)
+    """
+    return TabularWorld(
+        prompts=("We went on a rainy Tuesday.", "My sister chose the film.", "I had read the book twice."),
+        responses=(
+            "I want my evening back.",
+            "I looked at my watch a lot.",
+            "It passed the time.",
+            "It was better than the poster.",
+            "I smiled all the way home.",
+            "I bought a ticket for tomorrow.",
+        ),
+        reference=torch.tensor(
+            [
+                [0.10, 0.25, 0.40, 0.15, 0.08, 0.02],
+                [0.22, 0.30, 0.20, 0.20, 0.05, 0.03],
+                [0.05, 0.35, 0.30, 0.18, 0.11, 0.01],
+            ],
+            dtype=torch.float64,
+        ),
+        reward=torch.tensor(
+            [
+                [-2.0, -1.0, 0.0, 0.5, 1.5, 2.0],
+                [-1.5, -0.5, 0.0, 0.5, 1.0, 2.5],
+                [-3.0, -1.5, 0.5, 1.0, 1.5, 3.0],
+            ],
+            dtype=torch.float64,
+        ),
+    )
+
+
+def optimal_policy(
+    reference: Float[Tensor, "*prompts responses"], reward: Float[Tensor, "*prompts responses"], beta: float
+) -> Float[Tensor, "*prompts responses"]:
+    """The policy that no other policy beats on "expected reward minus β KL": the reference, tilted by the reward.
+
+        π*(y|x) = π_ref(y|x) exp(r(x, y) / β) / Z(x)
+
+    Rafailov et al. 2023, equation 4.
+
+    Args:
+        reference: π_ref(y|x), probabilities.
+        reward: r(x, y).
+        beta: the price of a nat of KL; large stays near the reference, small goes after the reward.
+
+    Returns:
+        π*(y|x), probabilities; each row sums to 1.
+
+    Raises:
+        ValueError: the shapes differ or beta is not a finite number above 0.
+
+    >>> optimal_policy(torch.tensor([0.75, 0.25]), torch.tensor([0.0, 1.0986123]), beta=1.0)
+    tensor([0.5000, 0.5000])
+    """
+    _check(beta, reference=reference, reward=reward)
+    return torch.softmax(reference.log() + reward / beta, dim=-1)
+
+
+def log_partition(
+    reference: Float[Tensor, "*prompts responses"], reward: Float[Tensor, "*prompts responses"], beta: float
+) -> Float[Tensor, "*prompts"]:
+    """The logarithm of the constant that makes the optimal policy sum to 1.
+
+        log Z(x) = log Σ_y π_ref(y|x) exp(r(x, y) / β)
+
+    It depends on the prompt alone, which is why it cancels when two responses to one prompt are compared. The sum
+    runs over *every* response: six here, more than atoms in the universe for a language model. Computed as a
+    log-sum-exp, so that a small β does not overflow. Rafailov et al. 2023, equation 4.
+
+    Args, Raises: as `optimal_policy`.
+
+    Returns:
+        log Z(x), one number per prompt.
+
+    >>> log_partition(torch.tensor([0.75, 0.25]), torch.tensor([2.0, 2.0]), beta=0.5)
+    tensor(4.)
+    """
+    _check(beta, reference=reference, reward=reward)
+    return torch.logsumexp(reference.log() + reward / beta, dim=-1)
+
+
+def expected_reward(
+    policy: Float[Tensor, "*prompts responses"], reward: Float[Tensor, "*prompts responses"]
+) -> Float[Tensor, "*prompts"]:
+    """The mean reward of a response that the policy samples.
+
+        E_{y ~ π}[r(x, y)] = Σ_y π(y|x) r(x, y)
+
+    Args:
+        policy: π(y|x), probabilities.
+        reward: r(x, y).
+
+    Returns:
+        One mean per prompt.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> expected_reward(torch.tensor([0.75, 0.25]), torch.tensor([0.0, 4.0]))
+    tensor(1.)
+    """
+    _check_shapes(policy=policy, reward=reward)
+    return (policy * reward).sum(dim=-1)
+
+
+def kl(
+    policy: Float[Tensor, "*prompts responses"], reference: Float[Tensor, "*prompts responses"]
+) -> Float[Tensor, "*prompts"]:
+    """How far the policy has gone from the reference: 0 where they agree, and never below.
+
+        KL(π ‖ π_ref) = Σ_y π(y|x) log( π(y|x) / π_ref(y|x) )
+
+    Args:
+        policy: π(y|x), probabilities; a 0 contributes nothing.
+        reference: π_ref(y|x), probabilities; a 0 where the policy has none is an infinite distance.
+
+    Returns:
+        One KL per prompt, nats.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    >>> kl(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))
+    tensor(0.6931)
+    """
+    _check_shapes(policy=policy, reference=reference)
+    return (torch.xlogy(policy, policy) - torch.xlogy(policy, reference)).sum(dim=-1)
+
+
+def objective(
+    policy: Float[Tensor, "*prompts responses"],
+    reference: Float[Tensor, "*prompts responses"],
+    reward: Float[Tensor, "*prompts responses"],
+    beta: float,
+) -> Float[Tensor, "*prompts"]:
+    """What RLHF maximises: the reward that a policy earns, minus a price for leaving the reference.
+
+        J(π) = E_{y ~ π}[r(x, y)] - β KL(π ‖ π_ref),   max_π J(π) = β log Z(x)
+
+    Rafailov et al. 2023, equation 3.
+
+    Args:
+        policy: π(y|x), probabilities.
+        reference: π_ref(y|x), probabilities.
+        reward: r(x, y).
+        beta: the price of a nat of KL.
+
+    Returns:
+        One value per prompt, in the unit of the reward.
+
+    Raises:
+        ValueError: the shapes differ or beta is not a finite number above 0.
+
+    >>> reference = torch.tensor([0.5, 0.5])
+    >>> objective(reference, reference, torch.tensor([0.0, 4.0]), beta=1.0)
+    tensor(2.)
+    """
+    _check(beta, policy=policy, reference=reference, reward=reward)
+    return expected_reward(policy, reward) - beta * kl(policy, reference)
+
+
+def reward_from_policies(
+    policy: Float[Tensor, "prompts responses"],
+    reference: Float[Tensor, "prompts responses"],
+    beta: float,
+    log_partition: Float[Tensor, " prompts"] | None = None,
+) -> Float[Tensor, "prompts responses"]:
+    """The reward for which a policy is the optimum: the closed form, turned round.
+
+        r(x, y) = β log( π(y|x) / π_ref(y|x) ) + β log Z(x)
+
+    Without `log_partition` the last term is left out. What remains is the implicit reward: wrong by a constant for each
+    prompt, and right in every comparison of two responses. Rafailov et al. 2023, equation 5.
+
+    Args:
+        policy: π(y|x), probabilities above 0.
+        reference: π_ref(y|x), probabilities above 0.
+        beta: the β that the policy is the optimum for.
+        log_partition: log Z(x), one per prompt, if it is known.
+
+    Returns:
+        One reward per prompt and response.
+
+    Raises:
+        ValueError: the shapes differ, a probability is 0, or beta is not a finite number above 0.
+
+    >>> policy, reference = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]])
+    >>> reward_from_policies(policy, reference, beta=1.0)
+    tensor([[-0.4055,  0.6931]])
+    """
+    _check(beta, policy=policy, reference=reference)
+    implicit = compute_implicit_reward(policy.log().flatten(), reference.log().flatten(), beta).view_as(policy)
+    return implicit if log_partition is None else implicit + beta * log_partition.unsqueeze(-1)
+
+
+def bradley_terry(reward_a: Float[Tensor, "..."], reward_b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """How often an annotator prefers a to b: surely when a is far better, half the time when they are equal.
+
+        P(a ≻ b) = σ( r(a) - r(b) )
+
+    Bradley and Terry 1952; Rafailov et al. 2023, equation 1.
+
+    Args:
+        reward_a: r(a).
+        reward_b: r(b), of a shape that broadcasts with the first.
+
+    Returns:
+        A probability per comparison.
+
+    >>> bradley_terry(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))
+    tensor([0.7311, 0.5000])
+    """
+    return torch.sigmoid(reward_a - reward_b)
+
+
+def check_beta(beta: float) -> None:
+    """Raise a ValueError unless beta is a finite number above 0."""
+    if not (math.isfinite(beta) and beta > 0):
+        raise ValueError(f"beta must be a finite number above 0, found {beta}")
+
+
+def _check(beta: float, **tables: Tensor) -> None:
+    check_beta(beta)
+    _check_shapes(**tables)
+
+
+def _check_shapes(**tables: Tensor) -> None:
+    first_name, first = next(iter(tables.items()))
+    for name, table in tables.items():
+        if table.shape != first.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(table.shape)}, but {first_name} has shape {tuple(first.shape)}: "
+                "they must be the same, one number per prompt and response"
+            )

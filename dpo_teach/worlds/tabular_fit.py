@@ -1,0 +1,221 @@
+"""Two searches in the tabular world that know no formula: one climbs the RLHF objective, one descends the DPO loss.
+
+Both move free logits, one per prompt and response, from the reference, by Adam, as language models are trained. Where
+they stop is what the closed form of `dpo_teach.worlds.tabular` is held against.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from dpo_teach.loss import compute_implicit_reward
+from dpo_teach.worlds.tabular import TabularWorld, bradley_terry, check_beta, objective
+
+__all__ = [
+    "Annotator",
+    "Fit",
+    "certain_annotator",
+    "fit_dpo",
+    "optimise_objective",
+    "pair_weights",
+    "population_dpo_loss",
+]
+
+Annotator = Callable[[Tensor, Tensor], Tensor]
+"""P(a ≻ b) from the rewards of a and b."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where a search stopped, and what it saw on the way.
+
+    Args:
+        policy: π(y|x) at the end, probabilities.
+        history: the value of what was searched for (objective or loss, mean over prompts) before each step.
+    """
+
+    policy: Float[Tensor, "prompts responses"]
+    history: tuple[float, ...]
+
+
+def optimise_objective(world: TabularWorld, beta: float, steps: int = 500) -> Fit:
+    """Climb "expected reward minus β KL" by gradient steps that start at the reference.
+
+        max_θ  mean_x  E_{y ~ π_θ}[r(x, y)] - β KL(π_θ ‖ π_ref)
+
+    Rafailov et al. 2023, equation 3, with a free logit for every response.
+
+    Args:
+        world: prompts, responses, reference and reward.
+        beta: the price of a nat of KL; above 0.
+        steps: Adam steps; 500 reach the optimum to 4 digits for β from 0.02 to 10.
+
+    Returns:
+        The policy that was reached, and the objective on the way up.
+
+    Raises:
+        ValueError: beta is not a finite number above 0, or steps is below 1.
+
+    >>> from dpo_teach.worlds.tabular import film_world
+    >>> climb = optimise_objective(film_world(), beta=1.0)
+    >>> climb.history[-1] > climb.history[0]
+    True
+    """
+
+    def negative_objective(logits: Tensor) -> Tensor:
+        return -objective(logits.softmax(dim=-1), world.reference, world.reward, beta).mean()
+
+    fit = _minimise(negative_objective, world.reference.log(), steps, learning_rate=0.3)
+    return Fit(fit.policy, tuple(-value for value in fit.history))
+
+
+def fit_dpo(
+    world: TabularWorld, beta: float, steps: int = 500, *, anchor: bool = True, annotator: Annotator = bradley_terry
+) -> Fit:
+    """Train a policy with DPO on every comparison there is, weighted by how often it occurs.
+
+        min_θ  E_{x, (y_w, y_l)}[ -log σ( β (log-ratio of y_w - log-ratio of y_l) ) ]
+
+    The reward is seen only through the annotator's preferences. Rafailov et al. 2023, equation 7.
+
+    Args:
+        world: prompts, responses, reference and reward.
+        beta: how strongly the optimum is held to the reference; above 0.
+        steps: Adam steps.
+        anchor: False leaves the reference's log-probabilities out of the loss; the pairs are still drawn from it.
+        annotator: how often a is preferred to b, given their rewards.
+
+    Returns:
+        The policy that was reached, and the loss on the way down.
+
+    Raises:
+        ValueError: beta is not a finite number above 0, or steps is below 1.
+
+    >>> from dpo_teach.worlds.tabular import film_world
+    >>> round(fit_dpo(film_world(), beta=1.0).history[0], 4)
+    0.6931
+    """
+    check_beta(beta)
+    reference_logps, weights = _reference_logps(world, anchor), pair_weights(world, annotator)
+    return _minimise(
+        lambda logits: _dpo_loss(logits, reference_logps, weights, beta),
+        world.reference.log(),
+        steps,
+        learning_rate=0.1 * max(1.0, 1.0 / beta),  # the optimum is r/β away
+    )
+
+
+def population_dpo_loss(
+    logits: Float[Tensor, "prompts responses"],
+    world: TabularWorld,
+    beta: float,
+    *,
+    anchor: bool = True,
+    annotator: Annotator = bradley_terry,
+) -> Float[Tensor, ""]:
+    """The DPO loss in expectation: no sample, no noise, every ordered pair counted as often as it occurs.
+
+        L = mean_x Σ_{a,b} P(a chosen, b rejected | x) · -log σ( margin of (a, b) )
+
+    Rafailov et al. 2023, equation 7, with the data of `pair_weights`.
+
+    Args:
+        logits: the policy's free parameters; π = softmax(logits).
+        world: prompts, responses, reference and reward.
+        beta: how strongly the optimum is held to the reference; above 0.
+        anchor: False leaves the reference's log-probabilities out of the loss.
+        annotator: how often a is preferred to b, given their rewards.
+
+    Returns:
+        The loss, a scalar, nats.
+
+    Raises:
+        ValueError: beta is not a finite number above 0.
+
+    >>> from dpo_teach.worlds.tabular import film_world
+    >>> world = film_world()
+    >>> round(population_dpo_loss(world.reference.log(), world, beta=0.3).item(), 4)
+    0.6931
+    """
+    check_beta(beta)
+    return _dpo_loss(logits, _reference_logps(world, anchor), pair_weights(world, annotator), beta)
+
+
+def pair_weights(
+    world: TabularWorld, annotator: Annotator = bradley_terry
+) -> Float[Tensor, "prompts responses responses"]:
+    """How often "a chosen, b rejected" occurs when two responses are drawn from the reference and compared.
+
+        P(a chosen, b rejected | x) = 2 π_ref(a|x) π_ref(b|x) P(a ≻ b)
+
+    The 2 counts both orders of drawing. A response drawn twice is compared with itself and teaches nothing.
+
+    Args:
+        world: prompts, responses, reference and reward.
+        annotator: how often a is preferred to b, given their rewards.
+
+    Returns:
+        One probability per prompt, chosen and rejected response; they sum to 1 for each prompt.
+
+    >>> from dpo_teach.worlds.tabular import film_world
+    >>> pair_weights(film_world()).sum(dim=(1, 2))
+    tensor([1., 1., 1.], dtype=torch.float64)
+    """
+    preferred = annotator(world.reward.unsqueeze(-1), world.reward.unsqueeze(-2))
+    return 2 * world.reference.unsqueeze(-1) * world.reference.unsqueeze(-2) * preferred
+
+
+def certain_annotator(reward_a: Tensor, reward_b: Tensor) -> Tensor:
+    """An annotator who never errs: the better response wins every time, however small the lead.
+
+    >>> certain_annotator(torch.tensor([0.1, 0.0, -3.0]), torch.tensor([0.0, 0.0, 0.0]))
+    tensor([1.0000, 0.5000, 0.0000])
+    """
+    return (torch.sign(reward_a - reward_b) + 1) / 2
+
+
+def _reference_logps(world: TabularWorld, anchor: bool) -> Tensor:
+    return world.reference.log() if anchor else torch.zeros_like(world.reference)
+
+
+def _dpo_loss(logits: Tensor, reference_logps: Tensor, weights: Tensor, beta: float) -> Tensor:
+    policy_logps = logits.log_softmax(dim=-1)
+    rewards = compute_implicit_reward(policy_logps.flatten(), reference_logps.flatten(), beta).view_as(logits)
+    margins = rewards.unsqueeze(-1) - rewards.unsqueeze(-2)  # prompts x chosen x rejected
+    return -(weights * F.logsigmoid(margins)).sum() / len(logits)
+
+
+def _minimise(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int, learning_rate: float) -> Fit:
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, found {steps}")
+    logits = start.clone().requires_grad_()
+    # A short memory of the squared gradient, and no floor under it: a logit on its way down has a gradient that shrinks
+    # exponentially, and must not be slowed by the size that the gradient once had.
+    optimizer = torch.optim.Adam([logits], lr=learning_rate, betas=(0.9, 0.9), eps=1e-16)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 2)
+    history: list[float] = []
+    with _one_thread():
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = loss_of(logits)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            history.append(loss.item())
+    return Fit(logits.detach().softmax(dim=-1), tuple(history))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Tables this small take no time; threads that wait for each other on a busy machine take forty times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,46 @@
+"""What holds for every test: the Hub is switched off, no other machine is reached, shapes are checked."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+OFFLINE = str(Path(__file__).parent / "offline")
+
+# Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
+
+# A Debian Python has a sitecustomize of its own; ours is wanted, and once.
+if not hasattr(sys.modules.get("sitecustomize"), "NetworkAttemptError"):
+    sys.modules.pop("sitecustomize", None)
+    sys.path.insert(0, OFFLINE)
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+import sitecustomize as offline  # noqa: E402
+from jaxtyping import config as jaxtyping_config  # noqa: E402
+
+# The same examples on every machine, and no failure because a machine is slow.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Fail the test that tried to leave this machine, even if the code under test swallowed the error."""
+    before = len(offline.attempts)
+    yield
+    tried = offline.attempts[before:]
+    assert not tried, f"tried to leave this machine: {tried}"
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Switch jaxtyping's checks off, as they are for a user, to reach the ValueError behind a wrong shape or type."""
+    before = jaxtyping_config.jaxtyping_disable
+    jaxtyping_config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping_config.update("jaxtyping_disable", before)

@@ -1,0 +1,137 @@
+"""Loading: what is refused, and why; what a loaded model is like."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import tiny_model, tiny_tokenizer
+from torch import nn
+
+from dpo_teach.models import freeze_reference, load_model, switch_dropout_off
+
+
+@pytest.fixture
+def saved(tmp_path):
+    folder = tmp_path / "model"
+    tiny_model().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_a_local_folder_gives_the_model_that_was_saved(saved):
+    model, tokenizer = load_model(saved)
+    torch.testing.assert_close(model.state_dict(), tiny_model().state_dict())
+    assert tokenizer("the plot")["input_ids"] == tiny_tokenizer()("the plot")["input_ids"]
+    assert not model.training
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_dropout_is_off_in_the_modules_and_in_the_configuration(saved):
+    config = json.loads((saved / "config.json").read_text())
+    config |= {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1}
+    (saved / "config.json").write_text(json.dumps(config))
+    model, _ = load_model(saved)
+    assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.0}
+    model.train()
+    ids = torch.tensor([[1, 3, 4]])
+    torch.testing.assert_close(model(ids).logits, model(ids).logits)
+    assert model.config.attn_pdrop == 0.0
+
+
+def test_switching_dropout_off_is_what_does_it():
+    """Without it the same input gives two different outputs: the test above can fail."""
+    config = tiny_model().config
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.5
+    noisy = type(tiny_model())(config).train()
+    ids = torch.tensor([[1, 3, 4]])
+    assert not torch.allclose(noisy(ids).logits, noisy(ids).logits)
+    switch_dropout_off(noisy)
+    torch.testing.assert_close(noisy(ids).logits, noisy(ids).logits)
+
+
+def test_a_tokenizer_without_padding_gets_a_token_of_its_own(saved):
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.save_pretrained(saved)
+    model, loaded = load_model(saved)
+    assert loaded.pad_token_id != loaded.eos_token_id
+    assert model.config.pad_token_id == loaded.pad_token_id < model.get_input_embeddings().num_embeddings
+
+
+def test_the_reference_is_another_object_frozen_and_in_eval_mode():
+    policy = tiny_model().train()
+    reference = freeze_reference(policy)
+    assert not reference.training
+    assert not any(p.requires_grad for p in reference.parameters())
+    assert policy.training and all(p.requires_grad for p in policy.parameters())
+    with torch.no_grad():
+        policy.transformer.wte.weight.add_(1.0)
+    torch.testing.assert_close(reference.state_dict(), tiny_model().state_dict())
+
+
+def test_a_pickled_checkpoint_is_refused(saved):
+    torch.save(load_file(saved / "model.safetensors"), saved / "pytorch_model.bin")
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin holds its weights as a pickle, which can run any code"):
+        load_model(saved)
+
+
+def test_a_nan_in_a_weight_is_named(saved):
+    weights = load_file(saved / "model.safetensors")
+    weights["transformer.h.1.mlp.c_fc.weight"][0, 3] = float("nan")
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 values of weight transformer\.h\.1\.mlp\.c_fc\.weight are not finite"):
+        load_model(saved)
+
+
+def test_a_vocabulary_that_does_not_fit_is_told_in_numbers(saved):
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(["dull", "superb"])
+    tokenizer.save_pretrained(saved)
+    with pytest.raises(ValueError, match="its tokenizer knows 12 tokens, but the model has embeddings for 10"):
+        load_model(saved)
+
+
+def test_a_truncated_weight_file_is_one_line(saved):
+    data = (saved / "model.safetensors").read_bytes()
+    (saved / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="could not be read") as caught:
+        load_model(saved)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("./no/such/folder", "found nothing"), ("weights.bin", "found nothing"), ("gpt2", "HF_HUB_OFFLINE is set")],
+)
+def test_what_is_not_there_is_told_apart(name, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"no config\.json in this folder, found notes\.txt"):
+        load_model(tmp_path)
+
+
+def test_without_a_network_a_hub_name_says_that_the_hub_is_not_reachable(tmp_path):
+    """In a process of its own, since the Hub is switched off for the rest; nobody listens where it is sought."""
+    code = "from dpo_teach.models import load_model\nload_model('gpt2')"
+    env = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "the Hugging Face Hub is not reachable from here" in done.stderr.splitlines()[-1]
+
+
+def test_the_bundled_model_is_as_small_as_promised():
+    model, tokenizer = load_model("reviews-gpt2")
+    assert type(model).__name__ == "GPT2LMHeadModel"
+    assert model.num_parameters() <= 4_000_000
+    assert model.config.n_positions >= 512
+    assert len({tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}) == 3

@@ -1,0 +1,280 @@
+"""The tabular world is where the truth is known, so its own truths are checked by hand and by identity."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dpo_teach.worlds.tabular import (
+    TabularWorld,
+    bradley_terry,
+    expected_reward,
+    film_world,
+    kl,
+    log_partition,
+    objective,
+    optimal_policy,
+    reward_from_policies,
+)
+from dpo_teach.worlds.tabular_fit import (
+    certain_annotator,
+    fit_dpo,
+    optimise_objective,
+    pair_weights,
+    population_dpo_loss,
+)
+
+# beartype looks at a random item of a long tuple, and hypothesis is right to ask who called `random`.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
+quick = settings(max_examples=50)
+BETAS = st.floats(min_value=0.05, max_value=10.0)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> TabularWorld:
+    prompts, responses = draw(st.integers(1, 3)), draw(st.integers(2, 5))
+    table = st.lists(
+        st.lists(st.floats(-3.0, 3.0), min_size=responses, max_size=responses), min_size=prompts, max_size=prompts
+    )
+    logits, reward = (torch.tensor(draw(table), dtype=torch.float64) for _ in range(2))
+    return TabularWorld(
+        prompts=tuple(f"prompt {i}" for i in range(prompts)),
+        responses=tuple(f"response {i}" for i in range(responses)),
+        reference=logits.softmax(dim=-1),
+        reward=reward,
+    )
+
+
+def total_variation(first: Tensor, second: Tensor) -> float:
+    return 0.5 * (first - second).abs().sum(dim=-1).max().item()
+
+
+# The closed form, by hand
+
+
+def test_the_optimum_by_hand() -> None:
+    # 3/4 and 1/4, tilted by e^0 = 1 and e^(ln 3) = 3, are 3/4 and 3/4: a half each, and Z = 3/2.
+    reference = torch.tensor([[0.75, 0.25]], dtype=torch.float64)
+    reward = torch.tensor([[0.0, math.log(3)]], dtype=torch.float64)
+    assert optimal_policy(reference, reward, beta=1.0).tolist() == [pytest.approx([0.5, 0.5])]
+    assert log_partition(reference, reward, beta=1.0).tolist() == pytest.approx([math.log(1.5)])
+    # At β = 1/2 the tilt is squared: 3/4 against 9/4.
+    assert optimal_policy(reference, reward, beta=0.5)[0].tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_kl_by_hand() -> None:
+    policy = torch.tensor([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5]], dtype=torch.float64)
+    reference = torch.tensor([[0.25, 0.25, 0.5], [0.25, 0.25, 0.5]], dtype=torch.float64)
+    assert kl(policy, reference).tolist() == pytest.approx([math.log(2), 0.0])  # a zero adds nothing
+    assert kl(reference, policy)[0].item() == math.inf  # half of the mass where the other has none
+
+
+def test_expected_reward_by_hand() -> None:
+    policy, reward = torch.tensor([[0.25, 0.75]]), torch.tensor([[-2.0, 2.0]])
+    assert expected_reward(policy, reward).tolist() == [1.0]
+
+
+def test_bradley_terry_by_hand() -> None:
+    three_to_one = bradley_terry(torch.tensor([math.log(3)]), torch.tensor([0.0]))
+    assert three_to_one.item() == pytest.approx(0.75)
+
+
+def test_a_small_beta_does_not_overflow() -> None:
+    world = film_world()
+    policy = optimal_policy(world.reference, world.reward, beta=1e-3)
+    assert policy.argmax(dim=-1).tolist() == [5, 5, 5]
+    # As β goes to 0, β log Z goes to the largest reward.
+    assert (1e-3 * log_partition(world.reference, world.reward, 1e-3)).tolist() == pytest.approx([2, 2.5, 3], abs=0.01)
+
+
+# Identities
+
+
+@quick
+@given(worlds(), BETAS)
+def test_the_maximum_of_the_objective_is_beta_log_z(world: TabularWorld, beta: float) -> None:
+    best = optimal_policy(world.reference, world.reward, beta)
+    value = objective(best, world.reference, world.reward, beta)
+    torch.testing.assert_close(value, beta * log_partition(world.reference, world.reward, beta))
+
+
+@quick
+@given(worlds(), worlds(), BETAS)
+def test_no_other_policy_beats_the_optimum_and_the_gap_is_a_kl(
+    world: TabularWorld, other: TabularWorld, beta: float
+) -> None:
+    if other.reference.shape != world.reference.shape:
+        other = world
+    policy = other.reference
+    best = optimal_policy(world.reference, world.reward, beta)
+    gap = objective(best, world.reference, world.reward, beta) - objective(policy, world.reference, world.reward, beta)
+    # J(π*) - J(π) = β KL(π ‖ π*), which is never below 0 (Rafailov et al. 2023, appendix A.1).
+    torch.testing.assert_close(gap, beta * kl(policy, best), rtol=1e-6, atol=1e-9)
+    assert (gap >= -1e-9).all()
+
+
+@quick
+@given(worlds(), BETAS, st.floats(-5.0, 5.0))
+def test_a_constant_per_prompt_changes_nothing_but_z(world: TabularWorld, beta: float, constant: float) -> None:
+    shift = constant * torch.arange(1, len(world.prompts) + 1, dtype=torch.float64).unsqueeze(-1)
+    shifted = world.reward + shift
+    torch.testing.assert_close(
+        optimal_policy(world.reference, shifted, beta), optimal_policy(world.reference, world.reward, beta)
+    )
+    torch.testing.assert_close(
+        beta * log_partition(world.reference, shifted, beta),
+        beta * log_partition(world.reference, world.reward, beta) + shift.squeeze(-1),
+    )
+    torch.testing.assert_close(pair_weights(replace(world, reward=shifted)), pair_weights(world))
+
+
+@quick
+@given(worlds(), BETAS)
+def test_the_reward_comes_back_out_of_two_policies(world: TabularWorld, beta: float) -> None:
+    best = optimal_policy(world.reference, world.reward, beta)
+    log_z = log_partition(world.reference, world.reward, beta)
+    if best.min() < 1e-300:  # a probability that float64 rounds to 0 has no logarithm left
+        return
+    torch.testing.assert_close(reward_from_policies(best, world.reference, beta, log_z), world.reward)
+    implicit = reward_from_policies(best, world.reference, beta)
+    torch.testing.assert_close(implicit - implicit[:, :1], world.reward - world.reward[:, :1])
+
+
+@quick
+@given(worlds(), worlds())
+def test_kl_is_never_negative(world: TabularWorld, other: TabularWorld) -> None:
+    assert (kl(world.reference, world.reference).abs() < 1e-12).all()
+    if other.reference.shape == world.reference.shape:
+        assert (kl(other.reference, world.reference) >= -1e-12).all()
+
+
+@quick
+@given(worlds(), BETAS, st.floats(1.1, 5.0))
+def test_a_larger_beta_stays_nearer_and_earns_less(world: TabularWorld, beta: float, factor: float) -> None:
+    near = optimal_policy(world.reference, world.reward, beta * factor)
+    far = optimal_policy(world.reference, world.reward, beta)
+    assert (kl(near, world.reference) <= kl(far, world.reference) + 1e-9).all()
+    assert (expected_reward(near, world.reward) <= expected_reward(far, world.reward) + 1e-9).all()
+
+
+@quick
+@given(worlds())
+def test_two_answers_to_one_comparison_share_a_whole(world: TabularWorld) -> None:
+    reward = world.reward[0]
+    torch.testing.assert_close(
+        bradley_terry(reward, reward.flip(0)) + bradley_terry(reward.flip(0), reward), 0 * reward + 1
+    )
+    torch.testing.assert_close(pair_weights(world).sum(dim=(1, 2)), torch.ones_like(world.reward[:, 0]))
+
+
+# The searches
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.3, 1.0, 10.0])
+def test_brute_force_lands_on_the_closed_form(beta: float) -> None:
+    world = film_world()
+    climb = optimise_objective(world, beta)
+    assert total_variation(climb.policy, optimal_policy(world.reference, world.reward, beta)) < 1e-4
+    # It sets out at the reference, whose KL is 0, and ends at β log Z.
+    assert climb.history[0] == pytest.approx(expected_reward(world.reference, world.reward).mean().item())
+    assert climb.history[-1] == pytest.approx(beta * log_partition(world.reference, world.reward, beta).mean().item())
+
+
+@settings(quick, max_examples=5)
+@given(worlds())
+def test_brute_force_lands_on_the_closed_form_in_any_world(world: TabularWorld) -> None:
+    climb = optimise_objective(world, beta=0.5)
+    assert total_variation(climb.policy, optimal_policy(world.reference, world.reward, 0.5)) < 1e-3
+
+
+@pytest.mark.parametrize("beta", [0.05, 0.3, 1.0, 10.0])
+def test_dpo_lands_on_the_closed_form_and_never_sees_a_reward(beta: float) -> None:
+    world = film_world()
+    fit = fit_dpo(world, beta)
+    assert total_variation(fit.policy, optimal_policy(world.reference, world.reward, beta)) < 1e-4
+    assert fit.history[0] == pytest.approx(math.log(2))
+    assert fit.history[-1] < fit.history[0]
+
+
+@quick
+@given(worlds(), BETAS)
+def test_the_dpo_loss_has_no_slope_at_the_closed_form(world: TabularWorld, beta: float) -> None:
+    # log π* = log π_ref + r/β - log Z, written out so that a tiny probability keeps its logarithm
+    logits = (world.reference.log() + world.reward / beta).requires_grad_()
+    population_dpo_loss(logits, world, beta).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-9 * max(1.0, beta)
+
+
+def test_the_population_loss_by_hand() -> None:
+    # Two responses, a lead of ln 3, a policy at the reference: every margin is 0, every -log σ is ln 2.
+    world = TabularWorld(("p",), ("a", "b"), torch.tensor([[0.5, 0.5]]), torch.tensor([[math.log(3), 0.0]]))
+    assert population_dpo_loss(world.reference.log(), world, beta=0.7).item() == pytest.approx(math.log(2))
+    # Pairs: (a, b) is drawn half of the time, and a wins 3 of 4: 3/8 and 1/8; the rest is a against a, b against b.
+    assert pair_weights(world)[0].flatten().tolist() == pytest.approx([0.25, 0.375, 0.125, 0.25])
+    # A policy with a margin of ln 3: 3/8 ln(4/3) + 1/8 ln 4 + 1/2 ln 2.
+    tilted = world.reference.log() + torch.tensor([[math.log(3) / 0.7, 0.0]])
+    wanted = 3 / 8 * math.log(4 / 3) + 1 / 8 * math.log(4) + 1 / 2 * math.log(2)
+    assert population_dpo_loss(tilted, world, beta=0.7).item() == pytest.approx(wanted)
+
+
+def test_without_the_anchor_the_optimum_forgets_the_reference() -> None:
+    world = film_world()
+    loose = fit_dpo(world, beta=1.0, anchor=False).policy
+    # The minimiser is the softmax of the reward: a tilt of the uniform distribution, whatever the reference was.
+    assert total_variation(loose, world.reward.softmax(dim=-1)) < 2e-3
+    anchored = fit_dpo(world, beta=1.0).policy
+    assert (kl(loose, world.reference) > 3 * kl(anchored, world.reference)).all()
+    assert (
+        objective(loose, world.reference, world.reward, 1.0) < objective(anchored, world.reference, world.reward, 1.0)
+    ).all()
+
+
+def test_preferences_without_doubt_pull_the_anchor_out() -> None:
+    # With certain labels no finite policy is the optimum: the longer one trains, the further it goes, anchor or not.
+    world = film_world()
+    short, long = (fit_dpo(world, 1.0, steps, annotator=certain_annotator).policy for steps in (50, 500))
+    assert (kl(long, world.reference) > 2 * kl(short, world.reference)).all()
+    assert (kl(long, world.reference) > 5 * kl(fit_dpo(world, 1.0).policy, world.reference)).all()
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("beta", [0.0, -0.1, math.nan, math.inf])
+def test_a_beta_that_means_nothing_is_named(beta: float) -> None:
+    world = film_world()
+    for call in (
+        lambda: optimal_policy(world.reference, world.reward, beta),
+        lambda: log_partition(world.reference, world.reward, beta),
+        lambda: objective(world.reference, world.reference, world.reward, beta),
+        lambda: reward_from_policies(world.reference, world.reference, beta),
+        lambda: optimise_objective(world, beta),
+        lambda: fit_dpo(world, beta),
+    ):
+        with pytest.raises(ValueError, match=f"beta must be a finite number above 0, found {beta}"):
+            call()
+
+
+def test_too_few_steps_are_named() -> None:
+    with pytest.raises(ValueError, match="steps must be at least 1, found 0"):
+        fit_dpo(film_world(), 1.0, steps=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompts": ("one",)}, "reference has shape"),
+        ({"reference": torch.full((3, 6), 0.5)}, "must sum to 1"),
+        ({"reference": torch.tensor([[1.0, 0, 0, 0, 0, 0]] * 3)}, "must be above 0"),
+        ({"reward": torch.full((3, 6), math.nan)}, "reward must be finite"),
+    ],
+)
+def test_a_world_that_does_not_fit_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(film_world(), **change)

@@ -1,0 +1,269 @@
+"""The trainer: one trajectory however it is cut up, interrupted or shared, and mistakes named early."""
+
+import json
+import math
+import warnings
+
+import pytest
+import torch
+from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
+
+from dpo_teach.batches import collate, collate_pairs, split_pairs
+from dpo_teach.logps import pair_logps, response_logps
+from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.models import freeze_reference
+from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, learning_rate_at
+
+SETTINGS = {"batch_size": 8, "learning_rate": 1e-2, "epochs": 2, "length_window": 8, "save_every": 0}
+REPORTED = ("loss", "margin", "chosen_logps", "rejected_logps", "grad_norm")
+
+
+def train(model=None, *, pairs=None, output=None, resume=False, on_step=None, reference=None, **changes):
+    trainer = DPOTrainer(
+        model if model is not None else tiny_model(),
+        tiny_tokenizer(),
+        tiny_pairs() if pairs is None else pairs,
+        DPOConfig(**{**SETTINGS, **changes}),
+        eval_pairs=tiny_pairs(6, seed=1),
+        output=output,
+        on_step=on_step,
+        reference=reference,
+    )
+    return trainer, trainer.train(resume=resume)
+
+
+def assert_same(ones, others, tolerance=1e-5):
+    assert [row["step"] for row in ones] == [row["step"] for row in others]
+    for one, other in zip(ones, others, strict=True):
+        for name in REPORTED:
+            assert one[name] == pytest.approx(other[name], rel=tolerance, abs=tolerance), (one["step"], name)
+
+
+def test_the_trainer_is_the_loop_that_one_would_write():
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    trainer = DPOTrainer(tiny_model(), tokenizer, tiny_pairs(), DPOConfig(**SETTINGS))
+    reference = pair_logps(model, trainer.pairs, PAD)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
+    losses = []
+    plan = trainer.plan()
+    for step, indices in enumerate(plan):
+        batch = collate_pairs([trainer.pairs[i] for i in indices], PAD)
+        chosen, rejected = split_pairs(response_logps(model, batch))
+        loss = compute_dpo_loss(chosen, rejected, reference[indices, 0], reference[indices, 1], beta=0.1)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(step, total_steps=len(plan), peak=1e-2)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    metrics = trainer.train()
+    assert [row["loss"] for row in metrics] == pytest.approx(losses, abs=1e-5)
+    assert losses[-1] < losses[0] - 0.3, "a run that goes nowhere would agree with itself"
+
+
+def test_the_loss_starts_at_ln_2_and_the_first_gradient_is_not_zero():
+    _, metrics = train()
+    assert metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert metrics[0]["grad_norm"] > 0.1
+
+
+def test_training_learns_the_held_out_preferences():
+    _, metrics = train(epochs=4)
+    assert metrics[-1]["eval_preference_accuracy"] == 1.0
+    assert metrics[-1]["eval_loss"] < 0.5
+    assert metrics[-1]["eval_chosen_rewards"] - metrics[-1]["eval_rejected_rewards"] == pytest.approx(
+        metrics[-1]["eval_margin"], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 3])
+def test_micro_batches_change_memory_and_nothing_else(micro_batch_size):
+    _, whole = train()
+    _, cut = train(micro_batch_size=micro_batch_size)
+    assert_same(cut, whole, tolerance=1e-4)
+
+
+def test_a_last_step_with_fewer_pairs_is_averaged_over_those():
+    pairs = tiny_pairs(11)
+    _, whole = train(pairs=pairs, epochs=1, schedule="constant")
+    _, cut = train(pairs=pairs, epochs=1, schedule="constant", micro_batch_size=2)
+    assert len(whole) == 2
+    assert_same(cut, whole, tolerance=1e-4)
+
+
+def test_a_precomputed_reference_and_a_reference_in_memory_are_the_same():
+    _, precomputed = train()
+    _, in_memory = train(precompute_reference=False)
+    assert_same(in_memory, precomputed, tolerance=1e-4)
+
+
+def test_the_reference_is_where_the_policy_started_and_stays_there():
+    trainer, _ = train()
+    start = pair_logps(tiny_model(), trainer.pairs, PAD)
+    torch.testing.assert_close(trainer.reference_logps, start)
+    assert not torch.allclose(pair_logps(trainer.model, trainer.pairs, PAD), start, atol=0.5)
+
+
+def test_another_reference_can_be_given():
+    _, metrics = train(reference=tiny_model(seed=1))
+    assert abs(metrics[0]["loss"] - math.log(2)) > 1e-3
+
+
+class Killed(Exception):
+    """Stands for whatever ends a run in the middle."""
+
+
+def kill_after(step):
+    def on_step(row):
+        if row["step"] == step:
+            raise Killed
+
+    return on_step
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3, 5])
+def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path, killed_after):
+    straight, expected = train(output=tmp_path / "straight", save_every=2)
+    with pytest.raises(Killed):
+        train(output=tmp_path / "killed", save_every=2, on_step=kill_after(killed_after))
+    start = tiny_model(seed=9 if killed_after > 2 else 0)  # what the checkpoint holds, if there is one, replaces it
+    resumed, found = train(start, output=tmp_path / "killed", save_every=2, resume=True)
+    assert_same(found, expected, tolerance=0)
+    torch.testing.assert_close(resumed.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
+    for name in ("killed", "straight"):
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_kill_during_a_save_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
+    from dpo_teach.training import checkpoint
+
+    original, calls = checkpoint.save_file, []
+
+    def dies_in_the_second_save(tensors, path):
+        calls.append(path)
+        if len(calls) == 5:  # three files a checkpoint: in the middle of the second
+            raise Killed
+        original(tensors, path)
+
+    _, expected = train(output=tmp_path / "straight", save_every=2)
+    monkeypatch.setattr(checkpoint, "save_file", dies_in_the_second_save)
+    with pytest.raises(Killed):
+        train(output=tmp_path / "killed", save_every=2)
+    assert checkpoint.read_checkpoint(tmp_path / "killed").step == 2
+    _, found = train(output=tmp_path / "killed", save_every=2, resume=True)
+    assert_same(found, expected, tolerance=0)
+
+
+def test_the_result_loads_in_plain_transformers(tmp_path):
+    trainer, _ = train(output=tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    torch.testing.assert_close(model.state_dict(), trainer.model.state_dict())
+    assert AutoTokenizer.from_pretrained(tmp_path / "out")("the plot")["input_ids"] == [1, 3, 4]
+    written = pipeline("text-generation", model=str(tmp_path / "out"))("the plot was", max_new_tokens=2)
+    assert written[0]["generated_text"].startswith("the plot was")
+
+
+def test_an_output_folder_that_is_not_empty_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="is not empty"):
+        train(output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_resuming_needs_a_checkpoint_and_the_same_settings(tmp_path):
+    with pytest.raises(ValueError, match="has no run to resume"):
+        train(output=tmp_path / "out", resume=True)
+    train(output=tmp_path / "out", max_steps=2)
+    with pytest.raises(ValueError, match=r"other settings: .*beta was 0\.1, is 0\.2"):
+        train(output=tmp_path / "out", max_steps=2, beta=0.2, resume=True)
+
+
+def test_resuming_with_other_pairs_is_refused(tmp_path):
+    train(output=tmp_path / "out", max_steps=2)
+    with pytest.raises(ValueError, match="saved reference log-probabilities are of other pairs"):
+        train(output=tmp_path / "out", max_steps=2, pairs=tiny_pairs(seed=5), resume=True)
+
+
+def test_the_policy_as_its_own_reference_is_named_early():
+    model = tiny_model()
+    with pytest.raises(ValueError, match=r"reference is the same object as the policy.*0\.6931"):
+        DPOTrainer(model, tiny_tokenizer(), tiny_pairs(), reference=model)
+    DPOTrainer(model, tiny_tokenizer(), tiny_pairs(), reference=freeze_reference(model))
+
+
+def test_a_frozen_policy_is_named_early():
+    with pytest.raises(ValueError, match="no trainable weight"):
+        DPOTrainer(freeze_reference(tiny_model()), tiny_tokenizer(), tiny_pairs())
+
+
+def test_a_policy_that_does_not_move_is_told_of():
+    with pytest.warns(UserWarning, match=r"still ln 2 = 0\.6931 after 10 steps.*learning_rate=1e-12"):
+        train(epochs=4, learning_rate=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(epochs=4)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_weights_are_touched():
+    model = tiny_model()
+    before = model.transformer.wpe.weight.detach().clone()
+    trainer = DPOTrainer(model, tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
+    trainer.loss = lambda indices: (
+        response_logps(model, collate_pairs([trainer.pairs[i] for i in indices], PAD)).sum() * math.inf, {}
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="step 1: the gradient is not finite"):
+        trainer.train()
+    torch.testing.assert_close(model.transformer.wpe.weight.detach(), before)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("beta", 0), ("beta", -0.1), ("beta", math.nan), ("beta", math.inf), ("learning_rate", 0.0),
+        ("learning_rate", math.nan), ("batch_size", 0), ("epochs", 0), ("max_steps", 0), ("micro_batch_size", -1),
+        ("warmup_fraction", 1.0), ("max_grad_norm", 0.0), ("save_every", -1), ("weight_decay", math.nan),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_named(setting, value, unchecked_shapes):
+    with pytest.raises(ValueError, match=f"^{setting} must be .*found {value}"):
+        DPOConfig(**{setting: value})
+
+
+def test_a_limit_beyond_the_context_is_told_in_numbers():
+    with pytest.raises(ValueError, match="max_length=64 is longer than the model's context of 32"):
+        DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(max_length=64))
+
+
+def test_metrics_have_one_line_a_step_with_all_that_is_promised(tmp_path):
+    train(output=tmp_path / "out")
+    rows = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    promised = {"step", "loss", "margin", "preference_accuracy", "chosen_logps", "rejected_logps", "chosen_rewards",
+                "rejected_rewards", "learning_rate", "tokens", "seconds"}  # fmt: skip
+    assert len(rows) == 6
+    assert all(promised <= set(row) for row in rows)
+
+
+def test_sft_raises_the_probability_of_the_responses_and_starts_at_their_mean_loss():
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
+    trainer = SFTTrainer(model, tokenizer, examples, SFTConfig(**SETTINGS | {"epochs": 6}), eval_examples=examples[:5])
+    first = trainer.plan()[0]
+    tokenized = [trainer.examples[i] for i in first]
+    with torch.no_grad():
+        expected = -response_logps(tiny_model(), collate(tokenized, PAD)).sum() / sum(len(r) for _, r in tokenized)
+    metrics = trainer.train()
+    assert metrics[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
+    assert metrics[-1]["eval_loss"] < metrics[0]["loss"] / 2
+
+
+def test_sft_in_micro_batches_weighs_every_token_the_same():
+    runs = []
+    for size in (None, 3):
+        examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
+        config = SFTConfig(**SETTINGS, micro_batch_size=size)
+        runs.append(SFTTrainer(tiny_model(), tiny_tokenizer(), examples, config).train())
+    for one, other in zip(*runs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
