@@ -8,7 +8,7 @@ The rules, each of which has gone wrong in public (see the tests):
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Bool, Int
@@ -23,6 +23,8 @@ __all__ = [
     "TokenizedPairs",
     "collate",
     "collate_pairs",
+    "fit_prompt",
+    "keep_fitting",
     "split_pairs",
     "tokenize_pair",
     "tokenize_pairs",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 Overlong = Literal["error", "drop"]
+Item = TypeVar("Item")
+Tokenized = TypeVar("Tokenized")
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,26 @@ def tokenize_response(response: str, tokenizer: Any) -> tuple[int, ...]:
     return (*ids, tokenizer.eos_token_id)
 
 
+def fit_prompt(
+    prompt: str, tokenizer: Any, *, max_length: int, max_prompt_length: int | None = None
+) -> tuple[tuple[int, ...], int]:
+    """The ids of a prompt, without its beginning where it is too long, and the tokens left for a response.
+
+    Raises:
+        ValueError: nothing is left for a response.
+    """
+    ids = tokenize_prompt(prompt, tokenizer)
+    if max_prompt_length is not None:
+        ids = ids[-max_prompt_length:]
+    room = max_length - len(ids)
+    if room < 1:
+        raise ValueError(
+            f"field 'prompt': its {len(ids)} tokens leave no room for a response within {max_length} tokens: "
+            "shorten it, or set max_prompt_length"
+        )
+    return ids, room
+
+
 def tokenize_pair(
     pair: PreferencePair, tokenizer: Any, *, max_length: int, max_prompt_length: int | None = None
 ) -> TokenizedPair:
@@ -112,15 +136,7 @@ def tokenize_pair(
     Raises:
         ValueError: the prompt leaves no room for a response, or the two responses are the same after the cut.
     """
-    prompt_ids = tokenize_prompt(pair.prompt, tokenizer)
-    if max_prompt_length is not None:
-        prompt_ids = prompt_ids[-max_prompt_length:]
-    room = max_length - len(prompt_ids)
-    if room < 1:
-        raise ValueError(
-            f"field 'prompt': its {len(prompt_ids)} tokens leave no room for a response within {max_length} "
-            "tokens: shorten it, or set max_prompt_length"
-        )
+    prompt_ids, room = fit_prompt(pair.prompt, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length)
     chosen_ids = tokenize_response(pair.chosen, tokenizer)[:room]
     rejected_ids = tokenize_response(pair.rejected, tokenizer)[:room]
     if chosen_ids == rejected_ids:
@@ -152,22 +168,36 @@ def tokenize_pairs(
         ValueError: the limits make no sense, a pair has no response left and may not be dropped, or none remains.
     """
     _check_limits(max_length, max_prompt_length)
-    kept: list[TokenizedPair] = []
-    truncated = 0
-    for number, pair in enumerate(pairs, start=1):
-        try:
-            tokenized = tokenize_pair(pair, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length)
-        except ValueError as error:
-            if on_overlong == "error":
-                raise ValueError(
-                    f"{pair.where or f'pair {number}'}, {error}; on_overlong='drop' (--on-overlong drop) leaves such pairs out"
-                ) from None
-            continue
-        kept.append(tokenized)
-        truncated += _was_cut(tokenized, tokenizer.eos_token_id)
+    kept = keep_fitting(
+        pairs,
+        lambda pair: tokenize_pair(pair, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length),
+        on_overlong,
+    )
     if not kept:
         raise ValueError(f"no pair fits into max_length={max_length} tokens, out of {len(pairs)}")
+    truncated = sum(_was_cut(pair, tokenizer.eos_token_id) for pair in kept)
     return TokenizedPairs(tuple(kept), truncated, dropped=len(pairs) - len(kept))
+
+
+def keep_fitting(
+    items: Sequence[Item], tokenize: Callable[[Item], Tokenized], on_overlong: Overlong
+) -> list[Tokenized]:
+    """Tokenize items one by one; one that does not fit is an error that names it, or is left out.
+
+    Raises:
+        ValueError: an item does not fit and may not be left out.
+    """
+    kept = []
+    for number, item in enumerate(items, start=1):
+        try:
+            kept.append(tokenize(item))
+        except ValueError as error:
+            if on_overlong == "error":
+                where = getattr(item, "where", "") or f"example {number}"
+                raise ValueError(
+                    f"{where}, {error}; on_overlong='drop' (--on-overlong drop) leaves such examples out"
+                ) from None
+    return kept
 
 
 def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> TokenBatch:

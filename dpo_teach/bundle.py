@@ -31,12 +31,12 @@ __all__ = ["main", "make_model", "make_pairs", "make_policy"]
 
 SEED = 0
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
-REVIEWS = 64_000
+REVIEWS = 44_000
 TRAIN_PAIRS, TEST_PAIRS = 2_048, 512
 SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 
 SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)
-DPO = DPOConfig(beta=0.3, learning_rate=3e-4, epochs=2, batch_size=32, save_every=0, seed=SEED)
+DPO = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=4, batch_size=32, save_every=0, seed=SEED)
 
 
 def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:

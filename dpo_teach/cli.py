@@ -1,4 +1,4 @@
-"""`dpo-teach`: inspect data, fine-tune, train with DPO, evaluate, sample. The options come from the config dataclasses."""
+"""`dpo-teach`: inspect data, fine-tune, train with DPO, evaluate, sample."""
 
 import contextlib
 import dataclasses

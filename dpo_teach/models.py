@@ -163,7 +163,7 @@ def _ask_hub(name: str) -> bool:
 
 @contextlib.contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Keep `transformers` from drawing bars: one for a few milliseconds of reading is noise, and would stay in every notebook."""
+    """Keep `transformers` from drawing bars: one for milliseconds of reading is noise, and stays in a notebook."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

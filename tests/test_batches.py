@@ -98,7 +98,7 @@ def test_the_boundary_holds_where_tokens_of_a_sum_are_not_the_sum_of_tokens():
 
 def test_pairs_without_room_are_an_error_that_names_them_or_are_dropped_and_counted():
     pairs = [PAIR, PreferencePair("the plot was not very", "good", "bad"), PAIR]
-    with pytest.raises(ValueError, match=r"pair 2, field 'prompt': its 6 tokens leave no room .* within 6 tokens"):
+    with pytest.raises(ValueError, match=r"example 2, field 'prompt': its 6 tokens leave no room .* within 6 tokens"):
         tokenize_pairs(pairs, tiny_tokenizer(), max_length=6)
     kept = tokenize_pairs(pairs, tiny_tokenizer(), max_length=6, on_overlong="drop")
     assert (len(kept.pairs), kept.dropped, kept.truncated) == (2, 1, 2)

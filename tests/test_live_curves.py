@@ -1,5 +1,6 @@
 """The live curves, driven as a trainer drives them: every step of a run, and a whole run of a tiny policy."""
 
+import itertools
 import math
 
 import pytest
@@ -29,7 +30,7 @@ def drive(curves: LiveCurves, steps: int) -> list[bytes]:
 
 def test_the_picture_changes_every_few_steps_and_after_the_last() -> None:
     pictures = drive(LiveCurves(steps=10, beta=0.1, every=4), 10)
-    changes = [step for step, (a, b) in enumerate(zip(pictures, pictures[1:], strict=False), start=2) if a != b]
+    changes = [step for step, (a, b) in enumerate(itertools.pairwise(pictures), start=2) if a != b]
     assert changes == [4, 8, 10]
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
 
@@ -55,16 +56,16 @@ def test_rewards_are_divided_by_beta() -> None:
     curves = LiveCurves(steps=1, beta=0.25)
     curves(row(1, chosen=0.5, rejected=-1.0))
     assert "log P of chosen +2.0 and of rejected -4.0 since the start" in repr(curves)
-    assert curves._lines["chosen"][1].get_ydata().tolist() == [2.0]
-    assert curves._lines["rejected"][1].get_ydata().tolist() == [-4.0]
+    assert list(curves._lines["chosen"][1].get_ydata()) == [2.0]
+    assert list(curves._lines["rejected"][1].get_ydata()) == [-4.0]
 
 
 def test_a_bold_point_is_the_mean_of_the_steps_before_it() -> None:
     curves = LiveCurves(steps=16, beta=1.0, every=1)  # an eighth of the run: two steps
     for step, margin in ((1, 0.0), (2, 0.4), (3, 0.2)):
         curves(row(step, margin=margin))
-    assert curves._lines["margin"][0].get_ydata().tolist() == [0.0, 0.4, 0.2]
-    assert curves._lines["margin"][1].get_ydata().tolist() == pytest.approx([0.0, 0.2, 0.3])
+    assert list(curves._lines["margin"][0].get_ydata()) == [0.0, 0.4, 0.2]
+    assert list(curves._lines["margin"][1].get_ydata()) == pytest.approx([0.0, 0.2, 0.3])
 
 
 @pytest.mark.parametrize(
@@ -99,11 +100,13 @@ def test_no_lettering_leaves_the_card() -> None:
     drive(curves, 64)
     curves.figure.canvas.draw()
     card = curves.figure.bbox
-    for text in curves.figure.findobj(Text):
-        if text.get_text() and text.get_visible():
-            box = text.get_window_extent()
-            assert box.x0 >= card.x0 and box.x1 <= card.x1, text.get_text()
-            assert box.y0 >= card.y0 and box.y1 <= card.y1, text.get_text()
+    texts: list[Text] = [curves._headline]
+    for axes in curves._axes:
+        texts += [axes._left_title, axes.xaxis.label, *axes.texts]
+    for text in texts:
+        box = text.get_window_extent()
+        assert card.x0 <= box.x0 <= box.x1 <= card.x1, text.get_text()
+        assert card.y0 <= box.y0 <= box.y1 <= card.y1, text.get_text()
 
 
 def test_a_second_run_starts_over() -> None:

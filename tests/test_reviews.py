@@ -41,7 +41,7 @@ def test_true_reward_by_hand(response, reward):
         " the plot was dull. Three stars.",  # no capital
         " The plot was dull, But the music was thin. Three stars.",
         " The plot was very very dull. Three stars.",
-        " The plot was dull. I hated the plot. Three stars.",  # twice the same aspect
+        " The plot was dull. I hated the music. The plot was dull. Three stars.",  # said twice
         " The plot was dull, and the music was thin, and the script was slow. Go tonight.",  # three in one sentence
         " I did not adored the plot. Three stars.",
         " The plot was dull.  The music was thin. Three stars.",

@@ -4,6 +4,7 @@ A check runs the learner's function on known cases. Where the numbers are not th
 *mistakes* on the same cases: a match names what went wrong.
 """
 
+import ast
 import inspect
 import math
 import textwrap
@@ -171,9 +172,14 @@ class FunctionExercise(Exercise):
         return Verdict("wrong", _difference(found, wanted))
 
     def reveal(self) -> str:
-        """The source of the solution, without its name's underscore."""
-        source = textwrap.dedent(inspect.getsource(self.solution))
-        return source.replace("def _", "def ", 1).rstrip()
+        """The source of the solution, to be pasted: no leading underscore and no type hints."""
+        tree = ast.parse(textwrap.dedent(inspect.getsource(self.solution)))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.name, node.returns = node.name.removeprefix("_"), None
+            elif isinstance(node, ast.arg):
+                node.annotation = None
+        return ast.unparse(tree)
 
 
 @dataclass(frozen=True, kw_only=True)

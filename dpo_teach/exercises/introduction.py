@@ -18,10 +18,10 @@ def _seeded_logps(seed: int, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def _my_dpo_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor, beta: float
+    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, beta: float
 ) -> Tensor:
-    chosen_log_ratio = policy_chosen - ref_chosen
-    rejected_log_ratio = policy_rejected - ref_rejected
+    chosen_log_ratio = policy_chosen - reference_chosen
+    rejected_log_ratio = policy_rejected - reference_rejected
     margin = beta * (chosen_log_ratio - rejected_log_ratio)
     return -F.logsigmoid(margin).mean()
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dpo_teach.batches import collate, tokenize_prompt, tokenize_response
+from dpo_teach.batches import collate, fit_prompt, keep_fitting, tokenize_response
 from dpo_teach.training.config import SFTConfig
 from dpo_teach.training.loop import Metrics, Trainer
 
@@ -79,17 +79,13 @@ class SFTTrainer(Trainer):
         return {"eval_loss": total / sum(len(response) for _, response in self.eval_examples)}
 
     def _tokenize(self, examples: Sequence[Example]) -> list[TokenizedExample]:
-        kept = []
-        for number, (prompt, response, where) in enumerate(examples, start=1):
-            prompt_ids = tokenize_prompt(prompt, self.tokenizer)
-            if self.config.max_prompt_length is not None:
-                prompt_ids = prompt_ids[-self.config.max_prompt_length :]
-            room = self.max_length - len(prompt_ids)
-            if room >= 1:
-                kept.append((prompt_ids, tokenize_response(response, self.tokenizer)[:room]))
-            elif self.config.on_overlong == "error":
-                raise ValueError(
-                    f"{where or f'example {number}'}, field 'prompt': its {len(prompt_ids)} tokens leave no room for a "
-                    f"response within {self.max_length} tokens; on_overlong='drop' (--on-overlong drop) leaves such examples out"
-                )
-        return kept
+        return keep_fitting(examples, self._tokenize_one, self.config.on_overlong)
+
+    def _tokenize_one(self, example: Example) -> TokenizedExample:
+        prompt_ids, room = fit_prompt(
+            example.prompt,
+            self.tokenizer,
+            max_length=self.max_length,
+            max_prompt_length=self.config.max_prompt_length,
+        )
+        return prompt_ids, tokenize_response(example.response, self.tokenizer)[:room]

@@ -23,7 +23,7 @@ class BetaTilt(Panel):
         world: where it happens; the film world by default.
 
     >>> round(BetaTilt(beta=1.0).log_z, 4)
-    0.2313
+    0.2304
     """
 
     beta = Control()

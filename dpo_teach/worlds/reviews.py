@@ -8,7 +8,7 @@ and a close, beginning with the space that separates it from the prompt:
 The grammar's rules beyond the words (`vocabulary`):
 - a sentence holds one clause, or two joined by "and" or "but"; a writer says "but" where the signs differ, a reader
   takes either;
-- no aspect of the film is judged twice in one review.
+- nothing is said twice: a writer judges no aspect of the film a second time, a reader minds only the same clause.
 
 Nothing here is learned. `parse_review` reads a response back, `true_reward` adds up what it says, and so a policy's
 samples can be judged exactly, by a reward that no training run sees.
@@ -178,8 +178,8 @@ def parse_review(response: str) -> Review | None:
     parsed = [sentence for text in sentences if (sentence := _parse_sentence(text)) is not None]
     if close not in words.CLOSES or len(parsed) < len(sentences):
         return None
-    aspects = [clause.aspect for sentence in parsed for clause in sentence.clauses]
-    if not 1 <= len(aspects) <= max(CLAUSE_COUNT_WEIGHTS) or len(set(aspects)) < len(aspects):
+    said = [clause.text for sentence in parsed for clause in sentence.clauses]
+    if not 1 <= len(said) <= max(CLAUSE_COUNT_WEIGHTS) or len(set(said)) < len(said):
         return None
     return Review(tuple(parsed), close)
 
@@ -187,28 +187,29 @@ def parse_review(response: str) -> Review | None:
 def _write_clause(aspect: str, rng: random.Random) -> Clause:
     form = rng.choices(("adjective", "feeling", "effect"), weights=(5, 3, 2))[0]
     if form == "adjective":
-        adjective, degree = rng.choice(list(words.ADJECTIVES)), rng.choice(list(words.DEGREES))
-        return _adjective_clause(aspect, degree, adjective)
+        return _adjective_clause(aspect, _pick_degree(words.DEGREES, rng), rng.choice(list(words.ADJECTIVES)))
     if form == "feeling":
-        feeling, degree = rng.choice(list(words.FEELINGS)), rng.choice(list(words.FEELING_DEGREES))
-        return _feeling_clause(aspect, degree, feeling)
-    effect, degree = rng.choice(list(words.EFFECTS)), rng.choice(list(words.EFFECT_DEGREES))
-    return _effect_clause(aspect, degree, effect)
+        return _feeling_clause(aspect, _pick_degree(words.FEELING_DEGREES, rng), rng.choice(list(words.FEELINGS)))
+    return _effect_clause(aspect, _pick_degree(words.EFFECT_DEGREES, rng), rng.choice(list(words.EFFECTS)))
+
+
+def _pick_degree(degrees: dict[str, tuple[float, int]], rng: random.Random) -> str:
+    return rng.choices(list(degrees), weights=[often for _, often in degrees.values()])[0]
 
 
 def _adjective_clause(aspect: str, degree: str, adjective: str) -> Clause:
-    value = words.DEGREES[degree] * words.ADJECTIVES[adjective]
+    value = words.DEGREES[degree][0] * words.ADJECTIVES[adjective]
     return Clause(f"the {aspect} was {degree}{adjective}", aspect, value)
 
 
 def _feeling_clause(aspect: str, degree: str, feeling: str) -> Clause:
     base_form, value = words.FEELINGS[feeling]
     verb = base_form if degree.startswith("did not") else feeling
-    return Clause(f"I {degree}{verb} the {aspect}", aspect, words.FEELING_DEGREES[degree] * value)
+    return Clause(f"I {degree}{verb} the {aspect}", aspect, words.FEELING_DEGREES[degree][0] * value)
 
 
 def _effect_clause(aspect: str, degree: str, effect: str) -> Clause:
-    return Clause(f"the {aspect} {degree}{effect}", aspect, words.EFFECT_DEGREES[degree] * words.EFFECTS[effect])
+    return Clause(f"the {aspect} {degree}{effect}", aspect, words.EFFECT_DEGREES[degree][0] * words.EFFECTS[effect])
 
 
 def _group(clauses: list[Clause], rng: random.Random) -> tuple[Sentence, ...]:

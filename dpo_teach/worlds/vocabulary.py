@@ -34,10 +34,11 @@ ADJECTIVES = {
     "dreadful": -1.5, "unbearable": -1.5, "awful": -1.5, "hopeless": -1.5,
 }  # fmt: skip
 
-# "the plot was DEGREE dull": intensifiers scale, negations flip.
+# "the plot was DEGREE dull": (what it does to the value, how often it is said). Intensifiers scale, negations flip.
 DEGREES = {
-    "": 1.0, "very ": 1.5, "truly ": 1.5, "utterly ": 2.0, "rather ": 0.75, "a little ": 0.5,
-    "not ": -0.5, "hardly ": -0.5, "never ": -1.0, "not at all ": -1.0, "anything but ": -1.5,
+    "": (1.0, 8), "very ": (1.5, 3), "truly ": (1.5, 2), "utterly ": (2.0, 2), "rather ": (0.75, 2),
+    "a little ": (0.5, 2), "not ": (-0.5, 2), "hardly ": (-0.5, 1), "never ": (-1.0, 1), "not at all ": (-1.0, 1),
+    "anything but ": (-1.5, 1),
 }  # fmt: skip
 
 # "I FEELING the plot": what was felt, with the form that follows "did not".
@@ -46,7 +47,9 @@ FEELINGS = {
     "liked": ("like", 0.5), "minded": ("mind", -0.5), "disliked": ("dislike", -1.0), "resented": ("resent", -1.0),
     "hated": ("hate", -1.25), "detested": ("detest", -1.5),
 }  # fmt: skip
-FEELING_DEGREES = {"": 1.0, "really ": 1.5, "secretly ": 0.75, "did not ": -0.5, "did not exactly ": -0.25}
+FEELING_DEGREES = {
+    "": (1.0, 6), "really ": (1.5, 3), "secretly ": (0.75, 2), "did not ": (-0.5, 2), "did not exactly ": (-0.25, 1),
+}  # fmt: skip
 
 # "the plot made me EFFECT"
 EFFECTS = {
@@ -55,7 +58,10 @@ EFFECTS = {
     "sigh": -0.5, "look at the ceiling": -0.5, "check my watch": -1.0, "count the empty seats": -1.0,
     "think about laundry": -1.0, "want my money back": -1.5, "walk out": -1.5,
 }  # fmt: skip
-EFFECT_DEGREES = {"made me ": 1.0, "almost made me ": 0.5, "kept trying to make me ": 0.25, "did not make me ": -0.5}
+EFFECT_DEGREES = {
+    "made me ": (1.0, 6), "almost made me ": (0.5, 2), "kept trying to make me ": (0.25, 1),
+    "did not make me ": (-0.5, 2),
+}  # fmt: skip
 
 CLOSES = {
     "Do not miss it.": 1.0, "Go tonight.": 1.0, "Five stars.": 1.0, "I would see it again tomorrow.": 1.0,

@@ -1,0 +1,139 @@
+"""The figures of notebook 04: how sure the annotator was, and what runs of several β bought at which price."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+from dpo_teach.evaluation import ReviewScores
+from dpo_teach.plots.style import (
+    CHOSEN,
+    INK,
+    MUTED,
+    POLICY,
+    REFERENCE,
+    Picture,
+    card,
+    house_style,
+    picture_of,
+)
+from dpo_teach.plots.tables import Table
+
+__all__ = ["plot_annotator", "plot_frontier", "tabulate_reviews"]
+
+_EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, math.inf)
+
+
+def plot_annotator(gaps: Sequence[float], title: str) -> Picture:
+    """How often the annotator chose the better response, against how much better it was.
+
+        P(better is chosen) = σ( |r*(chosen) - r*(rejected)| )
+
+    Args:
+        gaps: true reward of the chosen minus that of the rejected response, one for each pair, nats; pairs of equal
+            reward are left out.
+        title: what the figure shows.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ValueError: all gaps are 0.
+    """
+    told = [gap for gap in gaps if gap != 0]
+    if not told:
+        raise ValueError(f"gaps must have one that is not 0, found {len(gaps)} without")
+    bins = [[gap for gap in told if low < abs(gap) <= high] for low, high in itertools.pairwise(_EDGES)]
+    points = [(_mean([abs(gap) for gap in part]), _mean([float(gap > 0) for gap in part]), len(part))
+              for part in bins if part]  # fmt: skip
+    figure = card(8.6, 3.4)
+    with house_style():
+        axes = figure.subplots()
+        longest = max(gap for gap, *_ in points)
+        steps = [longest * i / 100 for i in range(101)]
+        axes.plot(steps, [1 / (1 + math.exp(-gap)) for gap in steps], color=MUTED, label="σ(difference), the rule")
+        axes.axhline(0.5, color=REFERENCE, linestyle=":", linewidth=1.5)
+        axes.plot([p[0] for p in points], [p[1] for p in points], "o", color=CHOSEN, markersize=8, label="the pairs")
+        for gap, _, count in points:
+            axes.annotate(f"{count}", (gap, 0.42), ha="center", color=MUTED)
+        axes.set_ylim(0.4, 1.04)
+        axes.set_xlabel("difference of the two true rewards, nats (at the bottom: how many pairs a dot stands for)")
+        axes.set_ylabel("the better one was chosen")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.2))
+        figure.suptitle(title, x=0.012, ha="left")
+    described = ", ".join(f"{100 * share:.0f} % at {gap:.1f}" for gap, share, _ in points)
+    return picture_of(figure, f"{title} Share of pairs in which the better response was chosen: {described}.")
+
+
+def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
+    """True reward against KL, a point for each run: what was gained, and how far the policy went for it.
+
+    Args:
+        runs: a name and the scores of each run's samples; a point is hollow whose fluency is below 0.8 of the first's.
+        title: what the figure shows.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not runs:
+        raise ValueError("runs is empty: a frontier needs at least one")
+    least = 0.8 * next(iter(runs.values())).fluency
+    figure = card(8.6, 3.6)
+    with house_style():
+        axes = figure.subplots()
+        for name, scores in runs.items():
+            colour = REFERENCE if scores.kl < 1e-3 else POLICY
+            fill = colour if scores.fluency >= least else "none"
+            axes.errorbar(scores.kl, scores.true_reward, xerr=scores.kl_error, yerr=scores.true_reward_error, fmt="o",
+                          color=colour, markersize=9, markerfacecolor=fill, markeredgewidth=2)  # fmt: skip
+            axes.annotate(f"{name}, fluency {scores.fluency:.2f}", (scores.kl, scores.true_reward), xytext=(8, 8),
+                          textcoords="offset points", color=INK)  # fmt: skip
+        furthest = max(scores.kl for scores in runs.values())
+        axes.set_xscale("symlog", linthresh=1)  # a run that broke loose goes ten times as far as the others
+        axes.set_xlim(-0.15, 6 * max(furthest, 1))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(y=0.25)
+        axes.set_xlabel("KL to the reference, nats: how far the policy went (a hollow point has lost its fluency)")
+        axes.set_ylabel("true reward: what it gained")
+        figure.suptitle(title, x=0.012, ha="left")
+    described = "; ".join(
+        f"{name}: true reward {scores.true_reward:.1f}, KL {scores.kl:.1f}, fluency {scores.fluency:.2f}"
+        for name, scores in runs.items()
+    )
+    return picture_of(figure, f"{title} {described}.")
+
+
+def tabulate_reviews(runs: Mapping[str, ReviewScores], accuracies: Mapping[str, float] | None = None) -> Table:
+    """What each run writes, a row for each: true reward and KL with their standard errors, fluency, length.
+
+    Args:
+        runs: a name and the scores of each run's samples.
+        accuracies: the preference accuracy of each on held-out pairs, for a column of its own.
+
+    Returns:
+        The table.
+
+    >>> tabulate_reviews({"before": ReviewScores(256, -0.31, 0.14, 0.0, 0.0, 0.93, 20.5)})
+    run       true reward         KL  fluency  tokens
+    before  -0.31 ± 0.14  0.0 ± 0.0     0.93    20.5
+    """
+    header = ["run", "true reward", "KL", "fluency", "tokens"]
+    rows = [
+        [
+            name,
+            f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}",
+            f"{scores.kl:.1f} ± {scores.kl_error:.1f}",
+            f"{scores.fluency:.2f}",
+            f"{scores.mean_tokens:.1f}",
+        ]
+        for name, scores in runs.items()
+    ]
+    if accuracies is None:
+        return Table(header, rows)
+    return Table([*header, "accuracy"], [[*row, f"{accuracies[row[0]]:.2f}"] for row in rows])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

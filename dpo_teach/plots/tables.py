@@ -1,0 +1,62 @@
+"""Tables that read well on a page: numbers, and texts side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+__all__ = ["Table"]
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Rows under headings; the last line of a cell shows it.
+
+    Args:
+        header: the headings.
+        rows: as many texts or numbers each as there are headings; numbers stand on the right.
+        texts: the columns that hold running text, counted from 0: they get the room, on the left.
+
+    Raises:
+        ValueError: a row is longer or shorter than the header.
+
+    >>> Table(["beta", "KL"], [[0.1, "8.5"], [1.0, "0.9"]])
+    beta   KL
+     0.1  8.5
+     1.0  0.9
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    texts: Sequence[int] = field(default=(0,))
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows, start=1):
+            if len(row) != len(self.header):
+                raise ValueError(f"row {number} has {len(row)} cells, but the header has {len(self.header)}")
+
+    def __repr__(self) -> str:
+        cells = [[str(cell) for cell in row] for row in (self.header, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if self._is_text(column) else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in cells
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(self._cell("th", column, text) for column, text in enumerate(self.header))
+        body = "".join(
+            "<tr>" + "".join(self._cell("td", column, cell) for column, cell in enumerate(row)) + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _cell(self, tag: str, column: int, cell: object) -> str:
+        is_text = self._is_text(column)
+        style = f"text-align: {'left' if is_text else 'right'}; vertical-align: top"
+        return f'<{tag} style="{style}{"; max-width: 26em" if is_text else ""}">{escape(str(cell))}</{tag}>'
+
+    def _is_text(self, column: int) -> bool:
+        return column in self.texts and any(isinstance(row[column], str) for row in self.rows)
