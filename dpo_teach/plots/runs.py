@@ -116,7 +116,7 @@ def tabulate_reviews(runs: Mapping[str, ReviewScores], accuracies: Mapping[str, 
         The table.
 
     >>> tabulate_reviews({"before": ReviewScores(256, -0.31, 0.14, 0.0, 0.0, 0.93, 20.5)})
-    run       true reward         KL  fluency  tokens
+    run      true reward         KL  fluency  tokens
     before  -0.31 ± 0.14  0.0 ± 0.0     0.93    20.5
     """
     header = ["run", "true reward", "KL", "fluency", "tokens"]
