@@ -54,16 +54,19 @@ def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
     """Sample two responses to each of many openings, and have the annotator compare them."""
     model, tokenizer = load_model("reviews-gpt2")
     rng = random.Random(SEED + 1)
-    count = TRAIN_PAIRS + TEST_PAIRS
-    prompts = [reviews.write_prompt(rng) for _ in range(count + count // 8)]
+    spare = (TRAIN_PAIRS + TEST_PAIRS) // 8  # some are left out: both responses the same, or a prompt seen in training
+    prompts = [reviews.write_prompt(rng) for _ in range(TRAIN_PAIRS + TEST_PAIRS + spare)]
     firsts = sample_responses(model, tokenizer, prompts, seed=SEED + 1)
     seconds = sample_responses(model, tokenizer, prompts, seed=SEED + 2)
     rows = [
         _compare(prompt, first, second, rng)
         for prompt, first, second in zip(prompts, firsts, seconds, strict=True)
         if first != second and first.strip() and second.strip()
-    ][:count]
-    parts = {"train": rows[:TRAIN_PAIRS], "test": rows[TRAIN_PAIRS:]}
+    ]
+    train = rows[:TRAIN_PAIRS]
+    seen = {row["prompt"] for row in train}
+    test = [row for row in rows[TRAIN_PAIRS:] if row["prompt"] not in seen][:TEST_PAIRS]
+    parts = {"train": train, "test": test}
     output.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
