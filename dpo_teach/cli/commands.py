@@ -1,0 +1,160 @@
+"""The commands that train, judge and sample. Each imports what it needs: `dpo-teach --help` must not wait for torch."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from dpo_teach.cli.options import BASE_MODEL, DataOptions
+from dpo_teach.training.config import DPOConfig, SFTConfig
+
+__all__ = ["evaluate", "sample", "sft", "train"]
+
+
+def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MODEL, resume: bool = False) -> None:
+    """Fine-tune a model on the chosen responses: the stage before DPO.
+
+    Args:
+        output: a new or empty folder for the model, its metrics and checkpoints.
+        data: preference pairs; their prompts and chosen responses are used.
+        config: how to train.
+        model: a bundled name, a local folder, or a name on the Hub.
+        resume: go on from the last checkpoint in the output folder.
+    """
+    from dpo_teach.models import load_model
+    from dpo_teach.training import Example, SFTTrainer
+
+    examples, held_out = ([Example(pair.prompt, pair.chosen, pair.where) for pair in part] for part in data.load())
+    loaded = load_model(model)
+    trainer = SFTTrainer(
+        loaded.model, loaded.tokenizer, examples, config, eval_examples=held_out, output=output, progress=True
+    )
+    _report(trainer.train(resume=resume), output, ("loss", "eval_loss"))
+
+
+def train(
+    output: Path,
+    data: DataOptions,
+    config: DPOConfig,
+    model: str = BASE_MODEL,
+    reference: str | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a policy on preference pairs with DPO.
+
+    Args:
+        output: a new or empty folder for the policy, its metrics and checkpoints.
+        data: preference pairs.
+        config: how to train.
+        model: the policy's start: a bundled name, a local folder, or a name on the Hub.
+        reference: another reference than the policy's start.
+        resume: go on from the last checkpoint in the output folder.
+    """
+    from dpo_teach.models import load_model
+    from dpo_teach.training import DPOTrainer
+
+    train_pairs, held_out = data.load()
+    loaded = load_model(model)
+    trainer = DPOTrainer(
+        loaded.model, loaded.tokenizer, train_pairs, config, eval_pairs=held_out,
+        reference=None if reference is None else load_model(reference).model, output=output, progress=True,
+    )  # fmt: skip
+    tokenized = trainer.tokenized
+    print(f"{len(tokenized.pairs)} pairs, {tokenized.truncated} cut to fit, {tokenized.dropped} left out")
+    _report(trainer.train(resume=resume), output, ("loss", "margin", "preference_accuracy", "eval_loss",
+                                                   "eval_margin", "eval_preference_accuracy"))  # fmt: skip
+
+
+def evaluate(
+    policy: tyro.conf.Positional[str],
+    data: DataOptions,
+    reference: str = BASE_MODEL,
+    beta: float = 0.1,
+    max_length: int | None = None,
+    max_prompt_length: int | None = None,
+    on_overlong: Literal["error", "drop"] = "error",
+    samples: int = 512,
+    seed: int = 0,
+    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Judge a policy on held-out pairs; in the reviews world also its fresh samples, by their true reward.
+
+    Args:
+        policy: the trained model.
+        data: preference pairs; the held-out ones are used, or all of them if none are.
+        reference: the model that the policy started from.
+        beta: the beta of margin and loss.
+        max_length: tokens of prompt and response together; the model's context by default.
+        max_prompt_length: tokens of the prompt that are kept; all by default.
+        on_overlong: what to do with a pair that has no room for a response.
+        samples: how many responses to draw in the reviews world; 0 for none.
+        seed: decides the samples.
+        json_output: print one JSON object.
+    """
+    from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews
+    from dpo_teach.models import load_model
+    from dpo_teach.worlds import reviews
+
+    rest, held_out = data.load()
+    pairs = held_out or rest
+    loaded, reference_model = load_model(policy), load_model(reference).model
+    scores = dataclasses.asdict(
+        evaluate_pairs(
+            loaded.model, reference_model, loaded.tokenizer, pairs, beta=beta, max_length=max_length,
+            max_prompt_length=max_prompt_length, on_overlong=on_overlong,
+        )
+    )  # fmt: skip
+    prompts = [pair.prompt for pair in pairs][:samples]
+    if len(prompts) > 1 and all(map(reviews.is_prompt, prompts)):
+        fresh = evaluate_reviews(loaded.model, reference_model, loaded.tokenizer, prompts, seed=seed)
+        scores |= dataclasses.asdict(fresh)
+    if json_output:
+        print(json.dumps(scores))
+        return
+    for name, value in scores.items():
+        print(f"{name:22} {value:10.4f}" if isinstance(value, float) else f"{name:22} {value:>10}")
+
+
+def sample(
+    model: tyro.conf.Positional[str] = BASE_MODEL,
+    prompt: str | None = None,
+    count: int = 4,
+    max_new_tokens: int = 96,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Print responses of a model.
+
+    Args:
+        model: a bundled name, a local folder, or a name on the Hub.
+        prompt: what to respond to; \\n is a new line. Without one, openings of the reviews world.
+        count: how many responses.
+        max_new_tokens: tokens of a response at most.
+        temperature: 1 samples the model as it is.
+        seed: decides the samples.
+    """
+    import random
+
+    from dpo_teach.models import load_model
+    from dpo_teach.sampling import sample_responses
+    from dpo_teach.worlds import reviews
+
+    rng = random.Random(seed)
+    if prompt is None:
+        prompts = [reviews.write_prompt(rng) for _ in range(count)]
+    else:
+        prompts = [prompt.replace("\\n", "\n")] * count
+    loaded = load_model(model)
+    responses = sample_responses(loaded.model, loaded.tokenizer, prompts, max_new_tokens=max_new_tokens,
+                                 temperature=temperature, seed=seed)  # fmt: skip
+    for one_prompt, response in zip(prompts, responses, strict=True):
+        print(f"{one_prompt}|{response}\n")
+
+
+def _report(metrics: Sequence[dict[str, int | float]], output: Path, names: Sequence[str]) -> None:
+    last = metrics[-1]
+    told = ", ".join(f"{name} {last[name]:.4f}" for name in names if name in last)
+    print(f"step {last['step']}: {told}; saved in {output}")

@@ -1,0 +1,46 @@
+"""What several commands are told in the same way: which preference data, and how to read it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dpo_teach.pairs import PreferencePair, hold_out, load_pairs
+
+__all__ = ["BASE_MODEL", "DataOptions", "ReadingOptions"]
+
+BASE_MODEL = "reviews-gpt2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How preference data is read."""
+
+    split: str = "train"
+    """Which file of a folder, or which split of a Hub dataset."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Columns of other names, as: prompt QUESTION chosen GOOD rejected BAD."""
+    prompt_template: str | None = None
+    """A prompt out of several columns, as '{instruction}\\n{input}\\n'; \\n is a new line."""
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `load_pairs` and `survey_pairs`."""
+        template = None if self.prompt_template is None else self.prompt_template.replace("\\n", "\n")
+        return {"split": self.split, "columns": self.columns or None, "prompt_template": template}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(ReadingOptions):
+    """Which preference pairs, and how many of them are kept away from training."""
+
+    data: str = "reviews-preferences"
+    """A .jsonl, .json or .parquet file, a folder of them, the bundled reviews-preferences, or a Hub dataset."""
+    on_bad_row: Literal["error", "drop"] = "error"
+    """What to do with a row that is no pair: stop and name it, or leave it out."""
+    hold_out: int = 0
+    """So many pairs, chosen by the seed below, are held out: trained on by no command, evaluated on by all."""
+    hold_out_seed: int = 0
+    """Decides which pairs are held out. Give sft, train and evaluate the same."""
+
+    def load(self) -> tuple[list[PreferencePair], list[PreferencePair]]:
+        """The pairs to train on, and those held out."""
+        pairs = load_pairs(self.data, **self.as_arguments(), on_bad_row=self.on_bad_row)
+        return hold_out(pairs, self.hold_out, self.hold_out_seed)
