@@ -83,19 +83,24 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
     figure = card(8.6, 3.6)
     with house_style():
         axes = figure.subplots()
-        for name, scores in runs.items():
+        for place, (name, scores) in enumerate(sorted(runs.items(), key=lambda run: run[1].kl)):
             colour = REFERENCE if scores.kl < 1e-3 else POLICY
             fill = colour if scores.fluency >= least else "none"
             axes.errorbar(scores.kl, scores.true_reward, xerr=scores.kl_error, yerr=scores.true_reward_error, fmt="o",
                           color=colour, markersize=9, markerfacecolor=fill, markeredgewidth=2)  # fmt: skip
-            axes.annotate(f"{name}, fluency {scores.fluency:.2f}", (scores.kl, scores.true_reward), xytext=(8, 8),
-                          textcoords="offset points", color=INK)  # fmt: skip
+            side = 1 if place % 2 else -1  # below and above in turn: neighbours do not write over each other
+            axes.annotate(f"{name}\nfluency {scores.fluency:.2f}",
+                          (scores.kl, scores.true_reward + side * scores.true_reward_error), xytext=(0, 5 * side),
+                          textcoords="offset points", ha="center", va="bottom" if side > 0 else "top",
+                          color=INK)  # fmt: skip
         furthest = max(scores.kl for scores in runs.values())
-        axes.set_xscale("symlog", linthresh=1)  # a run that broke loose goes ten times as far as the others
-        axes.set_xlim(-0.15, 6 * max(furthest, 1))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.margins(y=0.25)
-        axes.set_xlabel("KL to the reference, nats: how far the policy went (a hollow point has lost its fluency)")
+        axes.set_xlim(-0.08 * furthest - 0.02, 1.12 * furthest + 0.02)
+        if furthest > 20:  # a run that broke loose goes ten times as far as the others
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(-0.3, 3 * furthest)
+            axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(y=0.35)
+        axes.set_xlabel("KL to the reference, nats: how far the policy went (hollow: its fluency is lost)")
         axes.set_ylabel("true reward: what it gained")
         figure.suptitle(title, x=0.012, ha="left")
     described = "; ".join(
