@@ -6,9 +6,9 @@ PY       := .venv/bin/python
 START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
 PYTEST    = $(OFFLINE) $(PY) -m pytest
 
-# Tests and committed outputs: the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings,
+# Tests and committed outputs: nobody's progress card, the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings,
 # and threads that wait without spinning, which on a busy machine would cost ten times their work.
-OFFLINE   = OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
+OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 
 # A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
@@ -17,7 +17,7 @@ LAB_QUIET := --LabApp.news_url=None \
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test install notebooks lint base-model preferences policy picture constraints clean force
+.PHONY: help lab test install notebooks lint base-model preferences policy curves picture constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ base-model: install  ## train the bundled small GPT-2 again (about 15 minutes on
 
 preferences: install  ## sample and label the bundled preference pairs again
 	@$(PY) -m dpo_teach.bundle pairs
+
+curves: install  ## record the five runs of notebook 04's last exercise again
+	@$(PY) -m dpo_teach.bundle runs
 
 policy: install  ## train the bundled DPO policy again
 	@$(PY) -m dpo_teach.bundle policy

@@ -3,6 +3,7 @@
     python -m dpo_teach.bundle model    # reviews-gpt2: tokenizer and SFT on the grammar
     python -m dpo_teach.bundle pairs    # reviews-preferences: sampled from that model, labelled by the annotator
     python -m dpo_teach.bundle policy   # reviews-gpt2-dpo: that model after DPO on those pairs
+    python -m dpo_teach.bundle runs     # runs: the curves of five runs, four of them ill, for an exercise
 
 Everything comes out of the project's own grammar and a seed.
 """
@@ -27,7 +28,7 @@ from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTra
 from dpo_teach.training.checkpoint import save_pretrained
 from dpo_teach.worlds import reviews
 
-__all__ = ["main", "make_model", "make_pairs", "make_policy"]
+__all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
 
 SEED = 0
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
@@ -36,6 +37,15 @@ TRAIN_PAIRS, TEST_PAIRS = 2_048, 512
 SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 
 SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)
+RUNS: dict[str, dict[str, Any]] = {
+    "A": {"learning_rate": 1e-3, "pairs": 128, "epochs": 16},
+    "B": {"learning_rate": 5e-4},
+    "C": {"learning_rate": 5e-4, "other_reference": True},
+    "D": {"learning_rate": 3e-2},
+    "E": {"learning_rate": 5e-7},
+}
+RECORDED = ("step", "loss", "margin", "preference_accuracy", "chosen_rewards", "rejected_rewards",
+            "eval_loss", "eval_margin", "eval_preference_accuracy")  # fmt: skip
 DPO = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=4, batch_size=32, save_every=0, seed=SEED)
 
 
@@ -83,6 +93,23 @@ def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
     prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")]
     print(evaluate_reviews(model.cpu(), reference, tokenizer, prompts, seed=SEED))
     _write(output, lambda folder: save_pretrained(folder, model.eval(), tokenizer))
+
+
+def make_runs(output: Path = ASSETS / "runs") -> None:
+    """Record five runs of DPO, each with the fault that its settings give it, for "find what is wrong with the run"."""
+    train, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
+    output.mkdir(parents=True, exist_ok=True)
+    for label, settings in RUNS.items():
+        model, tokenizer = load_model("reviews-gpt2")
+        reference = load_model("reviews-gpt2-dpo").model if settings.get("other_reference") else None
+        config = DPOConfig(beta=0.3, learning_rate=settings["learning_rate"], epochs=settings.get("epochs", 1),
+                           max_steps=64, batch_size=32, eval_every=8, save_every=0, seed=SEED)  # fmt: skip
+        pairs = train[: settings.get("pairs", TRAIN_PAIRS)]
+        trainer = DPOTrainer(model, tokenizer, pairs, config, eval_pairs=test[:128], reference=reference)
+        rows = [{name: row[name] for name in RECORDED if name in row} for row in trainer.train()]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (output / f"{label}.jsonl").write_text(lines, encoding="utf-8")
+        print(f"{output.name}/{label}.jsonl: {len(rows)} steps")
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -136,7 +163,7 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 
 def main() -> None:
     """Make one of the bundled things, named by the first argument."""
-    makers = {"model": make_model, "pairs": make_pairs, "policy": make_policy}
+    makers = {"model": make_model, "pairs": make_pairs, "policy": make_policy, "runs": make_runs}
     wanted = sys.argv[1] if len(sys.argv) == 2 else ""
     if wanted not in makers:
         sys.exit(f"usage: python -m dpo_teach.bundle {'|'.join(makers)}")

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from dpo_teach.batches import TokenBatch, TokenizedPair, collate_pairs, split_pairs
 
-__all__ = ["ResponseLogps", "pair_logps", "response_logps", "response_token_logps", "sequence_logps", "shifted_logps"]
+__all__ = [
+    "ResponseLogps",
+    "pair_logps",
+    "pair_token_logps",
+    "response_logps",
+    "response_token_logps",
+    "sequence_logps",
+    "shifted_logps",
+]
 
 
 def sequence_logps(
@@ -123,6 +131,25 @@ def pair_logps(
         logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
     model.train(was_training)
     return logps
+
+
+@torch.no_grad()
+def pair_token_logps(
+    model: Any, pair: TokenizedPair, pad_id: int
+) -> tuple[Float[Tensor, " chosen"], Float[Tensor, " rejected"]]:
+    """log π of every token of a pair's two responses, nats: what `pair_logps` sums.
+
+    Args:
+        model: a causal language model, in eval mode.
+        pair: token ids.
+        pad_id: the padding token.
+
+    Returns:
+        One logp per token of the chosen response, and one per token of the rejected.
+    """
+    device = next(model.parameters()).device
+    token_logps, rows = response_token_logps(model, collate_pairs([pair], pad_id).to(device))
+    return token_logps[rows == 0].cpu(), token_logps[rows == 1].cpu()
 
 
 class ResponseLogps(nn.Module):

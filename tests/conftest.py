@@ -1,4 +1,4 @@
-"""What holds for every test: the Hub is switched off, no other machine is reached, shapes are checked."""
+"""What holds for every test: the Hub is off, no other machine is reached, shapes are checked, no card is kept."""
 
 import os
 import sys
@@ -10,6 +10,8 @@ OFFLINE = str(Path(__file__).parent / "offline")
 # Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["DPO_TEACH_PROGRESS"] = "off"  # nobody's progress card is read or written
+os.environ.pop("DPO_TEACH_REVEAL", None)  # a teacher's setting does not decide a test
 paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
 

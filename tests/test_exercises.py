@@ -1,22 +1,42 @@
-"""Every check on the solution, on the stub, and on every planted wrong answer, each of which gets its own words."""
+"""What holds for every exercise: on its solution, on its stub, and on every planted mistake, which is told its own."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
+import planted
 import pytest
 import torch
 import torch.nn.functional as F
+from planted import PLANTED
 
-from dpo_teach import compute_dpo_loss, compute_implicit_reward, margin
-from dpo_teach.exercises import introduction
-from dpo_teach.exercises.base import ChoiceExercise, Exercise, FunctionExercise, Verdict
+from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight
+from dpo_teach.batches import split_pairs
+from dpo_teach.exercises import EXERCISES, gradients, introduction
+from dpo_teach.exercises.base import Exercise
+from dpo_teach.exercises.comparing import TOLERANCE, close
+from dpo_teach.exercises.function import FunctionExercise
+from dpo_teach.exercises.verdict import Verdict
+from dpo_teach.logps import response_logps, sequence_logps
 
-FUNCTIONS = {"loss": introduction.loss, "implicit_reward": introduction.implicit_reward}
-CHOICES = {"confused_pair": introduction.confused_pair}
-EXERCISES: dict[str, Exercise] = {**FUNCTIONS, **CHOICES}
+ALL = [exercise for exercises in EXERCISES.values() for exercise in exercises]
+MISTAKES = [(exercise, name, *told) for exercise, mistakes in PLANTED.items() for name, told in mistakes.items()]
+NAMES = {"F": F, "torch": torch, "split_pairs": split_pairs, "response_logps": response_logps,
+         "compute_dpo_loss": compute_dpo_loss}  # fmt: skip
+"""What the notebooks have imported before the stubs."""
+
+every_exercise = pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.answer_name)
+every_function = pytest.mark.parametrize("exercise", PLANTED, ids=lambda exercise: exercise.answer_name)
 
 
-def stub(*_: Any, **__: Any) -> Any: ...
+def stub(*_: Any) -> Any: ...
+
+
+def documented_stub(*_: Any) -> Any:
+    """To be written."""
 
 
 def not_implemented(*_: Any) -> Any:
@@ -27,157 +47,116 @@ def ellipsis(*_: Any) -> Any:
     return ...
 
 
-# The answers below are written out here, as a learner would write them, and not taken from the exercise.
+def begun(*arguments: Any) -> Any:
+    print(len(arguments))
+    return ...
 
 
-def m(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
-    return beta * (pc - rc - pr + rr)
+# The catalogue
 
 
-LOSS_MISTAKES: dict[str, tuple[Callable[..., Any], str]] = {
-    "sign flipped": (lambda *a: F.logsigmoid(m(*a)).mean(), "sign flipped"),
-    "chosen and rejected swapped": (
-        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pr - rr - pc + rc)).mean(),
-        "swapped, or",
-    ),
-    "no reference": (lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - pr)).mean(), "reference is missing"),
-    "crossed references": (
-        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rr - pr + rc)).mean(),
-        "references are swapped",
-    ),
-    "no beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(pc - rc - pr + rr).mean(), "Beta is missing"),
-    "fixed beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(0.1 * (pc - rc - pr + rr)).mean(), "whatever β is asked"),
-    "sum": (lambda *a: -F.logsigmoid(m(*a)).sum(), "summed over the batch"),
-    "no mean": (lambda *a: -F.logsigmoid(m(*a)), "one loss for each pair"),
-    "sigmoid": (lambda *a: m(*a).sigmoid().mean(), "stopped at the probability"),
-    "minus sigmoid": (lambda *a: -m(*a).sigmoid().mean(), "the logarithm is missing"),
-    "mean first": (lambda *a: -F.logsigmoid(m(*a).mean()), "averaged the margins"),
-}
-REWARD_MISTAKES: dict[str, tuple[Callable[..., Any], str]] = {
-    "sign flipped": (lambda p, r, b: b * (r - p), "sign is flipped"),
-    "no reference": (lambda p, r, b: b * p, "reference is missing"),
-    "no beta": (lambda p, r, b: p - r, "Beta is missing"),
-    "divided": (lambda p, r, b: (p - r) / b, "divided by β"),
-    "ratio of logarithms": (lambda p, r, b: b * p / r, "difference* of logarithms"),
-    "ratio of probabilities": (lambda p, r, b: b * p.exp() / r.exp(), "ratio of the probabilities"),
-    "mean": (lambda p, r, b: (b * (p - r)).mean(), "mean reward of the batch"),
-}
-PLANTED = [
-    *((introduction.loss, name, *mistake) for name, mistake in LOSS_MISTAKES.items()),
-    *((introduction.implicit_reward, name, *mistake) for name, mistake in REWARD_MISTAKES.items()),
-]
+def test_every_exercise_is_in_the_catalogue_under_its_notebook_and_its_own_names() -> None:
+    assert list(EXERCISES) == ["01", "03", "04"]
+    assert all(exercise.notebook == notebook for notebook, found in EXERCISES.items() for exercise in found)
+    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 9
+    assert set(PLANTED) == {exercise for exercise in ALL if isinstance(exercise, FunctionExercise)}
 
 
-@pytest.mark.parametrize("exercise", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_the_revealed_solution_solves(exercise: FunctionExercise) -> None:
-    names: dict[str, Any] = {"F": F}
-    exec(exercise.reveal(), names)  # the text that the learner is shown, run as it stands
-    function = next(value for name, value in names.items() if name.startswith("my_"))
-    assert exercise.check(function) == Verdict("solved", exercise.praise)
+def test_the_catalogue_does_not_wait_for_transformers() -> None:
+    code = "import sys, dpo_teach.exercises; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_package_itself_solves() -> None:
-    assert introduction.loss.check(compute_dpo_loss).status == "solved"
-    assert introduction.implicit_reward.check(compute_implicit_reward).status == "solved"
+# Right answers
 
 
-def test_another_way_to_the_same_numbers_solves() -> None:
-    assert introduction.loss.check(lambda *a: torch.log1p(torch.exp(-m(*a))).mean()).status == "solved"
-    assert introduction.loss.check(lambda *a: float(-F.logsigmoid(m(*a)).mean())).status == "solved"
+@every_exercise
+def test_the_cell_with_the_solution_solves(exercise: Exercise) -> None:
+    names = dict(NAMES)
+    exec(exercise.solution_cell(), names)  # the text that goes into the stub's cell, run as it stands
+    assert set(names) - set(NAMES) - {"__builtins__"} == {exercise.answer_name}
+    assert exercise.check(names[exercise.answer_name]) == Verdict("solved", exercise.praise)
 
 
-@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+@pytest.mark.parametrize(
+    ("exercise", "function"),
+    [
+        (introduction.loss, compute_dpo_loss),
+        (introduction.loss, lambda *a: torch.log1p(torch.exp(-planted.m(*a))).mean()),
+        (introduction.loss, lambda *a: float(-F.logsigmoid(planted.m(*a)).mean())),
+        (introduction.implicit_reward, compute_implicit_reward),
+        (introduction.implicit_reward, lambda p, r, b: [float(b * (x - y)) for x, y in zip(p, r, strict=True)]),
+        (gradients.gradient_weight, gradient_weight),
+        (gradients.gradient_weight, lambda m, b: (b * (1 - torch.sigmoid(m))).float().numpy()),
+        (gradients.sequence_logps, sequence_logps),
+        (gradients.sequence_logps, lambda x, ids, mask: (planted.token_logps(x, ids) * mask[:, 1:]).sum(1)),
+    ],
+)
+def test_the_package_and_other_ways_to_the_same_numbers_solve(exercise: Exercise, function: Callable[..., Any]) -> None:
+    assert exercise.check(function).status == "solved"
+
+
+# Stubs
+
+
+@every_exercise
 def test_unattempted_is_no_error_and_says_what_to_do(exercise: Exercise) -> None:
     blanks: list[Any] = [None, ...]
     if isinstance(exercise, FunctionExercise):
-        blanks += [stub, not_implemented, ellipsis]
+        blanks += [stub, documented_stub, not_implemented, ellipsis, begun]
     for blank in blanks:
-        verdict = exercise.check(blank)
-        assert verdict.status == "unattempted"
-        assert exercise.task in verdict.message
+        assert exercise.check(blank) == Verdict("unattempted", f"Nothing to check yet. {exercise.task}")
 
 
-@pytest.mark.parametrize(("exercise", "name", "answer", "words"), PLANTED, ids=[f"{p[1]}" for p in PLANTED])
-def test_every_planted_mistake_gets_its_own_diagnosis(
-    exercise: FunctionExercise, name: str, answer: Callable[..., Any], words: str
+# Planted mistakes
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [(exercise, answer, words) for exercise, _, answer, words in MISTAKES],
+    ids=[f"{exercise.answer_name}: {name}" for exercise, name, *_ in MISTAKES],
+)
+def test_every_planted_mistake_gets_its_own_diagnosis_and_both_numbers(
+    exercise: FunctionExercise, answer: Callable[..., Any], words: str
 ) -> None:
     verdict = exercise.check(answer)
     assert verdict.status == "wrong"
-    assert words in verdict.message
+    (diagnosis,) = (mistake.diagnosis for mistake in exercise.mistakes if words in mistake.diagnosis)
+    told = verdict.message.removeprefix(f"{diagnosis} ")
+    number = r"(\[.*\]|-?\d+\.\d+|nothing)"
+    shown = re.fullmatch(rf"(In test case|In step|After step) \d .* {number}, and {number} is right\.", told)
+    assert shown, verdict.message
+    assert shown[2] != shown[3]
 
 
-@pytest.mark.parametrize("exercise", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_no_two_messages_are_the_same(exercise: FunctionExercise) -> None:
-    planted = [p for p in PLANTED if p[0] is exercise]
-    assert len(planted) == len(exercise.mistakes), "a mistake that no test plants"
-    answers = [p[2] for p in planted] + [stub, exercise.solution, lambda *_: torch.tensor(0.25), lambda *_: "text", 3.0]
-    messages = [exercise.check(answer).message for answer in answers]
-    assert len(set(messages)) == len(messages)
+@every_function
+def test_every_diagnosis_has_a_planted_mistake(exercise: FunctionExercise) -> None:
+    words = [words for _, words in PLANTED[exercise].values()]
+    assert len(words) == len(exercise.mistakes) >= 5
+    assert all(any(word in mistake.diagnosis for word in words) for mistake in exercise.mistakes)
 
 
-def test_an_unforeseen_answer_is_told_in_numbers() -> None:
-    check = introduction.implicit_reward.check
-    assert "in test case 1 your result is" in check(lambda p, r, b: b * (p - r) + 1).message
-    assert "shape (2, 4), and (4,) is wanted" in check(lambda p, r, b: torch.stack([p, r])).message
-    assert "got a str" in check(lambda p, r, b: "0.1").message
-    assert check(lambda p, r, b: p + torch.nan).status == "wrong"
+@every_function
+def test_planted_answers_differ_from_each_other_and_from_the_solution(exercise: FunctionExercise) -> None:
+    answers = {"solution": exercise.solution} | {name: answer for name, (answer, _) in PLANTED[exercise].items()}
+    results = {name: exercise.results(answer) for name, answer in answers.items()}
+    alike = [
+        (one, other)
+        for one, other in combinations(results, 2)
+        if all(close(*pair, tolerance=10 * TOLERANCE) for pair in zip(results[one], results[other], strict=True))
+    ]
+    assert not alike
 
 
-def test_an_answer_that_stops_is_told_and_not_raised() -> None:
-    verdict = introduction.loss.check(lambda *_: 1 / 0)
-    assert verdict == Verdict("wrong", "Your function stopped with ZeroDivisionError: division by zero")
-    assert "stopped with TypeError" in introduction.loss.check(lambda x: x).message
-    assert "this is a float" in introduction.loss.check(0.6262).message
+@every_function
+def test_a_diagnosis_says_what_is_wrong_and_why_it_matters(exercise: FunctionExercise) -> None:
+    for mistake in exercise.mistakes:
+        assert len(re.findall(r"[.?](?= |$)", mistake.diagnosis)) == 2, mistake.diagnosis
+        assert "\n" not in mistake.diagnosis
 
 
-def test_a_function_that_writes_into_its_arguments_spoils_nothing() -> None:
-    def rude(policy: Any, reference: Any, beta: float) -> Any:
-        policy.sub_(reference)
-        return policy.mul_(beta)
-
-    assert introduction.implicit_reward.check(rude).status == "solved"
-    assert introduction.implicit_reward.check(compute_implicit_reward).status == "solved"
-
-
-# The confused pair
-
-
-def test_the_confused_pair_is_confused_and_the_only_one() -> None:
-    margins = margin(*introduction.PAIRS.values(), beta=0.1)
-    assert (margins < 0).tolist() == [False, False, True, False]
-    assert list(introduction.PAIRS) == ["policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected"]
-    chosen = introduction.PAIRS["policy_chosen"] - introduction.PAIRS["reference_chosen"]
-    rejected = introduction.PAIRS["policy_rejected"] - introduction.PAIRS["reference_rejected"]
-    assert chosen.tolist() == [2, 3, 1, -2]  # as the explanation says
-    assert rejected.tolist() == [-1, 1, 4, -6]
-    assert introduction.confused_pair.check(3).status == "solved"
-
-
-def test_each_wrong_pair_has_its_own_diagnosis() -> None:
-    verdicts = [introduction.confused_pair.check(pair) for pair in (1, 2, 4, 0, "three", [3])]
-    assert {verdict.status for verdict in verdicts} == {"wrong"}
-    assert len({verdict.message for verdict in verdicts}) == 6
-    assert "The choices are 1, 2, 3, 4, and this is 0." in verdicts[3].message
-
-
-# Hints
-
-
-@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
-def test_hints_come_one_by_one_and_the_solution_is_folded(exercise: Exercise) -> None:
-    assert len(exercise.hints) >= 2
-    assert [exercise.hint(i + 1) for i in range(len(exercise.hints))] == list(exercise.hints)
-    with pytest.raises(ValueError, match=f"number must lie between 1 and {len(exercise.hints)}, found 0"):
-        exercise.hint(0)
-    html = exercise.help()._repr_html_()
-    assert html.count("<details>") == html.count("</details>") == len(exercise.hints) + 1
-    assert "<details open" not in html
-    assert repr(exercise.help()) == f"{len(exercise.hints)} hints and a solution, folded: open them one at a time."
-    if isinstance(exercise, ChoiceExercise):
-        assert exercise.reveal() == exercise.explanation
-
-
-@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
-def test_a_verdict_reads_as_one_line(exercise: Exercise) -> None:
-    assert repr(exercise.check(None)).startswith("✏️ Nothing to check yet.")
-    assert "\n" not in repr(exercise.check(None))
+def test_the_table_counts_every_planted_mistake() -> None:
+    lines = planted.table().splitlines()
+    assert len(lines) == 1 + len(PLANTED) + 2
+    assert lines[-2].split() == ["total", str(len(MISTAKES)), str(len(MISTAKES))]
+    assert lines[-1] == "100.0% of the planted mistakes are named"

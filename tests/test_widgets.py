@@ -29,7 +29,7 @@ from dpo_teach.widgets import BetaTilt, LossExplorer, MemoryCalculator, Panel
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.worlds.tabular import film_world, optimal_policy
 
-PANELS: list[type[Panel]] = [LossExplorer, BetaTilt, MemoryCalculator]
+PANELS: list[type[Panel]] = [LossExplorer, BetaTilt, MemoryCalculator, BetaRoles, GradientWeights, LogpsWorkbench]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 
 

@@ -53,7 +53,8 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
             "CUDA_VISIBLE_DEVICES": "",  # the outputs in the repository are a CPU's
             "IPYTHONDIR": settings,  # and nobody's own IPython start-up files had a part in them
         }
-        with client.setup_kernel(env=os.environ | offline, cleanup_kc=True):
+        nobodys = {"DPO_TEACH_PROGRESS": "off"}  # unless it is asked for, no learner's card is read or written
+        with client.setup_kernel(env=nobodys | os.environ | offline, cleanup_kc=True):
             for index, cell in enumerate(copied["cells"]):
                 cell.pop("execution_count", None)
                 name = f"cell {index} ({cell.get('id', 'no id')})"

@@ -3,6 +3,7 @@
 A figure comes back as a `Picture`: a PNG with its description. Every title states what the figure shows.
 """
 
+from dpo_teach.plots.curves import plot_curves
 from dpo_teach.plots.figures import plot_log_ratios, plot_recovered_reward, plot_tilt
 from dpo_teach.plots.style import (
     CARD,
@@ -21,6 +22,7 @@ from dpo_teach.plots.style import (
     picture_of,
     render_png,
 )
+from dpo_teach.plots.tokens import plot_token_rewards
 from dpo_teach.plots.training import plot_training_curves
 
 __all__ = [
@@ -38,9 +40,11 @@ __all__ = [
     "encode_png",
     "house_style",
     "picture_of",
+    "plot_curves",
     "plot_log_ratios",
     "plot_recovered_reward",
     "plot_tilt",
+    "plot_token_rewards",
     "plot_training_curves",
     "render_png",
 ]

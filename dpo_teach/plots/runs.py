@@ -1,8 +1,10 @@
-"""The figures of notebook 04: how sure the annotator was, and what runs of several β bought at which price."""
+"""The figures of notebook 04: how sure the annotator was, how runs went, and what they bought at which price."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
 
 from dpo_teach.evaluation import ReviewScores
 from dpo_teach.plots.style import (
@@ -11,14 +13,16 @@ from dpo_teach.plots.style import (
     MUTED,
     POLICY,
     REFERENCE,
+    REJECTED,
     Picture,
     card,
     house_style,
     picture_of,
 )
 from dpo_teach.plots.tables import Table
+from dpo_teach.plots.training import draw_curve
 
-__all__ = ["plot_annotator", "plot_frontier", "tabulate_reviews"]
+__all__ = ["plot_annotator", "plot_frontier", "plot_runs", "tabulate_reviews"]
 
 _EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, math.inf)
 
@@ -108,6 +112,62 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
         for name, scores in runs.items()
     )
     return picture_of(figure, f"{title} {described}.")
+
+
+def plot_runs(runs: Mapping[str, Sequence[Mapping[str, float]]], beta: float, title: str) -> Picture:
+    """The curves of several runs, a row for each: loss, margin, and the log-ratios of both responses.
+
+    Args:
+        runs: by name, rows as the trainer writes them to `metrics.jsonl`.
+        beta: of all the runs; the log-ratios are the implicit rewards divided by it.
+        title: what the figure shows.
+
+    Returns:
+        The picture. Its description tells where each run began and where it ended.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not runs:
+        raise ValueError("runs is empty: at least one is wanted")
+    figure = card(9.0, 0.5 + 1.65 * len(runs))
+    with house_style():
+        panels = figure.subplots(len(runs), 3, squeeze=False)
+        for (name, rows), (loss, margin, moved) in zip(runs.items(), panels, strict=True):
+            for axes, key, rest in ((loss, "loss", math.log(2)), (margin, "margin", 0.0)):
+                axes.axhline(rest, color=REFERENCE, linestyle=":", linewidth=1.5)
+                draw_curve(axes, rows, key, POLICY, "training")
+                held_out = [(row["step"], row[f"eval_{key}"]) for row in rows if f"eval_{key}" in row]
+                axes.plot(*zip(*held_out, strict=True), "D--", color=INK, markersize=4, linewidth=1, label="held out")
+                _widen(axes, 0.1)
+            for key, colour, dashes in (("chosen", CHOSEN, "-"), ("rejected", REJECTED, "--")):
+                log_ratios = [{"step": row["step"], "moved": row[f"{key}_rewards"] / beta} for row in rows]
+                draw_curve(moved, log_ratios, "moved", colour, key, linestyle=dashes)
+            _widen(moved, 2.0)
+            loss.set_ylabel(f"run {name}", rotation=0, ha="right", va="center", fontsize=12, color=INK, labelpad=12)
+        for axes, heading in zip(panels[0], ("Loss, nats", "Margin, nats", "Log-ratio, nats"), strict=True):
+            axes.set_title(heading)
+        for axes in panels[-1]:
+            axes.set_xlabel("step")
+        for axes in panels[0][1:]:
+            axes.legend(loc="upper left" if axes is panels[0][1] else "lower left", fontsize=8)
+        figure.suptitle(title, x=0.012, ha="left")
+    return picture_of(figure, f"{title} {' '.join(_told(name, rows) for name, rows in runs.items())}")
+
+
+def _widen(axes: Axes, least: float) -> None:
+    """Give the vertical axis at least this height, so that what is flat looks flat."""
+    low, high = axes.get_ylim()
+    missing = max(0.0, least - (high - low)) / 2
+    axes.set_ylim(low - missing, high + missing)
+
+
+def _told(name: str, rows: Sequence[Mapping[str, float]]) -> str:
+    first, last = rows[0], rows[-1]
+    return (
+        f"Run {name}: loss {first['loss']:.2f} to {last['loss']:.2f}, held out {last['eval_loss']:.2f}; "
+        f"margin {first['margin']:.2f} to {last['margin']:.2f}, held out {last['eval_margin']:.2f}."
+    )
 
 
 def tabulate_reviews(runs: Mapping[str, ReviewScores], accuracies: Mapping[str, float] | None = None) -> Table:

@@ -18,7 +18,7 @@ from dpo_teach.plots.style import (
     picture_of,
 )
 
-__all__ = ["plot_training_curves"]
+__all__ = ["draw_curve", "plot_training_curves"]
 
 
 def plot_training_curves(metrics: Sequence[Mapping[str, Any]], title: str | None = None) -> Picture:
@@ -53,11 +53,11 @@ def plot_training_curves(metrics: Sequence[Mapping[str, Any]], title: str | None
             (margin, "margin", "Margin, nats"),
             (accuracy, "preference_accuracy", "Preference accuracy"),
         ):
-            _curve(axes, metrics, key, POLICY, "training batches")
+            draw_curve(axes, metrics, key, POLICY, "training batches")
             _points(axes, metrics, f"eval_{key}", "held-out pairs")
             axes.set_title(name)
-        _curve(logps, metrics, "chosen_logps", CHOSEN, "chosen")
-        _curve(logps, metrics, "rejected_logps", REJECTED, "rejected", linestyle="--")
+        draw_curve(logps, metrics, "chosen_logps", CHOSEN, "chosen")
+        draw_curve(logps, metrics, "rejected_logps", REJECTED, "rejected", linestyle="--")
         logps.set_title("log P(response), nats")
         for axes in (accuracy, logps):
             axes.set_xlabel("step")
@@ -67,7 +67,9 @@ def plot_training_curves(metrics: Sequence[Mapping[str, Any]], title: str | None
     return picture_of(figure, f"{title} Four panels over the steps: {_directions(rows)}.")
 
 
-def _curve(axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str, colour: str, label: str, **style: Any) -> None:
+def draw_curve(
+    axes: Axes, metrics: Sequence[Mapping[str, Any]], key: str, colour: str, label: str, **style: Any
+) -> None:
     """A faint line of every step, and a moving mean on it: one batch says little."""
     steps = [row["step"] for row in metrics if key in row]
     values = [float(row[key]) for row in metrics if key in row]

@@ -1,9 +1,21 @@
 """What learners move: panels of controls over one picture that follows."""
 
+from dpo_teach.widgets.beta_roles import BetaRoles
 from dpo_teach.widgets.beta_tilt import BetaTilt
+from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.live_curves import LiveCurves
+from dpo_teach.widgets.logps_workbench import LogpsWorkbench
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from dpo_teach.widgets.panel import Panel
 
-__all__ = ["BetaTilt", "LiveCurves", "LossExplorer", "MemoryCalculator", "Panel"]
+__all__ = [
+    "BetaRoles",
+    "BetaTilt",
+    "GradientWeights",
+    "LiveCurves",
+    "LogpsWorkbench",
+    "LossExplorer",
+    "MemoryCalculator",
+    "Panel",
+]

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from dpo_teach.plots import INK, MUTED, POLICY, REFERENCE, card
 from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.widgets.tilt_bars import TiltBars
 from dpo_teach.worlds.tabular import TabularWorld, expected_reward, film_world, kl, log_partition, optimal_policy
 
 __all__ = ["BetaTilt"]
@@ -90,24 +91,15 @@ class BetaTilt(Panel):
         self._draw_bars(figure.add_axes((0.245, 0.13, 0.34, 0.68)))
         self._draw_frontier(figure.add_axes((0.745, 0.43, 0.235, 0.38)))
         self._numbers = figure.text(0.69, 0.26, "", va="top", linespacing=1.6, color=INK)
-        self.moving = [self._headline, self._numbers, self._frontier_axes, *self._rewards]
-        self.moving += [*self._reference_bars, *self._policy_bars]
+        self.moving = [self._headline, self._numbers, self._frontier_axes, *self._rewards, *self._bars.artists]
         return figure
 
     def _draw_bars(self, axes: Axes) -> None:
-        rows = range(len(self.world.responses))
-        self._reference_bars = axes.barh([r - 0.2 for r in rows], 0, height=0.36, color=REFERENCE, label="reference")
-        self._policy_bars = axes.barh([r + 0.2 for r in rows], 0, height=0.36, color=POLICY, label="optimum")
-        axes.set_yticks(rows, self.world.responses, color=INK)
+        self._bars = TiltBars(axes, self.world.responses)
         self._rewards = [
-            axes.text(1.02, r, "", transform=axes.get_yaxis_transform(), va="center", color=MUTED) for r in rows
+            axes.text(1.02, r, "", transform=axes.get_yaxis_transform(), va="center", color=MUTED)
+            for r in range(len(self.world.responses))
         ]
-        axes.invert_yaxis()
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="y", visible=False)
-        axes.set_xlim(0, 1)
-        axes.set_xlabel("probability of the response")
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 
     def _draw_frontier(self, axes: Axes) -> None:
         axes.set_title("Reward is bought with KL", fontsize=9.5)
@@ -122,9 +114,7 @@ class BetaTilt(Panel):
         """Bars, the point on the frontier, the numbers and the sentence."""
         row = self.row
         reference, reward, policy = self.world.reference[row], self.world.reward[row], self.policy
-        for bars, probabilities in ((self._reference_bars, reference), (self._policy_bars, policy)):
-            for bar, probability in zip(bars, probabilities.tolist(), strict=True):
-                bar.set_width(probability)
+        self._bars.update(reference, policy)
         for text, value in zip(self._rewards, reward.tolist(), strict=True):
             text.set_text(f"r = {value:+.1f}".replace("-", "−"))
         self._update_frontier(reference, reward)

@@ -4,8 +4,9 @@ A rising margin or accuracy says that the policy tells chosen from rejected. Whe
 question, and only fresh samples answer it.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 from typing import Any
 
@@ -20,7 +21,7 @@ from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
 
-__all__ = ["PairScores", "ReviewScores", "evaluate_pairs", "evaluate_reviews", "score_samples"]
+__all__ = ["FrontierPoint", "PairScores", "ReviewScores", "evaluate_pairs", "evaluate_reviews", "score_samples"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PairScores:
 
 @dataclass(frozen=True)
 class ReviewScores:
-    """How a policy writes in the reviews world; the errors are standard errors of the mean."""
+    """How a policy writes in the reviews world; the errors are standard errors of the mean, NaN where not known."""
 
     samples: int
     true_reward: float
@@ -46,6 +47,39 @@ class ReviewScores:
     kl_error: float
     fluency: float
     mean_tokens: float
+    fluency_error: float = math.nan
+    mean_tokens_error: float = math.nan
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """What a method bought (true reward) at which price (KL, fluency, length), each with its standard error.
+
+    Args:
+        method: how the policy came to be, such as "dpo" or "best-of-n".
+        setting: what was turned to get another point: β, or n.
+        scores: what was measured; from `evaluate_reviews`, `optimum_scores` or `best_of_n_scores`.
+        seed: the run's, where there was one.
+    """
+
+    method: str
+    setting: float
+    scores: ReviewScores
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, the scores among them, ready for JSON.
+
+        >>> FrontierPoint("dpo", 0.3, ReviewScores(256, 2.9, 0.1, 4.3, 0.1, 0.93, 20.5)).as_dict()["kl"]
+        4.3
+        """
+        return {"method": self.method, "setting": self.setting, "seed": self.seed, **asdict(self.scores)}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "FrontierPoint":
+        """Undo `as_dict`."""
+        own = {name: row[name] for name in ("method", "setting", "seed")}
+        return cls(**own, scores=ReviewScores(**{name: value for name, value in row.items() if name not in own}))
 
 
 @torch.no_grad()
@@ -118,6 +152,7 @@ def evaluate_reviews(
     samples = sample_tokens(policy, tokenizer, prompts, max_new_tokens=max_new_tokens, seed=seed)
     responses = decode(samples, tokenizer)
     rewards = [reviews.true_reward(response) for response in responses]
+    lengths = [float(len(sample.response_ids)) for sample in samples]
     pad_id = tokenizer.pad_token_id
     log_ratios = (score_samples(policy, samples, pad_id) - score_samples(reference, samples, pad_id)).tolist()
     return ReviewScores(
@@ -127,7 +162,9 @@ def evaluate_reviews(
         kl=mean(log_ratios),
         kl_error=_standard_error(log_ratios),
         fluency=reviews.fluency(responses),
-        mean_tokens=mean(len(sample.response_ids) for sample in samples),
+        mean_tokens=mean(lengths),
+        fluency_error=_standard_error([reviews.fluency([response]) for response in responses]),
+        mean_tokens_error=_standard_error(lengths),
     )
 
 

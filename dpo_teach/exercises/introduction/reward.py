@@ -1,0 +1,79 @@
+"""Write the implicit reward."""
+
+from torch import Tensor
+
+from dpo_teach.exercises.function import FunctionExercise, Mistake
+from dpo_teach.exercises.introduction.cases import random_cases
+
+__all__ = ["implicit_reward"]
+
+
+def _my_implicit_reward(policy_logps: Tensor, reference_logps: Tensor, beta: float) -> Tensor:
+    return beta * (policy_logps - reference_logps)
+
+
+_MISTAKES = (
+    Mistake(
+        lambda policy, reference, beta: beta * (reference - policy),
+        "The sign is flipped: you took reference minus policy. "
+        "What the policy has come to like would get a negative reward, and every comparison would turn round.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * policy,
+        "The reference is missing: what counts is how far the policy has moved from it. "
+        "A log-probability alone is negative for every response, and the more so the longer the response is.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: policy - reference,
+        "Beta is missing: this is the log-ratio. "
+        "Times β it is the reward, in the unit in which annotators decide, and comparable between runs with different "
+        "β.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: (policy - reference) / beta,
+        "You divided by β where DPO multiplies. "
+        "The closed form divides the *reward* by β to get the log-ratio; turned round, the reward is a product.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta**2 * (policy - reference),
+        "Beta is squared: it was multiplied in twice. "
+        "At β = 0.1 every reward would look ten times smaller than the one that the loss works with.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * policy - reference,
+        "Beta is applied to the policy only, because a product binds more tightly than a difference. "
+        "Policy equal to reference would then have a reward far from 0; put the difference into brackets.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy / reference),
+        "You took a ratio of log-probabilities, and the logarithm of a ratio is a *difference* of logarithms. "
+        "Of two negative numbers the ratio is positive, so that every response would be rewarded.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy - reference).exp(),
+        "You took the ratio of the probabilities, and its logarithm is wanted. "
+        "The inputs are logarithms already: without `exp`, a response that became half as likely costs as much as one "
+        "that became twice as likely earns.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: (beta * (policy - reference)).mean(),
+        "This is the mean reward of the batch, and one reward for each response is wanted. "
+        "A mean cannot say which of two responses is preferred.",
+    ),
+)
+
+implicit_reward = FunctionExercise(
+    name="the implicit reward",
+    notebook="01",
+    answer_name="my_implicit_reward",
+    task="Replace the `...` of the stub by one line, and return one reward for each response.",
+    hints=(
+        "The reward is positive where the policy likes the response more than the reference does.",
+        "How much more is the log-ratio: the policy's log-probability minus the reference's.",
+        "A log-ratio times β; nothing else. Mind the brackets: the difference comes first.",
+    ),
+    praise="That is the implicit reward, right up to a constant for each prompt, which no comparison can see.",
+    solution=_my_implicit_reward,
+    cases=random_cases(("policy", "reference"), (3, 4, 0.1), (4, 3, 0.5), (5, 1, 2.0)),
+    mistakes=_MISTAKES,
+)

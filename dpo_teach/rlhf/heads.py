@@ -1,0 +1,91 @@
+"""A transformer's body with one number on top: what the reward model and the value model of RLHF are."""
+
+import copy
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from dpo_teach.batches import TokenBatch
+from dpo_teach.models import context_length, switch_dropout_off
+
+__all__ = ["RewardModel", "ScalarModel", "ValueModel"]
+
+
+class ScalarModel(nn.Module):
+    """The body of a language model, copied, and a linear head that reads one number off a hidden state.
+
+    The head starts at 0, so that what the number means at the start does not depend on chance.
+
+    Args:
+        language_model: a `transformers` causal language model; its body is copied, its output layer is left out.
+    """
+
+    def __init__(self, language_model: Any):
+        super().__init__()
+        self.body = switch_dropout_off(copy.deepcopy(language_model.base_model)).requires_grad_(True)
+        self.head = nn.Linear(self.body.config.hidden_size, 1, device=language_model.device)
+        self.context = context_length(language_model)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.weight.device
+
+    def hidden_states(self, batch: TokenBatch) -> Float[Tensor, "batch time width"]:
+        """What the body makes of every position."""
+        return self.body(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
+
+    def shift(self, amount: float) -> None:
+        """Add a constant to every number that the model gives."""
+        with torch.no_grad():
+            self.head.bias.add_(amount)
+
+
+class RewardModel(ScalarModel):
+    """r(x, y): one number for a whole response, read at its last *real* token.
+
+    A padded position has a hidden state too, and a number that means nothing: where padding is on the right, the
+    last column of the batch is the wrong place to read. The real end comes from the mask. Ouyang et al. 2022
+    (arXiv:2203.02155), section 3.5: the language model with its output layer removed, and a scalar in its place.
+
+    Args:
+        language_model: what the body is copied from; in RLHF, the policy as it is after supervised fine-tuning.
+    """
+
+    def forward(self, batch: TokenBatch) -> Float[Tensor, " batch"]:
+        """One reward per row, in nats of preference, up to a constant."""
+        last = last_real_positions(batch.attention_mask)
+        rows = torch.arange(len(last), device=last.device)
+        return self.head(self.hidden_states(batch)[rows, last]).squeeze(-1)
+
+
+class ValueModel(ScalarModel):
+    """V(s): what is still to come, in expectation, when the next token of a response is about to be drawn.
+
+        V(s_t) ≈ E[ Σ_{k ≥ t} γ^(k-t) r_k ],   s_t = the prompt and the response's tokens before t
+
+    The state before token t is all that position t-1 has seen, so V(s_t) is read there, where the policy predicts
+    token t.
+
+    Args:
+        language_model: what the body is copied from.
+    """
+
+    def forward(self, batch: TokenBatch) -> Float[Tensor, " tokens"]:
+        """One value per response token of the batch, row after row, as `dpo_teach.logps.response_token_logps`."""
+        predicted = batch.response_mask[:, 1:]
+        return self.head(self.hidden_states(batch)[:, :-1][predicted]).squeeze(-1)
+
+
+def last_real_positions(attention_mask: Int[Tensor, "batch time"]) -> Int[Tensor, " batch"]:
+    """The position of each row's last token that is not padding.
+
+    >>> last_real_positions(torch.tensor([[1, 1, 1], [1, 0, 0]]))
+    tensor([2, 0])
+    """
+    positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return (attention_mask * positions).argmax(dim=1)

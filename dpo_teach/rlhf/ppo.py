@@ -1,0 +1,231 @@
+"""Proximal Policy Optimization of a language model: the second half of RLHF, and the other half that DPO leaves out.
+
+One iteration, top to bottom: the policy writes (`rollouts`), every token gets a reward and an advantage
+(`advantages`), and both models take a few epochs of clipped steps (`objective`).
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from dpo_teach.logps import response_token_logps
+from dpo_teach.models import freeze_reference, switch_dropout_off
+from dpo_teach.rlhf.advantages import (
+    explained_variance,
+    generalised_advantages,
+    normalise_advantages,
+    penalised_rewards,
+)
+from dpo_teach.rlhf.config import PPOConfig
+from dpo_teach.rlhf.heads import ValueModel
+from dpo_teach.rlhf.objective import clip_fraction, policy_loss, value_loss
+from dpo_teach.rlhf.reward_model import LearnedReward
+from dpo_teach.rlhf.rollouts import RewardFunction, Rollouts, collect_rollouts
+
+__all__ = ["PPOTrainer"]
+
+Metrics = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Rollouts, and what is to be learned from them: one advantage and one return per token."""
+
+    rollouts: Rollouts
+    advantages: Float[Tensor, "rollouts steps"]
+    returns: Float[Tensor, "rollouts steps"]
+
+
+class PPOTrainer:
+    """Raise a policy's reward while holding it to its reference, by drawing responses and learning from them.
+
+        max_π  E_{x, y ~ π}[ r(x, y) - β log π(y|x)/π_ref(y|x) ]
+
+    Four models are in memory: the policy, the value model, the reference, and the one behind the reward, if it is
+    learned. Ouyang et al. 2022 (arXiv:2203.02155), equation 2 without its pretraining term, by the algorithm of
+    Schulman et al. 2017 (arXiv:1707.06347).
+
+    The value model starts as a copy of the reference that says the same everywhere: the mean reward of the first
+    rollouts. From 0, the first advantages would be little more than the reward's offset.
+
+    Args:
+        policy: a `transformers` causal language model; it is trained in place, with dropout off.
+        tokenizer: its tokenizer.
+        prompts: what is drawn from, with replacement, to have responses written to.
+        reward: prompts, responses -> rewards: a `LearnedReward`, `true_review_reward`, or any such function.
+        config: what can be set.
+        reference: another reference than the policy's start.
+        value: a value model to go on with, used as it is.
+        on_iteration: called with each iteration's metrics, for live curves.
+
+    Raises:
+        ValueError: nothing in the policy can be trained, the reference is the policy itself, or there is no prompt.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        tokenizer: Any,
+        prompts: Sequence[str],
+        reward: RewardFunction,
+        config: PPOConfig | None = None,
+        *,
+        reference: Any = None,
+        value: ValueModel | None = None,
+        on_iteration: Callable[[Metrics], None] | None = None,
+    ):
+        if not any(parameter.requires_grad for parameter in policy.parameters()):
+            raise ValueError("policy has no trainable weight: every parameter has requires_grad=False")
+        if reference is policy:
+            raise ValueError("reference is the same object as the policy: both would move together and the KL would "
+                             "stay at 0; leave it out, or give a copy (freeze_reference)")  # fmt: skip
+        if not prompts:
+            raise ValueError("prompts is empty: at least one is wanted")
+        self.policy, self.tokenizer, self.prompts, self.reward = policy, tokenizer, tuple(prompts), reward
+        self.config = config or PPOConfig()
+        switch_dropout_off(policy).eval()
+        self.reference = freeze_reference(policy) if reference is None else reference
+        self._start_value = value is None
+        self.value = ValueModel(self.reference) if value is None else value
+        self._optimizers = (
+            _adam(self.policy, self.config.learning_rate),
+            _adam(self.value, self.config.value_learning_rate),
+        )
+        self._rng = random.Random(self.config.seed)
+        self._on_iteration = on_iteration
+        self.metrics: list[Metrics] = []
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """All models that are in memory at once: three, and a fourth where the reward is a `LearnedReward`."""
+        models = {"policy": self.policy, "value": self.value, "reference": self.reference}
+        return models | {"reward": self.reward.model} if isinstance(self.reward, LearnedReward) else models
+
+    def train(self) -> list[Metrics]:
+        """Run all iterations.
+
+        Returns:
+            One row per iteration. Of the rollouts, before anything is learned from them: `reward` (mean of the
+            reward function), `kl` (nats), `objective` (reward - β kl), `entropy` (nats per token),
+            `response_tokens` (mean), `explained_variance` (of the returns, by the values). Of the updates, means over
+            minibatches: `policy_loss`, `value_loss`, `clip_fraction`, `step_kl` (nats per token from the policy that
+            drew, estimated); `first_ratio_gap` is the largest |ρ - 1| before the first step, which is 0 but for
+            rounding unless something is wrong. Of the work: `samples` (responses drawn so far), `seconds` (of
+            this iteration).
+
+        Raises:
+            ValueError: the reward is not one finite number a response, or a gradient is not finite.
+        """
+        for _ in range(self.config.iterations):
+            started = time.perf_counter()
+            rollouts = self.draw()
+            lesson = self.judge(rollouts)
+            row = {"iteration": len(self.metrics) + 1, **self._describe(lesson), **self.update(lesson)}
+            row["samples"] = (len(self.metrics) + 1) * self.config.rollouts
+            self.metrics.append({**row, "seconds": time.perf_counter() - started})
+            if self._on_iteration is not None:
+                self._on_iteration(self.metrics[-1])
+        return self.metrics
+
+    def draw(self) -> Rollouts:
+        """Have the policy write one response to each of some prompts."""
+        config = self.config
+        prompts = self._rng.choices(self.prompts, k=config.rollouts)
+        return collect_rollouts(self.policy, self.reference, self.value, self.reward, self.tokenizer, prompts,
+                                max_new_tokens=config.max_new_tokens, seed=self._rng.getrandbits(31))  # fmt: skip
+
+    def judge(self, rollouts: Rollouts) -> Lesson:
+        """Give every token its advantage, and the return that the value model should have foreseen."""
+        config = self.config
+        if self._start_value:
+            mean_reward = fmean(rollouts.rewards.tolist())
+            self.value.shift(mean_reward)
+            rollouts = replace(rollouts, values=rollouts.values + mean_reward * rollouts.mask)
+            self._start_value = False
+        rewards = penalised_rewards(
+            rollouts.rewards, rollouts.logps, rollouts.reference_logps, rollouts.mask, config.beta
+        )
+        advantages = generalised_advantages(
+            rewards, rollouts.values, rollouts.mask, gamma=config.gamma, lam=config.gae_lambda
+        )
+        returns = advantages + rollouts.values
+        if config.normalise_advantages:
+            advantages = normalise_advantages(advantages, rollouts.mask)
+        return Lesson(rollouts, advantages, returns)
+
+    def update(self, lesson: Lesson) -> Metrics:
+        """Take a few epochs of clipped steps with the policy, and of regression steps with the value model."""
+        rows = [self._step(lesson, indices) for indices in self._minibatches()]
+        means = {name: fmean(row[name] for row in rows) for name in rows[0]}
+        means["first_ratio_gap"] = rows[0]["first_ratio_gap"]
+        return means
+
+    def _step(self, lesson: Lesson, indices: Sequence[int]) -> Metrics:
+        """One optimizer step of each model on one minibatch."""
+        config, rollouts = self.config, lesson.rollouts
+        batch = rollouts.batch(indices, self.tokenizer.pad_token_id).to(self.policy.device)
+        old_logps, old_values, advantages, returns = (
+            rollouts.tokens(table, indices)
+            for table in (rollouts.logps, rollouts.values, lesson.advantages, lesson.returns)
+        )
+        logps, _ = response_token_logps(self.policy, batch)
+        losses = (
+            policy_loss(logps, old_logps, advantages, config.clip_range),
+            value_loss(self.value(batch), returns, old_values, config.value_clip_range),
+        )
+        for name, loss, model, optimizer in zip(
+            ("policy", "value"), losses, (self.policy, self.value), self._optimizers, strict=True
+        ):
+            _descend(f"the {name}'s gradient in iteration {len(self.metrics) + 1}", loss, model, optimizer,
+                     config.max_grad_norm)  # fmt: skip
+        log_ratios = (logps - old_logps).detach()
+        return {
+            "policy_loss": losses[0].item(),
+            "value_loss": losses[1].item(),
+            "clip_fraction": clip_fraction(log_ratios, config.clip_range),
+            "step_kl": (log_ratios.exp() - 1 - log_ratios).mean().item(),  # Schulman 2020: unbiased, never below 0
+            "first_ratio_gap": (log_ratios.exp() - 1).abs().max().item(),
+        }
+
+    def _minibatches(self) -> Iterator[list[int]]:
+        """All responses in another order for each epoch, cut into minibatches."""
+        count, size = self.config.rollouts, self.config.minibatch_size
+        for _ in range(self.config.epochs):
+            order = self._rng.sample(range(count), count)
+            yield from (order[start : start + size] for start in range(0, count, size))
+
+    def _describe(self, lesson: Lesson) -> Metrics:
+        rollouts, everything = lesson.rollouts, range(len(lesson.rollouts.samples))
+        reward = rollouts.rewards.mean().item()
+        return {
+            "reward": reward,
+            "kl": rollouts.kl,
+            "objective": reward - self.config.beta * rollouts.kl,
+            "entropy": rollouts.entropy,
+            "response_tokens": rollouts.mask.sum(dim=1).float().mean().item(),
+            "explained_variance": explained_variance(
+                rollouts.tokens(rollouts.values, everything), rollouts.tokens(lesson.returns, everything)
+            ),
+        }
+
+
+def _adam(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+
+
+def _descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+    """One optimizer step down a loss; a gradient that is not finite never reaches the weights."""
+    optimizer.zero_grad()
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+    if not torch.isfinite(norm):
+        raise ValueError(f"{what} is not finite; a smaller learning rate may help")
+    optimizer.step()

@@ -1,0 +1,99 @@
+"""β's two roles under one slider: the slope of one pair's loss, and the place of the whole optimum."""
+
+import ipywidgets as ipw
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dpo_teach.loss import gradient_weight
+from dpo_teach.plots import INK, MUTED, POLICY, card
+from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.widgets.tilt_bars import TiltBars
+from dpo_teach.worlds.tabular import film_world, kl, optimal_policy
+
+__all__ = ["BetaRoles"]
+
+_SPAN, _TALLEST = 6.0, 6.0
+_FILM = film_world()
+
+
+class BetaRoles(Panel):
+    """One slider for β, and both things that it does: to the loss of one pair, and to the best policy.
+
+    Args:
+        beta: 0.1 to 10.
+
+    >>> round(BetaRoles(beta=1.0).slope, 4)
+    0.5
+    """
+
+    beta = Control()
+
+    def __init__(self, *, beta: float = 1.0) -> None:
+        slider = ipw.FloatLogSlider(
+            value=beta, min=-1, max=1, step=0.05, description="β", readout_format=".2f", **slider_style(30)
+        )
+        super().__init__({"beta": slider}, "β does two things")
+
+    @property
+    def slope(self) -> float:
+        """How steeply one pair's loss falls where policy and reference agree: β/2."""
+        return gradient_weight(torch.zeros(1, dtype=torch.float64), self.beta).item()
+
+    @property
+    def policy(self) -> torch.Tensor:
+        """The best policy of the film world's first prompt, probabilities."""
+        return optimal_policy(_FILM.reference, _FILM.reward, self.beta)[0]
+
+    @property
+    def kl(self) -> float:
+        """How far that policy is from its reference, nats."""
+        return kl(self.policy, _FILM.reference[0]).item()
+
+    def reading(self) -> str:
+        """Both roles in one line."""
+        return (
+            f"BetaRoles: beta {self.beta:.3g}: one pair's loss starts with slope -{self.slope:.4f}, "
+            f"and the optimum lies {self.kl:.4f} nats from the reference"
+        )
+
+    def build(self) -> Figure:
+        """The loss of one pair on the left, the reference and its tilt on the right."""
+        figure = card(9.2, 3.9)
+        figure.set_layout_engine("none")
+        self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
+        self._draw_loss(figure.add_axes((0.065, 0.16, 0.31, 0.6)))
+        bars = figure.add_axes((0.665, 0.16, 0.315, 0.6))
+        self._bars = TiltBars(bars, _FILM.responses)
+        self._left = figure.text(0.065, 0.8, "", color=INK)
+        self._right = figure.text(0.43, 0.8, "", color=INK)
+        self.moving = [self._headline, self._left, self._right, self._curve, self._tangent, *self._bars.artists]
+        return figure
+
+    def _draw_loss(self, axes: Axes) -> None:
+        axes.set_xlim(-_SPAN, _SPAN)
+        axes.set_ylim(0, _TALLEST)  # fixed, so that a steeper curve looks steeper
+        axes.set_xlabel("difference of the log-ratios, nats")
+        axes.set_ylabel("loss of one pair, nats")
+        self._differences = torch.linspace(-_SPAN, _SPAN, 121, dtype=torch.float64)
+        (self._curve,) = axes.plot([], [], color=POLICY)
+        (self._tangent,) = axes.plot([], [], color=MUTED, linestyle="--", linewidth=1.5)
+        axes.plot([0], [torch.tensor(2.0).log()], "o", color=INK, markersize=7)
+
+    def update(self) -> None:
+        """The curve and its tangent at the start, the bars, and a sentence for each."""
+        self._curve.set_data(self._differences, -torch.nn.functional.logsigmoid(self.beta * self._differences))
+        ends = torch.tensor([-2.0, 2.0], dtype=torch.float64)
+        self._tangent.set_data(ends, torch.tensor(2.0).log() - self.slope * ends)
+        self._bars.update(_FILM.reference[0], self.policy)
+        self._left.set_text(f"1  the slope at the start: −β/2 = −{self.slope:.3f}")
+        self._right.set_text(f"2  the optimum: KL {self.kl:.3f} nats")
+        self._headline.set_text(_headline(self.beta))
+
+
+def _headline(beta: float) -> str:
+    if beta > 2:
+        return "A large β: a steep loss for one pair, and an optimum that stays at home."
+    if beta < 0.5:
+        return "A small β: a flat loss for one pair, and an optimum far from home."
+    return "The same β steepens one pair's loss and holds the optimum back."

@@ -1,0 +1,130 @@
+"""From logits to log-probabilities on seven positions, with the usual mistakes to switch on one by one."""
+
+import ipywidgets as ipw
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from dpo_teach.plots import CHOSEN, INK, MUTED, REFERENCE, SERIES, card
+from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.worlds.tiny_text import TinyText, count_logps, tiny_text
+
+__all__ = ["LogpsWorkbench"]
+
+_SHIFTS = {"one back (right)": "right", "none": "none", "one ahead (wrong way)": "wrong way"}
+_DEEPEST = -6.0
+
+
+class LogpsWorkbench(Panel):
+    """log P(response given prompt) of one tiny text, counted rightly or with mistakes.
+
+    Args:
+        shift: "right", "none" or "wrong way": whose logits are asked about a word.
+        count_prompt: count the prompt as well.
+        count_padding: count the padding as well.
+        mean: divide by the number of words counted.
+        pad_left: put the padding in front.
+
+    >>> LogpsWorkbench().is_right
+    True
+    """
+
+    shift = Control()
+    count_prompt = Control()
+    count_padding = Control()
+    mean = Control()
+    pad_left = Control()
+
+    def __init__(
+        self, *, shift: str = "right", count_prompt: bool = False, count_padding: bool = False, mean: bool = False,
+        pad_left: bool = False,
+    ) -> None:  # fmt: skip
+        boxes = {
+            "count_prompt": (count_prompt, "count the prompt"),
+            "count_padding": (count_padding, "count the padding"),
+            "mean": (mean, "take the mean"),
+            "pad_left": (pad_left, "pad on the left"),
+        }
+        inputs: dict[str, ipw.Widget] = {
+            "shift": ipw.Dropdown(
+                options=list(_SHIFTS.items()), value=shift, description="logits asked", **slider_style(100)
+            )
+        }
+        for name, (value, description) in boxes.items():
+            inputs[name] = ipw.Checkbox(value=value, description=description, indent=False)
+        super().__init__(inputs, "What a mistake does to log P(response)")
+
+    @property
+    def text(self) -> TinyText:
+        """The row of the batch, padded as the panel says."""
+        return tiny_text(padding_side="left" if self.pad_left else "right")
+
+    @property
+    def contributions(self) -> Tensor:
+        """What each position adds, nats."""
+        return count_logps(
+            self.text, shift=self.shift, count_prompt=self.count_prompt, count_padding=self.count_padding
+        )
+
+    @property
+    def result(self) -> float:
+        """The number that comes out, nats; with `mean`, nats a word."""
+        contributions = self.contributions
+        return (contributions.sum() / ((contributions != 0).sum() if self.mean else 1)).item()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether it is the log-probability of the response."""
+        return abs(self.result - count_logps(tiny_text()).sum().item()) < 1e-9
+
+    def reading(self) -> str:
+        """What is counted, and what comes out, in one line."""
+        counted = ", ".join(
+            f"{word} {value:.4f}" for word, value in zip(self.text.words, self.contributions.tolist(), strict=True)
+            if value != 0
+        )  # fmt: skip
+        right = count_logps(tiny_text()).sum().item()
+        verdict = "right" if self.is_right else f"and {right:.4f} is right"
+        return f"LogpsWorkbench: {counted}; {'mean' if self.mean else 'sum'} {self.result:.4f}, {verdict}"
+
+    def build(self) -> Figure:
+        """A bar under each word."""
+        figure = card(9.2, 3.7)
+        figure.set_layout_engine("none")
+        self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
+        self._draw_bars(figure.add_axes((0.075, 0.06, 0.905, 0.68)))
+        self.moving = [self._headline, *self._words, *self._parts, *self._bars, *self._numbers]
+        return figure
+
+    def _draw_bars(self, axes: Axes) -> None:
+        places = range(7)
+        self._bars = axes.bar(places, 0, width=0.62, color=CHOSEN)
+        self._numbers = [axes.text(place, 0, "", ha="center", va="top", color=INK) for place in places]
+        self._words = [axes.text(place, 1.0, "", ha="center", va="bottom", color=INK, fontsize=11) for place in places]
+        self._parts = [axes.text(place, 0.22, "", ha="center", va="bottom", color=MUTED) for place in places]
+        axes.set_xlim(-0.6, 6.6)
+        axes.set_ylim(_DEEPEST, 0)
+        axes.set_xticks([])
+        axes.spines["bottom"].set_visible(False)
+        axes.axhline(0, color=MUTED, linewidth=1)
+        axes.set_ylabel("log P that it adds, nats")
+
+    def update(self) -> None:
+        """Words, bars, numbers and the sentence."""
+        text, contributions = self.text, self.contributions.tolist()
+        response, real = text.response_mask[0].tolist(), text.real_mask[0].tolist()
+        for place, value in enumerate(contributions):
+            part = "response" if response[place] else "prompt" if real[place] else "padding"
+            self._words[place].set_text(text.words[place])
+            self._parts[place].set_text(part)
+            self._bars[place].set_height(value)
+            self._bars[place].set_color({"response": CHOSEN, "prompt": SERIES[2], "padding": REFERENCE}[part])
+            self._numbers[place].set_y(value - 0.15)
+            self._numbers[place].set_text(f"{value:.4f}".replace("-", "−") if value else "not counted")
+            self._numbers[place].set_color(INK if value else MUTED)
+        right = count_logps(tiny_text()).sum().item()
+        found = f"{'mean' if self.mean else 'sum'} {self.result:.4f}"
+        told = (
+            f"{found}: this is log P(response)." if self.is_right else f"{found}, and log P(response) is {right:.4f}."
+        )
+        self._headline.set_text(told.replace("-", "−").capitalize())
