@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from tiny import BAD, BOS, EOS, GOOD, PAD, PLOT, THE, VERY, WAS, tiny_model
+from tiny import BAD, BOS, EOS, GOOD, NOT, PAD, PLOT, THE, VERY, WAS, tiny_model
 
 from dpo_teach.batches import TokenizedPair, collate
-from dpo_teach.logps import pair_logps, response_logps, sequence_logps
+from dpo_teach.logps import pair_logps, pair_token_logps, response_logps, sequence_logps
 from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
 
@@ -118,3 +118,14 @@ def test_the_bundled_model_scores_its_own_pairs_the_same_in_both_forms():
     batch = collate([(prompt, (*response, tokenizer.eos_token_id))], tokenizer.pad_token_id)
     with torch.no_grad():
         torch.testing.assert_close(response_logps(model, batch), textbook(model, batch), atol=1e-4, rtol=1e-5)
+
+
+def test_the_logps_of_the_tokens_sum_to_those_of_the_pair():
+    model, pair = tiny_model(), TokenizedPair((BOS, THE, PLOT), (GOOD, EOS), (NOT, BAD, EOS))
+    chosen, rejected = pair_token_logps(model, pair, PAD)
+    assert (len(chosen), len(rejected)) == (2, 3)
+    assert torch.stack([chosen.sum(), rejected.sum()]).tolist() == pytest.approx(
+        pair_logps(model, [pair], PAD)[0].tolist(), abs=1e-5
+    )
+    first = model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)  # what follows the prompt
+    assert (chosen[0].item(), rejected[0].item()) == pytest.approx((first[GOOD].item(), first[NOT].item()), abs=1e-5)

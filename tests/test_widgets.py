@@ -25,7 +25,15 @@ from dpo_teach.plots import (
     plot_tilt,
     plot_training_curves,
 )
-from dpo_teach.widgets import BetaTilt, LossExplorer, MemoryCalculator, Panel
+from dpo_teach.widgets import (
+    BetaRoles,
+    BetaTilt,
+    GradientWeights,
+    LogpsWorkbench,
+    LossExplorer,
+    MemoryCalculator,
+    Panel,
+)
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.worlds.tabular import film_world, optimal_policy
 
@@ -228,8 +236,8 @@ def test_the_tilt_shows_the_closed_form(beta: float) -> None:
     world = film_world()
     panel = BetaTilt(beta=beta, prompt=world.prompts[1])
     wanted = optimal_policy(world.reference, world.reward, beta)[1]
-    assert [bar.get_width() for bar in panel._policy_bars] == pytest.approx(wanted.tolist())
-    assert [bar.get_width() for bar in panel._reference_bars] == pytest.approx(world.reference[1].tolist())
+    assert [bar.get_width() for bar in panel._bars._policy] == pytest.approx(wanted.tolist())
+    assert [bar.get_width() for bar in panel._bars._reference] == pytest.approx(world.reference[1].tolist())
     # max of "reward minus β KL" = β log Z, with each of the three shown
     assert panel.reward - beta * panel.kl == pytest.approx(beta * panel.log_z)
     assert f"E[r] = {panel.reward:+.3f}" in panel._numbers.get_text()

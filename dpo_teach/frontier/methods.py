@@ -1,0 +1,167 @@
+"""One run of each method: a policy, what it cost, and how it is judged."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from dpo_teach.evaluation import (
+    FrontierPoint,
+    ReferenceSamples,
+    ReviewScores,
+    best_of_n_scores,
+    draw_reference_samples,
+    evaluate_reviews,
+    optimum_scores,
+)
+from dpo_teach.frontier.results import Result
+from dpo_teach.frontier.settings import Cell, SweepConfig
+from dpo_teach.models import load_model
+from dpo_teach.pairs import PreferencePair, load_pairs
+from dpo_teach.rlhf import (
+    LearnedReward,
+    PPOConfig,
+    PPOTrainer,
+    RewardModel,
+    RewardModelConfig,
+    evaluate_reward_model,
+    train_reward_model,
+    true_review_reward,
+)
+from dpo_teach.sampling import sample_responses
+from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
+from dpo_teach.training.checkpoint import save_pretrained
+
+__all__ = ["Bench"]
+
+OPENING = "On Friday our film club saw The Salt Orchard."
+
+
+@dataclass
+class Bench:
+    """Everything that the runs share: the start, the pairs, and what is worth computing once.
+
+    Args:
+        config: what is swept.
+        work: a folder for policies that later runs draw from.
+        reward_accuracies: by seed, filled as reward models are trained.
+    """
+
+    config: SweepConfig
+    work: Path
+    reward_accuracies: dict[str, float] = field(default_factory=dict)
+    _rewards: dict[int, LearnedReward] = field(default_factory=dict)
+
+    @cached_property
+    def start(self) -> Any:
+        """The reference and its tokenizer."""
+        return load_model("reviews-gpt2")
+
+    @cached_property
+    def pairs(self) -> list[PreferencePair]:
+        """The pairs that everybody learns from."""
+        return load_pairs("reviews-preferences", split="train")
+
+    @cached_property
+    def test_pairs(self) -> list[PreferencePair]:
+        """Pairs that nobody has seen; policies are judged on their prompts."""
+        return load_pairs("reviews-preferences", split="test")
+
+    def run(self, cell: Cell) -> Result:
+        """Do one run and judge it.
+
+        Raises:
+            TooFewSamplesError: the optimum is wanted at a β that the samples know too little of.
+        """
+        if cell.method in ("best-of-n", "optimum"):
+            return Result(FrontierPoint(cell.method, cell.setting, self._limit(cell), cell.seed))
+        policy, _ = load_model("reviews-gpt2")
+        if cell.method == "ppo-learned":
+            self.learned_reward(cell.seed)  # trained once for a seed, and not counted among its seconds
+        started = time.perf_counter()
+        steps, drawn = self._trainers()[cell.method](policy, cell)
+        seconds = time.perf_counter() - started
+        return self._judge(policy, cell, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
+
+    def _trainers(self) -> dict[str, Callable[[Any, Cell], tuple[int, int]]]:
+        """By method, what trains a policy in place and tells its gradient steps and the responses that it drew."""
+        return {
+            "reference": lambda policy, cell: (0, 0),
+            "sft": self._sft,
+            "dpo": self._dpo,
+            "ppo-learned": lambda policy, cell: self._ppo(policy, cell, self.learned_reward(cell.seed)),
+            "ppo-true": lambda policy, cell: self._ppo(policy, cell, true_review_reward),
+        }
+
+    def _sft(self, policy: Any, cell: Cell) -> tuple[int, int]:
+        config = SFTConfig(**self._supervised(cell))
+        examples = [Example(pair.prompt, pair.chosen) for pair in self.pairs]
+        return len(SFTTrainer(policy, self.start.tokenizer, examples, config).train()), 0
+
+    def _dpo(self, policy: Any, cell: Cell) -> tuple[int, int]:
+        config = DPOConfig(beta=cell.setting, **self._supervised(cell))
+        return len(DPOTrainer(policy, self.start.tokenizer, self.pairs, config).train()), 0
+
+    def _supervised(self, cell: Cell) -> dict[str, Any]:
+        epochs = -(-self.config.steps * 32 // len(self.pairs))
+        return {"learning_rate": self.config.learning_rate, "epochs": epochs, "max_steps": self.config.steps,
+                "batch_size": 32, "seed": cell.seed}  # fmt: skip
+
+    def _ppo(self, policy: Any, cell: Cell, reward: Any) -> tuple[int, int]:
+        config = PPOConfig(beta=cell.setting, learning_rate=self.config.learning_rate, epochs=2, minibatch_size=32,
+                           iterations=self.config.iterations, rollouts=self.config.rollouts,
+                           seed=cell.seed)  # fmt: skip
+        prompts = [pair.prompt for pair in self.pairs]
+        PPOTrainer(policy, self.start.tokenizer, prompts, reward, config).train()
+        if cell.method == "ppo-true" and cell.seed == self.config.seeds[0]:
+            save_pretrained(self._proposal(cell.setting), policy, self.start.tokenizer)
+        return self.config.steps, self.config.iterations * self.config.rollouts
+
+    def learned_reward(self, seed: int) -> LearnedReward:
+        """The reward model of one seed, trained when it is first asked for."""
+        if seed not in self._rewards:
+            model = RewardModel(load_model("reviews-gpt2").model)
+            train_reward_model(model, self.start.tokenizer, self.pairs, RewardModelConfig(seed=seed))
+            scores = evaluate_reward_model(model, self.start.tokenizer, self.test_pairs)
+            self.reward_accuracies[str(seed)] = round(scores.accuracy, 4)
+            self._rewards[seed] = LearnedReward(model, self.start.tokenizer)
+        return self._rewards[seed]
+
+    def _judge(self, policy: Any, cell: Cell, **cost: Any) -> Result:
+        reference, tokenizer = self.start
+        prompts = [pair.prompt for pair in self.test_pairs][: self.config.evaluation_samples]
+        scores = evaluate_reviews(policy, reference, tokenizer, prompts, seed=cell.seed)
+        learned = None
+        if cell.method == "ppo-learned":
+            fresh = sample_responses(policy, tokenizer, prompts, seed=cell.seed)
+            learned = fmean(self.learned_reward(cell.seed)(prompts, fresh))
+        texts = tuple(sample_responses(policy, tokenizer, [OPENING] * 3, seed=1))
+        return Result(FrontierPoint(cell.method, cell.setting, scores, cell.seed), learned_reward=learned, texts=texts,
+                      **cost)  # fmt: skip
+
+    def _limit(self, cell: Cell) -> ReviewScores:
+        if cell.method == "best-of-n":
+            return best_of_n_scores(self.reference_samples, int(cell.setting))
+        return optimum_scores(self.mixture_samples.pooled(), cell.setting)
+
+    @cached_property
+    def reference_samples(self) -> ReferenceSamples:
+        """Responses of the reference alone, several to each prompt."""
+        return self._draw(())
+
+    @cached_property
+    def mixture_samples(self) -> ReferenceSamples:
+        """Responses of the reference and of the policies that PPO trained on the true reward."""
+        folders = [self._proposal(beta) for beta in self.config.betas]
+        return self._draw([load_model(folder).model for folder in folders if folder.is_dir()])
+
+    def _draw(self, proposals: Any) -> ReferenceSamples:
+        prompts = [pair.prompt for pair in self.test_pairs][: self.config.limit_prompts]
+        count = self.config.limit_samples * (1 + len(proposals))
+        return draw_reference_samples(self.start.model, self.start.tokenizer, prompts, count, proposals=proposals)
+
+    def _proposal(self, beta: float) -> Path:
+        return self.work / f"ppo-true-{beta:g}"

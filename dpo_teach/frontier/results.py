@@ -1,0 +1,109 @@
+"""What a sweep found: a small file, rewritten whole after every run, so that a sweep can be stopped at any moment."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dpo_teach.evaluation import FrontierPoint
+from dpo_teach.frontier.settings import Cell
+
+__all__ = ["Result", "Results", "read_results"]
+
+_VERSIONS = ("dpo_teach", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One point of the frontier, what it cost, and what it writes.
+
+    Args:
+        point: true reward, KL, fluency and length, each with its standard error.
+        gradient_steps: of the policy.
+        samples_drawn: responses that training drew.
+        seconds: of training, on the machine that the results name; a reward model's own are not among them.
+        learned_reward: the mean learned reward of the fresh responses, where a reward model was trained.
+        texts: a few responses to the same opening.
+    """
+
+    point: FrontierPoint
+    gradient_steps: int = 0
+    samples_drawn: int = 0
+    seconds: float = 0.0
+    learned_reward: float | None = None
+    texts: tuple[str, ...] = ()
+
+    @property
+    def cell(self) -> Cell:
+        """Which run it was."""
+        return Cell(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, ready for JSON."""
+        own = {name: getattr(self, name) for name in ("gradient_steps", "samples_drawn", "learned_reward")}
+        return {**self.point.as_dict(), **own, "seconds": round(self.seconds, 1), "texts": list(self.texts)}
+
+    @classmethod
+    def from_dict(cls, row: dict[str, Any]) -> "Result":
+        """Undo `as_dict`."""
+        own = {name: row[name] for name in ("gradient_steps", "samples_drawn", "learned_reward", "seconds")}
+        rest = {name: value for name, value in row.items() if name not in {*own, "texts"}}
+        return cls(FrontierPoint.from_dict(rest), **own, texts=tuple(row["texts"]))
+
+
+@dataclass
+class Results:
+    """All that a sweep has found so far.
+
+    Args:
+        config: the sweep's settings, as JSON.
+        made: when and with what: date, versions, cores, and the reward models' accuracies by seed.
+        results: the runs that are done.
+    """
+
+    config: dict[str, Any]
+    made: dict[str, Any] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.made:
+            self.made = {"date": datetime.now(UTC).date().isoformat(), "cores": os.cpu_count(),
+                         "python": platform.python_version(), **{name: version(name) for name in _VERSIONS},
+                         "reward_models": {}}  # fmt: skip
+
+    def of(self, *methods: str) -> list[Result]:
+        """The results of some methods, in the order in which they were run."""
+        return [result for result in self.results if result.point.method in methods]
+
+    def save(self, path: Path) -> None:
+        """Write everything beside the file, and put it in its place."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = ",\n".join("  " + json.dumps(result.as_dict(), ensure_ascii=False) for result in self.results)
+        head = f'"config": {json.dumps(self.config)},\n "made": {json.dumps(self.made)}'
+        scratch = path.with_name(path.name + ".tmp")
+        scratch.write_text(f'{{{head},\n "results": [\n{rows}\n]}}\n', encoding="utf-8")
+        scratch.replace(path)
+
+
+def read_results(path: Path | None = None) -> Results:
+    """The results of a sweep, or, without a path, those that come with the package.
+
+    Raises:
+        ValueError: the file is not one that a sweep has written.
+    """
+    source = files("dpo_teach") / "assets" / "frontier" / "results.json" if path is None else path
+    try:
+        found = json.loads(source.read_text(encoding="utf-8"))
+        return Results(found["config"], found["made"], _results(found["results"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{source}: not the results of a sweep ({type(error).__name__}: {error})") from error
+
+
+def _results(rows: Sequence[dict[str, Any]]) -> list[Result]:
+    return [Result.from_dict(row) for row in rows]
