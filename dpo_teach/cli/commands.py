@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import tyro
 
 from dpo_teach.cli.options import BASE_MODEL, DataOptions
+from dpo_teach.frontier.settings import SweepConfig
 from dpo_teach.training.config import DPOConfig, SFTConfig
 
-__all__ = ["evaluate", "sample", "sft", "train"]
+__all__ = ["evaluate", "frontier", "sample", "sft", "train"]
 
 
 def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MODEL, resume: bool = False) -> None:
@@ -152,6 +153,19 @@ def sample(
                                  temperature=temperature, seed=seed)  # fmt: skip
     for one_prompt, response in zip(prompts, responses, strict=True):
         print(f"{one_prompt}|{response}\n")
+
+
+def frontier(output: Path, config: SweepConfig) -> None:
+    """Measure what DPO, PPO, best-of-n and SFT buy in the reviews world, at an equal budget; resumable, an hour or two.
+
+    Args:
+        output: the results file. What it holds already is not measured again.
+        config: what is swept.
+    """
+    from dpo_teach.frontier.sweep import sweep
+
+    results = sweep(output, config)
+    print(f"{len(results.results)} points in {output}")
 
 
 def _report(metrics: Sequence[dict[str, int | float]], output: Path, names: Sequence[str]) -> None:

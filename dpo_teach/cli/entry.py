@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from dpo_teach.cli.commands import evaluate, sample, sft, train
+from dpo_teach.cli.commands import evaluate, frontier, sample, sft, train
 from dpo_teach.cli.inspection import inspect
 
 __all__ = ["main"]
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "sample": sample,
+    "frontier": frontier,
 }
 
 
