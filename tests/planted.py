@@ -11,7 +11,7 @@ import planted_steps as steps
 import torch
 import torch.nn.functional as F
 
-from dpo_teach.exercises import gradients, introduction, training
+from dpo_teach.exercises import gradients, introduction, rlhf, training
 from dpo_teach.exercises.function import FunctionExercise
 from dpo_teach.exercises.training import Run
 
@@ -69,12 +69,41 @@ REWARD: Planted = {
     "mean": (lambda p, r, b: (b * (p - r)).mean(), "mean reward of the batch"),
 }
 
-# 03, the gradient weight
+# 02, the Bradley-Terry loss
 
 
 def sigma(x: Any) -> Any:
     return 1 / (1 + torch.exp(-x))
 
+
+def cost(c: Any, r: Any) -> Any:
+    """-log of the probability that chosen wins, one for each pair."""
+    return torch.log1p(torch.exp(r - c))
+
+
+BRADLEY_TERRY: Planted = {
+    "sign flipped": (lambda c, r: -cost(c, r).mean(), "sign flipped"),
+    "swapped": (lambda c, r: cost(r, c).mean(), "Chosen and rejected are swapped"),
+    "sigmoid": (lambda c, r: sigma(c - r).mean(), "stopped at the probability"),
+    "minus sigmoid": (lambda c, r: -sigma(c - r).mean(), "the logarithm is missing"),
+    "difference alone": (lambda c, r: r.mean() - c.mean(), "The log-sigmoid is missing"),
+    "sum": (lambda c, r: cost(c, r).sum(), "summed over the batch"),
+    "no mean": (cost, "one loss for each pair"),
+    "mean first": (lambda c, r: cost(c.mean(), r.mean()), "averaged the differences"),
+    "squared error": (lambda c, r: F.mse_loss(c - r, torch.ones_like(c)), "squared error"),
+    "hinge": (lambda c, r: F.margin_ranking_loss(c, r, torch.ones_like(c), margin=1.0), "hinge"),
+    "chosen alone": (lambda c, r: torch.log1p(torch.exp(-c)).mean(), "rejected reward is missing"),
+    "each by itself": (
+        lambda c, r: (
+            F.binary_cross_entropy_with_logits(c, torch.ones_like(c))
+            + F.binary_cross_entropy_with_logits(r, torch.zeros_like(r))
+        ),
+        "each response by itself",
+    ),
+    "beta of DPO": (lambda c, r: -F.logsigmoid(0.1 * (c - r)).mean(), "factor of 0.1"),
+}
+
+# 03, the gradient weight
 
 WEIGHT: Planted = {
     "no beta": (lambda m, b: sigma(-m), "Beta is missing"),
@@ -198,6 +227,7 @@ BETA: Planted = {
 PLANTED: dict[FunctionExercise, Planted] = {
     introduction.loss: LOSS,
     introduction.implicit_reward: REWARD,
+    rlhf.bradley_terry: BRADLEY_TERRY,
     gradients.gradient_weight: WEIGHT,
     gradients.sequence_logps: LOGPS,
     training.training_step: STEP,
@@ -219,8 +249,8 @@ def table() -> str:
         for exercise, planted in PLANTED.items()
     }
     counts["total"] = [told for row in counts.values() for told in row]
-    lines = [f"{'exercise':<24}{'planted':>8}{'own diagnosis':>15}"]
-    lines += [f"{name:<24}{len(told):>8}{sum(told):>15}" for name, told in counts.items()]
+    lines = [f"{'exercise':<28}{'planted':>8}{'own diagnosis':>15}"]
+    lines += [f"{name:<28}{len(told):>8}{sum(told):>15}" for name, told in counts.items()]
     return "\n".join([*lines, f"{sum(counts['total']) / len(counts['total']):.1%} of the planted mistakes are named"])
 
 

@@ -15,12 +15,13 @@ from planted import PLANTED
 
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight
 from dpo_teach.batches import split_pairs
-from dpo_teach.exercises import EXERCISES, gradients, introduction
+from dpo_teach.exercises import EXERCISES, gradients, introduction, rlhf
 from dpo_teach.exercises.base import Exercise
 from dpo_teach.exercises.comparing import TOLERANCE, close
 from dpo_teach.exercises.function import FunctionExercise
 from dpo_teach.exercises.verdict import Verdict
 from dpo_teach.logps import response_logps, sequence_logps
+from dpo_teach.rlhf import bradley_terry_loss
 
 ALL = [exercise for exercises in EXERCISES.values() for exercise in exercises]
 MISTAKES = [(exercise, name, *told) for exercise, mistakes in PLANTED.items() for name, told in mistakes.items()]
@@ -56,9 +57,9 @@ def begun(*arguments: Any) -> Any:
 
 
 def test_every_exercise_is_in_the_catalogue_under_its_notebook_and_its_own_names() -> None:
-    assert list(EXERCISES) == ["01", "03", "04"]
+    assert list(EXERCISES) == ["01", "02", "03", "04"]
     assert all(exercise.notebook == notebook for notebook, found in EXERCISES.items() for exercise in found)
-    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 9
+    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 12
     assert set(PLANTED) == {exercise for exercise in ALL if isinstance(exercise, FunctionExercise)}
 
 
@@ -86,6 +87,10 @@ def test_the_cell_with_the_solution_solves(exercise: Exercise) -> None:
         (introduction.loss, lambda *a: float(-F.logsigmoid(planted.m(*a)).mean())),
         (introduction.implicit_reward, compute_implicit_reward),
         (introduction.implicit_reward, lambda p, r, b: [float(b * (x - y)) for x, y in zip(p, r, strict=True)]),
+        (rlhf.bradley_terry, bradley_terry_loss),
+        (rlhf.bradley_terry, lambda c, r: F.binary_cross_entropy_with_logits(c - r, torch.ones_like(c))),
+        (rlhf.bradley_terry, lambda c, r: -torch.stack([c, r]).log_softmax(0)[0].mean()),
+        (rlhf.bradley_terry, lambda c, r: float(-torch.sigmoid(c.float() - r.float()).log().mean())),
         (gradients.gradient_weight, gradient_weight),
         (gradients.gradient_weight, lambda m, b: (b * (1 - torch.sigmoid(m))).float().numpy()),
         (gradients.sequence_logps, sequence_logps),

@@ -50,13 +50,16 @@ def test_without_a_number_the_card_is_about_every_notebook(file: Path) -> None:
     introduction.confused_pair.check(3)
     lines = repr(progress()).splitlines()
     assert len(lines) == sum(map(len, EXERCISES.values()))
-    assert lines[:4] == [
+    assert lines[:7] == [
         "· 01 the loss: not yet",
         "· 01 the implicit reward: not yet",
         "✅ 01 the confused pair",
+        "· 02 the Bradley-Terry loss: not yet",
+        "· 02 the models in memory: not yet",
+        "· 02 what holds PPO back: not yet",
         "· 03 the gradient weight: not yet",
     ]
-    with pytest.raises(ValueError, match="notebook must be one of 01, 03, 04, found '07'"):
+    with pytest.raises(ValueError, match="notebook must be one of 01, 02, 03, 04, found '07'"):
         progress("07")
 
 

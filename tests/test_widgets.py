@@ -28,6 +28,7 @@ from dpo_teach.plots import (
 from dpo_teach.widgets import (
     BetaRoles,
     BetaTilt,
+    FrontierWalker,
     GradientWeights,
     LogpsWorkbench,
     LossExplorer,
@@ -37,7 +38,7 @@ from dpo_teach.widgets import (
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.worlds.tabular import film_world, optimal_policy
 
-PANELS: list[type[Panel]] = [LossExplorer, BetaTilt, MemoryCalculator, BetaRoles, GradientWeights, LogpsWorkbench]
+PANELS: list[type[Panel]] = [LossExplorer, BetaTilt, MemoryCalculator, BetaRoles, GradientWeights, LogpsWorkbench, FrontierWalker]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 
 

@@ -1,7 +1,7 @@
 """Exercises in which something is chosen: one out of several, or one for each of several labels."""
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ class MatchExercise(Exercise):
         given = {label: choice for label, choice in answer.items() if choice is not None and choice is not ...}
         strange = next((label for label in given if label not in self.questions), None)
         if strange is not None:
-            return Verdict("wrong", f"There is no {_quoted(strange)} here: the labels are {', '.join(self.questions)}.")
+            return Verdict("wrong", f"There is no {_quoted(strange)} here: the labels are {_listed(self.questions)}.")
         meant = {label: _meant(choice, self.choices) for label, choice in given.items()}
         for label, choice in meant.items():
             if choice is None:
@@ -108,7 +108,7 @@ class MatchExercise(Exercise):
             return Verdict("solved", self.praise)
         score = f"{len(meant) - len(wrong)} of {len(self.questions)} right"
         if missing:
-            score += f", and not answered yet: {', '.join(missing)}"
+            score += f", and not answered yet: {_listed(missing)}"
         if not wrong:
             return Verdict("unfinished", f"{score}.")
         first = wrong[0]
@@ -131,6 +131,12 @@ def _plain(value: Any) -> str:
         except (TypeError, ValueError, OverflowError, RuntimeError):
             pass
     return " ".join(str(value).casefold().split())
+
+
+def _listed(labels: Iterable[str]) -> str:
+    """Labels in a row, with semicolons between them if one has a comma of its own."""
+    labels = list(labels)
+    return ("; " if any("," in label for label in labels) else ", ").join(labels)
 
 
 def _quoted(value: Any) -> str:

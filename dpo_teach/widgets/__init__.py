@@ -2,6 +2,7 @@
 
 from dpo_teach.widgets.beta_roles import BetaRoles
 from dpo_teach.widgets.beta_tilt import BetaTilt
+from dpo_teach.widgets.frontier_walker import FrontierWalker
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.live_curves import LiveCurves
 from dpo_teach.widgets.logps_workbench import LogpsWorkbench
@@ -12,6 +13,7 @@ from dpo_teach.widgets.panel import Panel
 __all__ = [
     "BetaRoles",
     "BetaTilt",
+    "FrontierWalker",
     "GradientWeights",
     "LiveCurves",
     "LogpsWorkbench",

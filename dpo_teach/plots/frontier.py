@@ -1,0 +1,99 @@
+"""The frontier: true reward against KL, a line for each method, under the line that nobody can cross."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from matplotlib.axes import Axes
+
+from dpo_teach.evaluation import ReviewScores
+from dpo_teach.frontier.results import Results
+from dpo_teach.frontier.settings import METHODS
+from dpo_teach.plots.style import INK, MUTED, POLICY, REFERENCE, SERIES, Picture, card, house_style, picture_of
+
+__all__ = ["METHOD_STYLES", "draw_frontier", "mean_scores", "plot_results"]
+
+METHOD_STYLES: dict[str, tuple[str, str]] = {
+    "reference": (REFERENCE, "s"),
+    "sft": (MUTED, "X"),
+    "dpo": (POLICY, "o"),
+    "ppo-learned": (SERIES[0], "D"),
+    "ppo-true": (SERIES[2], "^"),
+    "best-of-n": (SERIES[1], "v"),
+    "optimum": (INK, ""),
+}
+"""Colour and marker of each method."""
+
+_LEAST_FLUENCY = 0.8
+
+
+def mean_scores(results: Results, method: str) -> list[tuple[float, ReviewScores]]:
+    """A method's settings in order, each with its scores averaged over seeds; the samples are added up."""
+    by_setting: dict[float, list[ReviewScores]] = {}
+    for result in results.of(method):
+        by_setting.setdefault(result.point.setting, []).append(result.point.scores)
+    return [(setting, _mean(scores)) for setting, scores in sorted(by_setting.items())]
+
+
+def draw_frontier(axes: Axes, results: Results) -> None:
+    """All methods, on axes that are set here; a hollow point has lost its fluency."""
+    for method, (colour, marker) in METHOD_STYLES.items():
+        scores = [score for _, score in mean_scores(results, method)]
+        if not scores:
+            continue
+        scores.sort(key=lambda score: score.kl)
+        kls, rewards = [score.kl for score in scores], [score.true_reward for score in scores]
+        solid = "--" if method == "optimum" else "-"
+        axes.plot(kls, rewards, solid, color=colour, linewidth=2.2 if method == "optimum" else 1.2, alpha=0.9, zorder=2)
+        for kl, reward, score in zip(kls, rewards, scores, strict=True):
+            fill = colour if score.fluency >= _LEAST_FLUENCY else "none"
+            axes.plot([kl], [reward], marker, color=colour, markerfacecolor=fill, markersize=7, markeredgewidth=1.6,
+                      zorder=3)  # fmt: skip
+        line = "--" if method == "optimum" else "-"
+        axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method])  # type: ignore[index]
+    axes.set_xscale("symlog", linthresh=1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlim(left=-0.05)
+    axes.set_xlabel("KL to the reference, nats (hollow: fluency below 0.8)")
+    axes.set_ylabel("true reward")
+
+
+def plot_results(results: Results, title: str) -> Picture:
+    """The whole frontier as a picture; means over the seeds.
+
+    Args:
+        results: of a sweep.
+        title: what the figure shows.
+    """
+    figure = card(9.0, 4.6)
+    with house_style():
+        axes = figure.subplots()
+        draw_frontier(axes, results)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5)
+        figure.suptitle(title, x=0.012, ha="left")
+    return picture_of(figure, f"{title} {' '.join(_described(results))}")
+
+
+def _described(results: Results) -> Sequence[str]:
+    told = []
+    for method in METHOD_STYLES:
+        scores = [score for _, score in mean_scores(results, method)]
+        if scores:
+            best = max(scores, key=lambda score: score.true_reward)
+            told.append(f"{METHODS[method]}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")  # type: ignore[index]
+    return told
+
+
+def _mean(scores: Sequence[ReviewScores]) -> ReviewScores:
+    """Means over seeds; the error of a mean of independent runs."""
+
+    def mean(name: str) -> float:
+        return fmean(getattr(score, name) for score in scores)
+
+    def error(name: str) -> float:
+        return sum(getattr(score, name) ** 2 for score in scores) ** 0.5 / len(scores)
+
+    return ReviewScores(
+        samples=sum(score.samples for score in scores),
+        **{name: mean(name) for name in ("true_reward", "kl", "fluency", "mean_tokens")},
+        **{f"{name}_error": error(f"{name}_error") for name in ("true_reward", "kl", "fluency", "mean_tokens")},
+    )

@@ -1,0 +1,83 @@
+"""Walk along the measured frontier, and read what the policy at each point writes."""
+
+import textwrap
+
+import ipywidgets as ipw
+from matplotlib.figure import Figure
+
+from dpo_teach.frontier.results import Result, Results, read_results
+from dpo_teach.frontier.settings import METHODS
+from dpo_teach.plots import INK, MUTED, card
+from dpo_teach.plots.frontier import METHOD_STYLES, draw_frontier, mean_scores
+from dpo_teach.widgets.panel import Control, Panel, slider_style
+
+__all__ = ["FrontierWalker"]
+
+_WALKED = ("dpo", "ppo-learned", "ppo-true")
+_LINES = 13
+
+
+class FrontierWalker(Panel):
+    """One point of the frontier at a time: where it is, what it was bought with, and three texts.
+
+    Args:
+        method: "dpo", "ppo-learned" or "ppo-true".
+        place: which of its settings, counted from the largest β.
+        results: of a sweep; those of the package by default.
+    """
+
+    method = Control()
+    place = Control()
+
+    def __init__(self, *, method: str = "dpo", place: int = 0, results: Results | None = None) -> None:
+        self.results = results or read_results()
+        places = min(len(mean_scores(self.results, name)) for name in _WALKED)
+        options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
+        inputs = {
+            "method": ipw.Dropdown(options=options, value=method, description="method", **slider_style(70)),
+            "place": ipw.IntSlider(value=place, min=0, max=places - 1, description="smaller β →", **slider_style(90)),
+        }
+        super().__init__(inputs, "Walk along the frontier, and read")
+
+    @property
+    def result(self) -> Result:
+        """The first seed's run at this point: the one whose texts are shown."""
+        setting, _ = mean_scores(self.results, self.method)[::-1][self.place]
+        return next(result for result in self.results.of(self.method) if result.point.setting == setting)
+
+    def reading(self) -> str:
+        """The point in one line."""
+        result = self.result
+        scores = result.point.scores
+        return (
+            f"FrontierWalker: {METHODS[self.method]} at beta {result.point.setting:g}, seed {result.point.seed}: "
+            f"true reward {scores.true_reward:+.2f}, KL {scores.kl:.1f} nats, fluency {scores.fluency:.2f}"
+        )
+
+    def build(self) -> Figure:
+        """The frontier on the left, the texts on the right."""
+        figure = card(9.2, 4.6)
+        figure.set_layout_engine("none")
+        self._headline = figure.text(0.015, 0.945, "", fontsize=12, fontweight="bold", va="center")
+        axes = figure.add_axes((0.07, 0.12, 0.46, 0.74))
+        draw_frontier(axes, self.results)
+        (self._here,) = axes.plot([0], [0], "o", color=INK, markersize=15, markerfacecolor="none", markeredgewidth=2.2,
+                                  zorder=6)  # fmt: skip
+        self._numbers = figure.text(0.56, 0.86, "", va="top", color=INK, linespacing=1.5)
+        self._texts = figure.text(0.56, 0.66, "", va="top", color=INK, linespacing=1.35, fontsize=8.8)
+        figure.text(0.56, 0.69, "what it writes, to one opening", color=MUTED)
+        self.moving = [self._headline, self._here, self._numbers, self._texts]
+        return figure
+
+    def update(self) -> None:
+        """The ring, the numbers and the texts."""
+        result = self.result
+        scores = result.point.scores
+        self._here.set_data([scores.kl], [scores.true_reward])
+        self._here.set_color(METHOD_STYLES[self.method][0])
+        self._headline.set_text(f"{METHODS[self.method]}, β = {result.point.setting:g}")
+        reward = f"true reward {scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}".replace("-", "−")
+        rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens"
+        self._numbers.set_text(f"{reward}, KL {scores.kl:.1f} ± {scores.kl_error:.1f}\n{rest}")
+        lines = [line for text in result.texts for line in [*textwrap.wrap("• " + text.strip(), 62), ""]]
+        self._texts.set_text("\n".join(lines[:_LINES]))

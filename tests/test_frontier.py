@@ -1,0 +1,176 @@
+"""The sweep: what is run, that it can be stopped, and that what it ships is true."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dpo_teach.evaluation import FrontierPoint, ReviewScores, TooFewSamplesError
+from dpo_teach.frontier import sweep as sweeping
+from dpo_teach.frontier.methods import Bench
+from dpo_teach.frontier.results import Result, Results, read_results
+from dpo_teach.frontier.settings import Cell, SweepConfig
+from dpo_teach.plots.frontier import mean_scores, plot_results
+
+SMALL = SweepConfig(betas=(0.1, 0.5), seeds=(0, 1), best_of=(2,), optimum_betas=(0.1, 2.0))
+
+
+def scores(reward: float = 1.0, kl: float = 2.0, fluency: float = 0.9) -> ReviewScores:
+    return ReviewScores(64, reward, 0.1, kl, 0.2, fluency, 20.0, 0.03, 0.5)
+
+
+def result(cell: Cell) -> Result:
+    point = FrontierPoint(cell.method, cell.setting, scores(), cell.seed)
+    return Result(point, gradient_steps=160, samples_drawn=0, seconds=1.5, learned_reward=None, texts=(" Fine.",))
+
+
+# What is run
+
+
+def test_every_method_is_run_with_every_beta_and_seed_one_seed_after_the_other() -> None:
+    cells = SMALL.cells()
+    assert len(cells) == len(set(cells)) == 1 + 2 * (1 + 2 * 3) + 1 + 2
+    for method in ("dpo", "ppo-learned", "ppo-true"):
+        found = [(cell.setting, cell.seed) for cell in cells if cell.method == method]
+        assert found == [(0.1, 0), (0.5, 0), (0.1, 1), (0.5, 1)]
+
+
+def test_everybody_takes_the_same_number_of_gradient_steps() -> None:
+    config = SweepConfig()
+    # An iteration draws 128 responses and goes through them twice, 32 at a time: 8 steps.
+    assert config.iterations * 8 == config.steps == 160
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"betas": ()}, "must not be empty"),
+        ({"betas": (0.0,)}, "above 0"),
+        ({"steps": 161}, "steps=161 must be a multiple of 8"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(settings: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SweepConfig(**settings)
+
+
+# Stopped, and gone on with
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+    """The cells that a sweep runs, without the hours."""
+    done: list[Cell] = []
+
+    def run(bench: Bench, cell: Cell) -> Result:
+        if cell == Cell("optimum", 0.1, 0):
+            raise TooFewSamplesError("an effective sample size of 3.0")
+        done.append(cell)
+        return result(cell)
+
+    monkeypatch.setattr(Bench, "run", run)
+    return done
+
+
+def test_a_sweep_writes_every_cell_and_leaves_out_what_it_cannot_know(tmp_path: Path, runs: list[Cell], capsys) -> None:
+    found = sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
+    assert [one.cell for one in found.results] == runs == [c for c in SMALL.cells() if c != Cell("optimum", 0.1, 0)]
+    assert "optimum at 0.1: left out; an effective sample size of 3.0" in capsys.readouterr().out
+    assert read_results(tmp_path / "results.json").results == found.results
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path, runs: list[Cell], monkeypatch) -> None:
+    counted = Bench.run
+
+    def killed(bench: Bench, cell: Cell) -> Result:
+        if len(runs) == 5:
+            raise KeyboardInterrupt
+        return counted(bench, cell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
+    assert len(read_results(tmp_path / "results.json").results) == 5
+    sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
+    assert len(runs) == len(set(runs)) == len(SMALL.cells()) - 1
+
+
+def test_seeds_may_be_added_and_budgets_may_not_change(tmp_path: Path, runs: list[Cell]) -> None:
+    path = tmp_path / "results.json"
+    sweeping.sweep(path, SMALL, progress=False)
+    before = len(runs)
+    sweeping.sweep(path, replace(SMALL, seeds=(0, 1, 2)), progress=False)
+    assert {cell.seed for cell in runs[before:]} == {2}
+    with pytest.raises(ValueError, match="steps was 160, is 80"):
+        sweeping.sweep(path, replace(SMALL, steps=80), progress=False)
+
+
+def test_a_file_that_no_sweep_has_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"results": 3}))
+    with pytest.raises(ValueError, match=r"results\.json: not the results of a sweep"):
+        read_results(path)
+    assert path.read_text() == '{"results": 3}'
+
+
+# What is drawn
+
+
+def test_seeds_are_averaged_and_their_errors_with_them() -> None:
+    runs = [Result(FrontierPoint("dpo", 0.3, scores(reward, kl=kl), seed)) for seed, (reward, kl) in
+            enumerate([(1.0, 2.0), (3.0, 4.0)])]  # fmt: skip
+    ((setting, mean),) = mean_scores(Results({}, {"date": ""}, runs), "dpo")
+    assert (setting, mean.true_reward, mean.kl, mean.samples) == (0.3, 2.0, 3.0, 128)
+    assert mean.true_reward_error == pytest.approx((0.1**2 + 0.1**2) ** 0.5 / 2)
+
+
+def test_the_picture_tells_the_best_of_each_method() -> None:
+    runs = [Result(FrontierPoint("dpo", beta, scores(reward), 0)) for beta, reward in ((0.1, 3.0), (1.0, 1.0))]
+    picture = plot_results(Results({}, {"date": ""}, runs), "A title.")
+    assert repr(picture) == "A title. DPO: at most 3.0, at KL 2.0."
+
+
+# What is shipped
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Results:
+    return read_results()
+
+
+def test_the_shipped_sweep_is_whole(shipped: Results) -> None:
+    assert {"date", "torch", "transformers", "dpo_teach", "cores", "reward_models"} <= set(shipped.made)
+    for method in ("dpo", "ppo-learned", "ppo-true"):
+        cells = {(one.point.setting, one.point.seed) for one in shipped.of(method)}
+        assert len({beta for beta, _ in cells}) >= 5
+        assert len({seed for _, seed in cells}) >= 3
+        assert len(cells) == len({beta for beta, _ in cells}) * len({seed for _, seed in cells})
+        assert {one.gradient_steps for one in shipped.of(method)} == {160}
+        assert all(one.texts for one in shipped.of(method))
+    assert len(shipped.of("best-of-n")) >= 5
+    assert len(shipped.of("optimum")) >= 3
+
+
+def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
+    """For every policy and every β: E[r] - β KL is at most that of the optimum, β log Z."""
+    for optimum in shipped.of("optimum"):
+        beta, best = optimum.point.setting, optimum.point.scores
+        for one in shipped.results:
+            found = one.point.scores
+            error = (found.true_reward_error**2 + best.true_reward_error**2) ** 0.5
+            error += beta * (found.kl_error**2 + best.kl_error**2) ** 0.5
+            gap = (found.true_reward - beta * found.kl) - (best.true_reward - beta * best.kl)
+            assert gap < 4 * error, (one.cell, beta)
+
+
+def test_a_cell_that_is_run_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
+    cell = Cell("dpo", 1.0, 0)
+    config = SweepConfig(**{**shipped.config, **{name: tuple(shipped.config[name]) for name in
+                                                 ("betas", "seeds", "best_of", "optimum_betas")}})  # fmt: skip
+    again = Bench(replace(config, evaluation_samples=256), tmp_path).run(cell).point.scores
+    (stored,) = (one.point.scores for one in shipped.of("dpo") if one.cell == cell)
+    assert again.true_reward == pytest.approx(stored.true_reward, abs=4 * again.true_reward_error)
+    assert again.kl == pytest.approx(stored.kl, abs=4 * again.kl_error)
+    assert again.fluency == pytest.approx(stored.fluency, abs=4 * again.fluency_error)
