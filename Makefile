@@ -17,7 +17,7 @@ LAB_QUIET := --LabApp.news_url=None \
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test install notebooks lint base-model preferences policy curves picture constraints clean force
+.PHONY: help lab test install notebooks lint base-model preferences policy curves frontier picture constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ preferences: install  ## sample and label the bundled preference pairs again
 
 curves: install  ## record the five runs of notebook 04's last exercise again
 	@$(PY) -m dpo_teach.bundle runs
+
+frontier: install  ## measure the frontier of notebook 02 again (an hour or two; goes on where it was stopped)
+	@.venv/bin/dpo-teach frontier --output runs/frontier/results.json
+	@cp runs/frontier/results.json dpo_teach/assets/frontier/results.json
 
 policy: install  ## train the bundled DPO policy again
 	@$(PY) -m dpo_teach.bundle policy

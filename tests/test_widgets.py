@@ -38,7 +38,15 @@ from dpo_teach.widgets import (
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.worlds.tabular import film_world, optimal_policy
 
-PANELS: list[type[Panel]] = [LossExplorer, BetaTilt, MemoryCalculator, BetaRoles, GradientWeights, LogpsWorkbench, FrontierWalker]
+PANELS: list[type[Panel]] = [
+    LossExplorer,
+    BetaTilt,
+    MemoryCalculator,
+    BetaRoles,
+    GradientWeights,
+    LogpsWorkbench,
+    FrontierWalker,
+]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 
 

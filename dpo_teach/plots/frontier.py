@@ -42,13 +42,12 @@ def draw_frontier(axes: Axes, results: Results) -> None:
             continue
         scores.sort(key=lambda score: score.kl)
         kls, rewards = [score.kl for score in scores], [score.true_reward for score in scores]
-        solid = "--" if method == "optimum" else "-"
-        axes.plot(kls, rewards, solid, color=colour, linewidth=2.2 if method == "optimum" else 1.2, alpha=0.9, zorder=2)
+        line = "--" if method == "optimum" else "-"
+        axes.plot(kls, rewards, line, color=colour, linewidth=2.2 if method == "optimum" else 1.2, alpha=0.9, zorder=2)
         for kl, reward, score in zip(kls, rewards, scores, strict=True):
             fill = colour if score.fluency >= _LEAST_FLUENCY else "none"
             axes.plot([kl], [reward], marker, color=colour, markerfacecolor=fill, markersize=7, markeredgewidth=1.6,
                       zorder=3)  # fmt: skip
-        line = "--" if method == "optimum" else "-"
         axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method])  # type: ignore[index]
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter("{x:g}")
