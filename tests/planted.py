@@ -103,6 +103,38 @@ BRADLEY_TERRY: Planted = {
     "beta of DPO": (lambda c, r: -F.logsigmoid(0.1 * (c - r)).mean(), "factor of 0.1"),
 }
 
+# 02, the KL-penalised reward
+
+
+def nats(p: Any, q: Any, b: float) -> Any:
+    """What each token pays."""
+    return b * (q - p)
+
+
+def ending(r: float, like: Any) -> Any:
+    """Zeros, and the reward at the end."""
+    return torch.cat([torch.zeros_like(like[1:]), torch.tensor([float(r)], dtype=like.dtype)])
+
+
+PENALTY: Planted = {
+    "wrong sign": (lambda r, p, q, b: b * (p - q) + ending(r, p), "price has the wrong sign"),
+    "no reward": (lambda r, p, q, b: nats(p, q, b), "reward of the response is missing"),
+    "reward everywhere": (lambda r, p, q, b: nats(p, q, b) + r, "to every token"),
+    "reward first": (lambda r, p, q, b: nats(p, q, b) + ending(r, p).flip(0), "at the first token"),
+    "reward spread": (lambda r, p, q, b: nats(p, q, b) + r / p.numel(), "spread the reward"),
+    "no beta": (lambda r, p, q, b: q - p + ending(r, p), "Beta is missing"),
+    "last pays alone": (lambda r, p, q, b: ending(r + b * (q[-1] - p[-1]), p), "Only the last token pays"),
+    "all at the end": (lambda r, p, q, b: ending(r + (b * (q - p)).sum(), p), "whole price stands at the last"),
+    "one number": (lambda r, p, q, b: r - b * (p.sum() - q.sum()), "one number for the whole response"),
+    "no reference": (lambda r, p, q, b: ending(r, p) - b * p, "reference is missing"),
+    "reward instead": (
+        lambda r, p, q, b: torch.cat([nats(p, q, b)[:-1], ending(r, p)[-1:]]),
+        "in the place of the last",
+    ),
+    "absolute": (lambda r, p, q, b: ending(r, p) - b * (p - q).abs(), "absolute value"),
+    "ratio": (lambda r, p, q, b: ending(r, p) - b * p.exp() / q.exp(), "ratio of the probabilities"),
+}
+
 # 03, the gradient weight
 
 WEIGHT: Planted = {
@@ -228,6 +260,7 @@ PLANTED: dict[FunctionExercise, Planted] = {
     introduction.loss: LOSS,
     introduction.implicit_reward: REWARD,
     rlhf.bradley_terry: BRADLEY_TERRY,
+    rlhf.penalised_rewards: PENALTY,
     gradients.gradient_weight: WEIGHT,
     gradients.sequence_logps: LOGPS,
     training.training_step: STEP,

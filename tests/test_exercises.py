@@ -59,7 +59,7 @@ def begun(*arguments: Any) -> Any:
 def test_every_exercise_is_in_the_catalogue_under_its_notebook_and_its_own_names() -> None:
     assert list(EXERCISES) == ["01", "02", "03", "04"]
     assert all(exercise.notebook == notebook for notebook, found in EXERCISES.items() for exercise in found)
-    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 12
+    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 13
     assert set(PLANTED) == {exercise for exercise in ALL if isinstance(exercise, FunctionExercise)}
 
 

@@ -55,6 +55,7 @@ def test_without_a_number_the_card_is_about_every_notebook(file: Path) -> None:
         "· 01 the implicit reward: not yet",
         "✅ 01 the confused pair",
         "· 02 the Bradley-Terry loss: not yet",
+        "· 02 the KL-penalised reward: not yet",
         "· 02 the models in memory: not yet",
         "· 02 what holds PPO back: not yet",
         "· 03 the gradient weight: not yet",
