@@ -118,12 +118,14 @@ def test_a_file_that_no_sweep_has_written_is_named(tmp_path: Path) -> None:
 # What is drawn
 
 
-def test_seeds_are_averaged_and_their_errors_with_them() -> None:
+def test_seeds_are_averaged_and_the_error_is_what_they_differ_by() -> None:
     runs = [Result(FrontierPoint("dpo", 0.3, scores(reward, kl=kl), seed)) for seed, (reward, kl) in
             enumerate([(1.0, 2.0), (3.0, 4.0)])]  # fmt: skip
     ((setting, mean),) = mean_scores(Results({}, {"date": ""}, runs), "dpo")
     assert (setting, mean.true_reward, mean.kl, mean.samples) == (0.3, 2.0, 3.0, 128)
-    assert mean.true_reward_error == pytest.approx((0.1**2 + 0.1**2) ** 0.5 / 2)
+    assert mean.true_reward_error == pytest.approx(1.0)  # two runs, 2 apart: sqrt(2) / sqrt(2)
+    ((_, alone),) = mean_scores(Results({}, {"date": ""}, runs[:1]), "dpo")
+    assert alone.true_reward_error == 0.1
 
 
 def test_the_picture_tells_the_best_of_each_method() -> None:

@@ -1,7 +1,7 @@
 """The frontier: true reward against KL, a line for each method, under the line that nobody can cross."""
 
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 
 from matplotlib.axes import Axes
 
@@ -27,7 +27,7 @@ _LEAST_FLUENCY = 0.8
 
 
 def mean_scores(results: Results, method: str) -> list[tuple[float, ReviewScores]]:
-    """A method's settings in order, each with its scores averaged over seeds; the samples are added up."""
+    """A method's settings in order, each with its scores averaged over seeds, and the errors of those means."""
     by_setting: dict[float, list[ReviewScores]] = {}
     for result in results.of(method):
         by_setting.setdefault(result.point.setting, []).append(result.point.scores)
@@ -83,16 +83,18 @@ def _described(results: Results) -> Sequence[str]:
 
 
 def _mean(scores: Sequence[ReviewScores]) -> ReviewScores:
-    """Means over seeds; the error of a mean of independent runs."""
+    """Means over seeds, with the standard error of that mean: runs differ by more than their samples do."""
 
     def mean(name: str) -> float:
         return fmean(getattr(score, name) for score in scores)
 
     def error(name: str) -> float:
-        return sum(getattr(score, name) ** 2 for score in scores) ** 0.5 / len(scores)
+        if len(scores) == 1:
+            return float(getattr(scores[0], f"{name}_error"))
+        return stdev(getattr(score, name) for score in scores) / len(scores) ** 0.5
 
     return ReviewScores(
         samples=sum(score.samples for score in scores),
         **{name: mean(name) for name in ("true_reward", "kl", "fluency", "mean_tokens")},
-        **{f"{name}_error": error(f"{name}_error") for name in ("true_reward", "kl", "fluency", "mean_tokens")},
+        **{f"{name}_error": error(name) for name in ("true_reward", "kl", "fluency", "mean_tokens")},
     )
