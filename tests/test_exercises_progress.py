@@ -50,7 +50,7 @@ def test_without_a_number_the_card_is_about_every_notebook(file: Path) -> None:
     introduction.confused_pair.check(3)
     lines = repr(progress()).splitlines()
     assert len(lines) == sum(map(len, EXERCISES.values()))
-    assert lines[:7] == [
+    assert lines[:8] == [
         "· 01 the loss: not yet",
         "· 01 the implicit reward: not yet",
         "✅ 01 the confused pair",

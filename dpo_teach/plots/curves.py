@@ -88,6 +88,5 @@ def _draw(axes: Axes, x: Tensor, curves: Curves) -> None:
 
 
 def _ends(curves: Curves) -> str:
-    return ", ".join(
-        f"{name} from {values[0].item():.2g} to {values[-1].item():.2g}" for name, values in curves.items()
-    )
+    ends = {name: (values[0].item() + 0.0, values[-1].item() + 0.0) for name, values in curves.items()}  # no "-0"
+    return ", ".join(f"{name} from {first:.2g} to {last:.2g}" for name, (first, last) in ends.items())

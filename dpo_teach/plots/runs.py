@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -114,7 +115,7 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
     return picture_of(figure, f"{title} {described}.")
 
 
-def plot_runs(runs: Mapping[str, Sequence[Mapping[str, float]]], beta: float, title: str) -> Picture:
+def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, title: str) -> Picture:
     """The curves of several runs, a row for each: loss, margin, and the log-ratios of both responses.
 
     Args:
@@ -162,7 +163,7 @@ def _widen(axes: Axes, least: float) -> None:
     axes.set_ylim(low - missing, high + missing)
 
 
-def _told(name: str, rows: Sequence[Mapping[str, float]]) -> str:
+def _told(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     first, last = rows[0], rows[-1]
     return (
         f"Run {name}: loss {first['loss']:.2f} to {last['loss']:.2f}, held out {last['eval_loss']:.2f}; "

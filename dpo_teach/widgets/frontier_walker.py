@@ -29,7 +29,7 @@ class FrontierWalker(Panel):
     method = Control()
     place = Control()
 
-    def __init__(self, *, method: str = "dpo", place: int = 0, results: Results | None = None) -> None:
+    def __init__(self, *, method: str = "dpo", place: int = 1, results: Results | None = None) -> None:
         self.results = results or read_results()
         places = min(len(mean_scores(self.results, name)) for name in _WALKED)
         options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
