@@ -168,11 +168,11 @@ def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
 
 
 def test_a_cell_that_is_run_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
-    cell = Cell("dpo", 1.0, 0)
+    cell = Cell("sft", 0.0, 0)  # the cheapest that trains
     config = SweepConfig(**{**shipped.config, **{name: tuple(shipped.config[name]) for name in
                                                  ("betas", "seeds", "best_of", "optimum_betas")}})  # fmt: skip
-    again = Bench(replace(config, evaluation_samples=256), tmp_path).run(cell).point.scores
-    (stored,) = (one.point.scores for one in shipped.of("dpo") if one.cell == cell)
-    assert again.true_reward == pytest.approx(stored.true_reward, abs=4 * again.true_reward_error)
-    assert again.kl == pytest.approx(stored.kl, abs=4 * again.kl_error)
-    assert again.fluency == pytest.approx(stored.fluency, abs=4 * again.fluency_error)
+    again = Bench(config, tmp_path).run(cell).point.scores
+    (stored,) = (one.point.scores for one in shipped.of("sft") if one.cell == cell)
+    assert again.true_reward == pytest.approx(stored.true_reward, abs=2 * again.true_reward_error)
+    assert again.kl == pytest.approx(stored.kl, abs=2 * again.kl_error)
+    assert again.fluency == pytest.approx(stored.fluency, abs=2 * again.fluency_error)
