@@ -18,6 +18,7 @@ __all__ = [
     "ResponseLogps",
     "pair_logps",
     "pair_token_logps",
+    "response_logits",
     "response_logps",
     "response_token_logps",
     "sequence_logps",
@@ -96,13 +97,17 @@ def response_logps(model: Any, batch: TokenBatch) -> Float[Tensor, " batch"]:
 
 def response_token_logps(model: Any, batch: TokenBatch) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
     """log π of every response token of the batch, row after row, and the row that each belongs to."""
+    logits, targets = response_logits(model, batch)
+    token_logps = -F.cross_entropy(logits, targets, reduction="none")
+    return token_logps, batch.response_mask[:, 1:].nonzero()[:, 0]
+
+
+def response_logits(model: Any, batch: TokenBatch) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
+    """Vocabulary logits, float32, where a response token comes next, row after row, and the tokens that came."""
     _check_mask(batch.input_ids, batch.response_mask)
     hidden = model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
     predicted = batch.response_mask[:, 1:]
-    logits = model.get_output_embeddings()(hidden[:, :-1][predicted])
-    targets = batch.input_ids[:, 1:][predicted]
-    token_logps = -F.cross_entropy(logits.float(), targets, reduction="none")
-    return token_logps, predicted.nonzero()[:, 0]
+    return model.get_output_embeddings()(hidden[:, :-1][predicted]).float(), batch.input_ids[:, 1:][predicted]
 
 
 @torch.no_grad()

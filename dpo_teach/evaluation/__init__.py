@@ -18,6 +18,7 @@ from dpo_teach.evaluation.policies import (
     ReviewScores,
     evaluate_pairs,
     evaluate_reviews,
+    judge_reviews,
     score_samples,
 )
 from dpo_teach.evaluation.reference_samples import ReferenceSamples, draw_reference_samples
@@ -38,6 +39,7 @@ __all__ = [
     "estimate_optimum",
     "evaluate_pairs",
     "evaluate_reviews",
+    "judge_reviews",
     "optimum_scores",
     "score_samples",
 ]

@@ -21,7 +21,15 @@ from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
 
-__all__ = ["FrontierPoint", "PairScores", "ReviewScores", "evaluate_pairs", "evaluate_reviews", "score_samples"]
+__all__ = [
+    "FrontierPoint",
+    "PairScores",
+    "ReviewScores",
+    "evaluate_pairs",
+    "evaluate_reviews",
+    "judge_reviews",
+    "score_samples",
+]
 
 
 @dataclass(frozen=True)
@@ -150,13 +158,19 @@ def evaluate_reviews(
     if len(prompts) < 2:
         raise ValueError(f"prompts: at least 2 are wanted for a standard error, found {len(prompts)}")
     samples = sample_tokens(policy, tokenizer, prompts, max_new_tokens=max_new_tokens, seed=seed)
+    return judge_reviews(policy, reference, tokenizer, samples)
+
+
+@torch.no_grad()
+def judge_reviews(policy: Any, reference: Any, tokenizer: Any, samples: Sequence[Sample]) -> ReviewScores:
+    """What `evaluate_reviews` says, of samples of the policy that were drawn before; at least two of them."""
     responses = decode(samples, tokenizer)
     rewards = [reviews.true_reward(response) for response in responses]
     lengths = [float(len(sample.response_ids)) for sample in samples]
     pad_id = tokenizer.pad_token_id
     log_ratios = (score_samples(policy, samples, pad_id) - score_samples(reference, samples, pad_id)).tolist()
     return ReviewScores(
-        samples=len(prompts),
+        samples=len(samples),
         true_reward=mean(rewards),
         true_reward_error=_standard_error(rewards),
         kl=mean(log_ratios),

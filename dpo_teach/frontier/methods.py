@@ -14,7 +14,7 @@ from dpo_teach.evaluation import (
     ReviewScores,
     best_of_n_scores,
     draw_reference_samples,
-    evaluate_reviews,
+    judge_reviews,
     optimum_scores,
 )
 from dpo_teach.frontier.results import Result
@@ -31,7 +31,7 @@ from dpo_teach.rlhf import (
     train_reward_model,
     true_review_reward,
 )
-from dpo_teach.sampling import sample_responses
+from dpo_teach.sampling import decode, sample_responses, sample_tokens
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
 from dpo_teach.training.checkpoint import save_pretrained
 
@@ -133,11 +133,11 @@ class Bench:
     def _judge(self, policy: Any, cell: Cell, **cost: Any) -> Result:
         reference, tokenizer = self.start
         prompts = [pair.prompt for pair in self.test_pairs][: self.config.evaluation_samples]
-        scores = evaluate_reviews(policy, reference, tokenizer, prompts, seed=cell.seed)
+        samples = sample_tokens(policy, tokenizer, prompts, seed=cell.seed)
+        scores = judge_reviews(policy, reference, tokenizer, samples)
         learned = None
         if cell.method == "ppo-learned":
-            fresh = sample_responses(policy, tokenizer, prompts, seed=cell.seed)
-            learned = fmean(self.learned_reward(cell.seed)(prompts, fresh))
+            learned = fmean(self.learned_reward(cell.seed)(prompts, decode(samples, tokenizer)))
         texts = tuple(sample_responses(policy, tokenizer, [OPENING] * 3, seed=1))
         return Result(FrontierPoint(cell.method, cell.setting, scores, cell.seed), learned_reward=learned, texts=texts,
                       **cost)  # fmt: skip

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -100,10 +99,6 @@ def read_results(path: Path | None = None) -> Results:
     source = files("dpo_teach") / "assets" / "frontier" / "results.json" if path is None else path
     try:
         found = json.loads(source.read_text(encoding="utf-8"))
-        return Results(found["config"], found["made"], _results(found["results"]))
+        return Results(found["config"], found["made"], [Result.from_dict(row) for row in found["results"]])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{source}: not the results of a sweep ({type(error).__name__}: {error})") from error
-
-
-def _results(rows: Sequence[dict[str, Any]]) -> list[Result]:
-    return [Result.from_dict(row) for row in rows]

@@ -7,7 +7,7 @@ __all__ = ["METHODS", "Cell", "Method", "SweepConfig"]
 
 Method = Literal["reference", "sft", "dpo", "ppo-learned", "ppo-true", "best-of-n", "optimum"]
 
-METHODS: dict[Method, str] = {
+METHODS: dict[str, str] = {
     "reference": "the reference itself",
     "sft": "SFT on the chosen responses",
     "dpo": "DPO",

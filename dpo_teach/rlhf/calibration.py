@@ -1,15 +1,14 @@
 """Is a learned reward right about *how often* one response is preferred? Held against the annotator's own odds."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from dpo_teach.pairs import PreferencePair
+from dpo_teach.rlhf.rollouts import RewardFunction
 
 __all__ = ["Calibration", "CalibrationBin", "calibrate", "calibrate_probabilities"]
-
-RewardFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True)

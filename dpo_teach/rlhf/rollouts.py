@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dpo_teach.batches import TokenBatch, collate
-from dpo_teach.logps import response_token_logps
+from dpo_teach.logps import response_logits, response_token_logps
 from dpo_teach.rlhf.heads import ValueModel
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
@@ -151,20 +151,10 @@ def rows_of_tokens(
 
 def _look_at(policy: Any, reference: Any, value: ValueModel, batch: TokenBatch) -> tuple[Tensor, ...]:
     """Per response token: log π, log π_ref, V, and the entropy of the policy."""
-    logits, targets = _response_logits(policy, batch)
+    logits, targets = response_logits(policy, batch)
     logps = -F.cross_entropy(logits, targets, reduction="none")
     entropies = torch.special.entr(logits.softmax(dim=-1)).sum(dim=-1)
     return logps, response_token_logps(reference, batch)[0], value(batch), entropies
-
-
-def _response_logits(policy: Any, batch: TokenBatch) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
-    """What the policy predicts where a response token comes next, and the tokens that came.
-
-    The same operations in the same order as `response_token_logps`, so that the logps are the same to the last digit.
-    """
-    hidden = policy.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
-    predicted = batch.response_mask[:, 1:]
-    return policy.get_output_embeddings()(hidden[:, :-1][predicted]).float(), batch.input_ids[:, 1:][predicted]
 
 
 def _judge(reward: RewardFunction, prompts: Sequence[str], texts: Sequence[str]) -> Float[Tensor, " rollouts"]:
