@@ -5,7 +5,6 @@ time, never the numbers: every micro-batch's summed loss is divided by the weigh
 """
 
 import json
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -15,13 +14,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from dpo_teach.logps import ResponseLogps
-from dpo_teach.models import context_length
 from dpo_teach.training import checkpoint as saving
 from dpo_teach.training.config import Precision, TrainingConfig
+from dpo_teach.training.guards import check_gradient, fitting_length
 from dpo_teach.training.schedule import learning_rate_at, plan_steps
 
 __all__ = ["Metrics", "Trainer"]
@@ -56,7 +55,7 @@ class Trainer(ABC):
                              "would stay where it is")  # fmt: skip
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.output = None if output is None else Path(output)
-        self.max_length = _max_length(config, model)
+        self.max_length = fitting_length(config, model)
         self._on_step, self._progress = on_step, progress
         self.accelerator = _accelerator(config.precision)
         self.metrics: list[Metrics] = []
@@ -166,7 +165,7 @@ class Trainer(ABC):
             group["lr"] = rate
         means = self._accumulate(plan[step])
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        _check_gradient(step, float(norm), self.config.learning_rate)
+        check_gradient(step, float(norm), self.config.learning_rate)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return {"step": step + 1, **means, "learning_rate": rate, "grad_norm": float(norm),
@@ -235,20 +234,3 @@ def _accelerator(precision: Precision) -> Accelerator:
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
     AcceleratorState._reset_state()  # runs of different precision may follow each other in one notebook
     return Accelerator(mixed_precision="bf16" if use_bf16 else "no")
-
-
-def _check_gradient(step: int, norm: float, learning_rate: float) -> None:
-    """Stop before a broken gradient reaches the weights."""
-    if not math.isfinite(norm):
-        raise ValueError(f"step {step + 1}: the gradient is not finite; a smaller learning_rate than {learning_rate} "
-                         "may help")  # fmt: skip
-    if step == 0 and norm == 0:
-        raise ValueError("step 1: the gradient is exactly 0, so nothing can be learned; is the part of the model that "
-                         "predicts frozen, or every response the same?")  # fmt: skip
-
-
-def _max_length(config: TrainingConfig, model: nn.Module) -> int:
-    context = context_length(model)
-    if config.max_length is not None and config.max_length > context:
-        raise ValueError(f"max_length={config.max_length} is longer than the model's context of {context} tokens")
-    return config.max_length or context

@@ -17,9 +17,9 @@ samples can be judged exactly, by a reward that no training run sees.
 import math
 import random
 import re
-from dataclasses import dataclass
 
 from dpo_teach.worlds import vocabulary as words
+from dpo_teach.worlds.review_parts import Clause, Review, Sentence
 
 __all__ = [
     "UNREADABLE_REWARD",
@@ -38,58 +38,8 @@ __all__ = [
 UNREADABLE_REWARD = -4.0
 """What a response that the grammar does not accept is worth: an annotator cannot make sense of it."""
 
-BUT_WEIGHT = 1.5
-"""What follows "but" is what the reviewer meant, and counts for more."""
-
 CLAUSE_COUNT_WEIGHTS = {1: 0.2, 2: 0.3, 3: 0.3, 4: 0.2}
 JOIN_PROBABILITY = 0.55
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One judgement: its words (without a capital), the aspect it judges and its own value."""
-
-    text: str
-    aspect: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One clause, or two with the word that joins them."""
-
-    clauses: tuple[Clause, ...]
-    joiner: str = ""
-
-    @property
-    def text(self) -> str:
-        """The sentence as it is written."""
-        text = f", {self.joiner} ".join(clause.text for clause in self.clauses)
-        return text[0].upper() + text[1:] + "."
-
-    @property
-    def value(self) -> float:
-        """The sum of the clauses' values; what follows "but" counts 1.5 times."""
-        weight = BUT_WEIGHT if self.joiner == "but" else 1.0
-        return self.clauses[0].value + weight * sum(clause.value for clause in self.clauses[1:])
-
-
-@dataclass(frozen=True)
-class Review:
-    """A response as the grammar sees it: sentences and a close."""
-
-    sentences: tuple[Sentence, ...]
-    close: str
-
-    @property
-    def text(self) -> str:
-        """The response as it is written, with its leading space."""
-        return "".join(f" {sentence.text}" for sentence in self.sentences) + f" {self.close}"
-
-    @property
-    def reward(self) -> float:
-        """The sum of all that is said: clause values, what follows "but" times 1.5, and the close."""
-        return sum(sentence.value for sentence in self.sentences) + words.CLOSES[self.close]
 
 
 def true_reward(response: str) -> float:

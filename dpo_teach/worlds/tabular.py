@@ -5,13 +5,13 @@ The symbols are those of Rafailov et al. 2023, "Direct Preference Optimization" 
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from dpo_teach.loss import compute_implicit_reward
+from dpo_teach.worlds.film_world import TabularWorld, film_world
 
 __all__ = [
     "TabularWorld",
@@ -25,82 +25,6 @@ __all__ = [
     "optimal_policy",
     "reward_from_policies",
 ]
-
-
-@dataclass(frozen=True)
-class TabularWorld:
-    """Prompts, the responses that can follow any of them, the reference policy, and the true reward.
-
-    Args:
-        prompts: one text per row of the tables.
-        responses: one text per column, the same for every prompt.
-        reference: π_ref(y|x), each row above 0 and summing to 1.
-        reward: r(x, y), in nats of preference: a lead of 1 wins 73 comparisons in 100.
-
-    Raises:
-        ValueError: a table does not have one row per prompt and one column per response, a reference row is not a
-            distribution, or a reward is not finite.
-    """
-
-    prompts: tuple[str, ...]
-    responses: tuple[str, ...]
-    reference: Float[Tensor, "prompts responses"]
-    reward: Float[Tensor, "prompts responses"]
-
-    def __post_init__(self) -> None:
-        wanted = (len(self.prompts), len(self.responses))
-        for name, table in (("reference", self.reference), ("reward", self.reward)):
-            if tuple(table.shape) != wanted:
-                raise ValueError(
-                    f"{name} has shape {tuple(table.shape)}, but {wanted[0]} prompts and {wanted[1]} responses "
-                    f"want {wanted}"
-                )
-        if not bool((self.reference > 0).all()):
-            raise ValueError(f"reference must be above 0 everywhere, found {self.reference.min().item()}")
-        totals = self.reference.sum(dim=-1)
-        if not torch.allclose(totals, torch.ones_like(totals), atol=1e-6):
-            raise ValueError(f"each row of reference must sum to 1, found sums {totals.tolist()}")
-        if not bool(torch.isfinite(self.reward).all()):
-            raise ValueError("reward must be finite everywhere")
-
-
-def film_world() -> TabularWorld:
-    """Three openings of a film review and six ways to go on, from scathing to glowing.
-
-    The reference is a reviewer of habit: mostly lukewarm, seldom scathing, hardly ever glowing. The reward rises from
-    left to right, by another amount for each opening. Float64, so that identities hold to the last digit.
-
-    >>> world = film_world()
-    >>> len(world.prompts), len(world.responses)
-    (3, 6)
-    """
-    return TabularWorld(
-        prompts=("We went on a rainy Tuesday.", "My sister chose the film.", "I had read the book twice."),
-        responses=(
-            "I want my evening back.",
-            "I looked at my watch a lot.",
-            "It passed the time.",
-            "It was better than the poster.",
-            "I smiled all the way home.",
-            "I bought a ticket for tomorrow.",
-        ),
-        reference=torch.tensor(
-            [
-                [0.10, 0.25, 0.40, 0.15, 0.08, 0.02],
-                [0.22, 0.30, 0.20, 0.20, 0.05, 0.03],
-                [0.05, 0.35, 0.30, 0.18, 0.11, 0.01],
-            ],
-            dtype=torch.float64,
-        ),
-        reward=torch.tensor(
-            [
-                [-2.0, -1.0, 0.0, 0.5, 1.5, 2.0],
-                [-1.5, -0.5, 0.0, 0.5, 1.0, 2.5],
-                [-3.0, -1.5, 0.5, 1.0, 1.5, 3.0],
-            ],
-            dtype=torch.float64,
-        ),
-    )
 
 
 def optimal_policy(

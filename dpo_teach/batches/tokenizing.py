@@ -1,31 +1,17 @@
-"""From text pairs to batches of token ids: tokenize, mask, pad.
+"""From text pairs to token ids: the prompt once, both responses after it, one end-of-sequence token each."""
 
-The rules, each of which has gone wrong in public (see the tests):
-- the prompt is tokenized once, by itself, and both responses follow those same ids;
-- exactly one end-of-sequence token closes a whole response, and is trained on; a response that was cut has none;
-- padding goes on the right, and masks are made from lengths, never from ids.
-"""
-
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-
-import torch
-from jaxtyping import Bool, Int
-from torch import Tensor
 
 from dpo_teach.pairs import PreferencePair
 
 __all__ = [
     "Overlong",
-    "TokenBatch",
     "TokenizedPair",
     "TokenizedPairs",
-    "collate",
-    "collate_pairs",
     "fit_prompt",
     "keep_fitting",
-    "split_pairs",
     "tokenize_pair",
     "tokenize_pairs",
     "tokenize_prompt",
@@ -57,22 +43,6 @@ class TokenizedPairs:
     pairs: tuple[TokenizedPair, ...]
     truncated: int
     dropped: int
-
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """Sequences of one length, padded on the right.
-
-    `response_mask` is true at the tokens of the response, its end-of-sequence token included, and nowhere else.
-    """
-
-    input_ids: Int[Tensor, "batch time"]
-    attention_mask: Int[Tensor, "batch time"]
-    response_mask: Bool[Tensor, "batch time"]
-
-    def to(self, device: torch.device | str) -> "TokenBatch":
-        """The same batch on another device."""
-        return TokenBatch(self.input_ids.to(device), self.attention_mask.to(device), self.response_mask.to(device))
 
 
 def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
@@ -198,53 +168,6 @@ def keep_fitting(
                     f"{where}, {error}; on_overlong='drop' (--on-overlong drop) leaves such examples out"
                 ) from None
     return kept
-
-
-def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> TokenBatch:
-    """Lay (prompt ids, response ids) side by side in one rectangle, padded on the right.
-
-    >>> batch = collate([([5, 6], [7, 1]), ([5], [8, 9, 9, 1])], pad_id=0)
-    >>> batch.input_ids
-    tensor([[5, 6, 7, 1, 0],
-            [5, 8, 9, 9, 1]])
-    >>> batch.response_mask.int()
-    tensor([[0, 0, 1, 1, 0],
-            [0, 1, 1, 1, 1]], dtype=torch.int32)
-    """
-    rows = [(list(prompt), list(response)) for prompt, response in sequences]
-    if not rows:
-        raise ValueError("sequences is empty: a batch needs at least one")
-    longest = max(len(prompt) + len(response) for prompt, response in rows)
-
-    def lay_out(of_prompt: Callable[[list[int]], list[int]], of_response: Callable[[list[int]], list[int]],
-                filler: int) -> Tensor:  # fmt: skip
-        laid = [of_prompt(prompt) + of_response(response) for prompt, response in rows]
-        return torch.tensor([row + [filler] * (longest - len(row)) for row in laid])
-
-    def ones(ids: list[int]) -> list[int]:
-        return [1] * len(ids)
-
-    def zeros(ids: list[int]) -> list[int]:
-        return [0] * len(ids)
-
-    return TokenBatch(
-        input_ids=lay_out(list, list, pad_id),
-        attention_mask=lay_out(ones, ones, 0),
-        response_mask=lay_out(zeros, ones, 0).bool(),
-    )
-
-
-def collate_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> TokenBatch:
-    """One batch of 2 x pairs rows: all the chosen responses, then all the rejected ones, in the same order."""
-    chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
-    rejected = [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
-    return collate(chosen + rejected, pad_id)
-
-
-def split_pairs(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo the stacking of `collate_pairs`: (values of the chosen responses, values of the rejected ones)."""
-    chosen, rejected = values.chunk(2)
-    return chosen, rejected
 
 
 def _was_cut(pair: TokenizedPair, eos_id: int) -> bool:

@@ -1,0 +1,36 @@
+"""From text pairs to batches of token ids: tokenize, mask, pad.
+
+The rules, each of which has gone wrong in public (see the tests):
+- the prompt is tokenized once, by itself, and both responses follow those same ids;
+- exactly one end-of-sequence token closes a whole response, and is trained on; a response that was cut has none;
+- padding goes on the right, and masks are made from lengths, never from ids.
+"""
+
+from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs, split_pairs
+from dpo_teach.batches.tokenizing import (
+    Overlong,
+    TokenizedPair,
+    TokenizedPairs,
+    fit_prompt,
+    keep_fitting,
+    tokenize_pair,
+    tokenize_pairs,
+    tokenize_prompt,
+    tokenize_response,
+)
+
+__all__ = [
+    "Overlong",
+    "TokenBatch",
+    "TokenizedPair",
+    "TokenizedPairs",
+    "collate",
+    "collate_pairs",
+    "fit_prompt",
+    "keep_fitting",
+    "split_pairs",
+    "tokenize_pair",
+    "tokenize_pairs",
+    "tokenize_prompt",
+    "tokenize_response",
+]

@@ -1,0 +1,75 @@
+"""From token ids to batches: rectangles, padded on the right, with a mask over the response."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from dpo_teach.batches.tokenizing import TokenizedPair
+
+__all__ = ["TokenBatch", "collate", "collate_pairs", "split_pairs"]
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Sequences of one length, padded on the right.
+
+    `response_mask` is true at the tokens of the response, its end-of-sequence token included, and nowhere else.
+    """
+
+    input_ids: Int[Tensor, "batch time"]
+    attention_mask: Int[Tensor, "batch time"]
+    response_mask: Bool[Tensor, "batch time"]
+
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """The same batch on another device."""
+        return TokenBatch(self.input_ids.to(device), self.attention_mask.to(device), self.response_mask.to(device))
+
+
+def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> TokenBatch:
+    """Lay (prompt ids, response ids) side by side in one rectangle, padded on the right.
+
+    >>> batch = collate([([5, 6], [7, 1]), ([5], [8, 9, 9, 1])], pad_id=0)
+    >>> batch.input_ids
+    tensor([[5, 6, 7, 1, 0],
+            [5, 8, 9, 9, 1]])
+    >>> batch.response_mask.int()
+    tensor([[0, 0, 1, 1, 0],
+            [0, 1, 1, 1, 1]], dtype=torch.int32)
+    """
+    rows = [(list(prompt), list(response)) for prompt, response in sequences]
+    if not rows:
+        raise ValueError("sequences is empty: a batch needs at least one")
+    longest = max(len(prompt) + len(response) for prompt, response in rows)
+
+    def lay_out(of_prompt: Callable[[list[int]], list[int]], of_response: Callable[[list[int]], list[int]],
+                filler: int) -> Tensor:  # fmt: skip
+        laid = [of_prompt(prompt) + of_response(response) for prompt, response in rows]
+        return torch.tensor([row + [filler] * (longest - len(row)) for row in laid])
+
+    def ones(ids: list[int]) -> list[int]:
+        return [1] * len(ids)
+
+    def zeros(ids: list[int]) -> list[int]:
+        return [0] * len(ids)
+
+    return TokenBatch(
+        input_ids=lay_out(list, list, pad_id),
+        attention_mask=lay_out(ones, ones, 0),
+        response_mask=lay_out(zeros, ones, 0).bool(),
+    )
+
+
+def collate_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> TokenBatch:
+    """One batch of 2 x pairs rows: all the chosen responses, then all the rejected ones, in the same order."""
+    chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
+    rejected = [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
+    return collate(chosen + rejected, pad_id)
+
+
+def split_pairs(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Undo the stacking of `collate_pairs`: (values of the chosen responses, values of the rejected ones)."""
+    chosen, rejected = values.chunk(2)
+    return chosen, rejected
