@@ -12,10 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from dpo_teach.batches import TokenBatch, TokenizedPair, collate_pairs, split_pairs
+from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
+from dpo_teach.models import takes_packed
 
 __all__ = [
     "ResponseLogps",
+    "hidden_states",
     "pair_logps",
     "pair_token_logps",
     "response_logits",
@@ -74,7 +76,7 @@ def shifted_logps(
     return predictions.gather(dim=-1, index=targets.unsqueeze(-1)).squeeze(-1)
 
 
-def response_logps(model: Any, batch: TokenBatch) -> Float[Tensor, " batch"]:
+def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, " batch"]:
     """Summed log-probability of each response under a causal language model: the lean form.
 
     Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
@@ -82,37 +84,45 @@ def response_logps(model: Any, batch: TokenBatch) -> Float[Tensor, " batch"]:
 
     Args:
         model: a `transformers` causal language model whose output layer acts on each position by itself.
-        batch: the sequences, padded on the right.
+        batch: the sequences, one in each row or packed.
 
     Returns:
-        One logp per row, nats.
+        One logp per response, nats.
 
     Raises:
         ValueError: a row has no response token, or a response starts at position 0.
     """
-    token_logps, rows = response_token_logps(model, batch)
-    sums = torch.zeros(len(batch.input_ids), dtype=token_logps.dtype, device=token_logps.device)
-    return sums.index_add(0, rows, token_logps)
+    token_logps, responses = response_token_logps(model, batch)
+    sums = torch.zeros(len(batch), dtype=token_logps.dtype, device=token_logps.device)
+    return sums.index_add(0, responses, token_logps)
 
 
-def response_token_logps(model: Any, batch: TokenBatch) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
-    """log π of every response token of the batch, row after row, and the row that each belongs to."""
+def response_token_logps(
+    model: Any, batch: TokenBatch | PackedBatch
+) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
+    """log π of every response token of the batch, response after response, and the response each belongs to."""
     logits, targets = response_logits(model, batch)
-    token_logps = -F.cross_entropy(logits, targets, reduction="none")
-    return token_logps, batch.response_mask[:, 1:].nonzero()[:, 0]
+    return -F.cross_entropy(logits, targets, reduction="none"), batch.responses
 
 
-def response_logits(model: Any, batch: TokenBatch) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
-    """Vocabulary logits, float32, where a response token comes next, row after row, and the tokens that came."""
-    _check_mask(batch.input_ids, batch.response_mask)
-    hidden = model.base_model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
-    predicted = batch.response_mask[:, 1:]
-    return model.get_output_embeddings()(hidden[:, :-1][predicted]).float(), batch.input_ids[:, 1:][predicted]
+def response_logits(
+    model: Any, batch: TokenBatch | PackedBatch
+) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
+    """Vocabulary logits, float32, where a response token comes next, response after response, and what came."""
+    if isinstance(batch, TokenBatch):
+        _check_mask(batch.input_ids, batch.response_mask)
+    hidden = hidden_states(model.base_model, batch).index_select(0, batch.sources)
+    return model.get_output_embeddings()(hidden).float(), batch.targets
+
+
+def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
+    """What a model's body makes of every position of a batch, the rows one after another."""
+    return body(**batch.model_inputs(), use_cache=False)[0].flatten(0, 1)
 
 
 @torch.no_grad()
 def pair_logps(
-    model: Any, pairs: Sequence[TokenizedPair], pad_id: int, *, batch_size: int = 32
+    model: Any, pairs: Sequence[TokenizedPair], pad_id: int, *, batch_size: int = 32, packed: bool = True
 ) -> Float[Tensor, "pairs 2"]:
     """log π of both responses of every pair, without gradients: how reference logps are precomputed.
 
@@ -121,18 +131,20 @@ def pair_logps(
         pairs: token ids.
         pad_id: the padding token.
         batch_size: pairs in one forward pass; each batch holds pairs of similar length.
+        packed: compute each prompt once for both responses, where the model is known to take that.
 
     Returns:
         Chosen and rejected logps, nats, on the CPU, in the order of `pairs`.
     """
     logps = torch.empty(len(pairs), 2)
-    by_length = sorted(range(len(pairs)), key=lambda i: len(pairs[i]))
+    packed = packed and takes_packed(model)
+    by_length = sorted(range(len(pairs)), key=lambda i: pairs[i].tokens)
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     for start in range(0, len(by_length), batch_size):
         indices = by_length[start : start + batch_size]
-        batch = collate_pairs([pairs[i] for i in indices], pad_id).to(device)
+        batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
         logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
     model.train(was_training)
     return logps
@@ -164,8 +176,8 @@ class ResponseLogps(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: TokenBatch) -> Tensor:
-        """One logp per row, nats."""
+    def forward(self, batch: TokenBatch | PackedBatch) -> Tensor:
+        """One logp per response, nats."""
         return response_logps(self.model, batch)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "load_model",
     "no_progress_bar",
     "switch_dropout_off",
+    "takes_packed",
 ]
 
 ASSETS = Path(__file__).parent / "assets"
@@ -95,6 +96,14 @@ def switch_dropout_off(model: Any) -> Any:
 def context_length(model: Any) -> int:
     """The longest sequence, in tokens, that a model takes."""
     return int(model.config.max_position_embeddings)
+
+
+def takes_packed(model: Any) -> bool:
+    """Whether a model is known to compute the same from a packed batch: a GPT-2 with PyTorch's own attention.
+
+    Other models may read a mask or positions in a way of their own; they are given one row for each text.
+    """
+    return model.config.model_type == "gpt2" and model.config._attn_implementation == "sdpa"
 
 
 def _locate(name: str) -> str:

@@ -61,7 +61,8 @@ def test_the_reward_is_read_at_the_last_real_token_whatever_padding_follows():
         alone, in_company = model(collate([short], PAD)), model(collate([short, long], PAD))
         at_the_end = model.head(model.body(torch.tensor([[BOS, THE, PLOT, GOOD, EOS]]))[0][:, -1]).squeeze(-1)
         batch = collate([short, long], PAD)
-        wrong = model.head(model.hidden_states(batch)[:, -1]).squeeze(-1)
+        last_column = torch.arange(1, 3) * batch.input_ids.shape[1] - 1
+        wrong = model.read(batch, last_column)
     torch.testing.assert_close(alone, at_the_end)
     torch.testing.assert_close(in_company[:1], alone)
     assert (wrong[0] - alone[0]).abs() > 0.1, "at the padding stands another number"

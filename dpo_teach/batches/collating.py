@@ -23,9 +23,39 @@ class TokenBatch:
     attention_mask: Int[Tensor, "batch time"]
     response_mask: Bool[Tensor, "batch time"]
 
+    def __len__(self) -> int:
+        """How many responses there are."""
+        return len(self.input_ids)
+
     def to(self, device: torch.device | str) -> "TokenBatch":
         """The same batch on another device."""
         return TokenBatch(self.input_ids.to(device), self.attention_mask.to(device), self.response_mask.to(device))
+
+    def model_inputs(self) -> dict[str, Tensor]:
+        """What the body of a `transformers` model is called with."""
+        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+
+    @property
+    def responses(self) -> Int[Tensor, " tokens"]:
+        """Which row each response token is in, row after row."""
+        return self.response_mask.nonzero()[:, 0]
+
+    @property
+    def targets(self) -> Int[Tensor, " tokens"]:
+        """The response tokens."""
+        return self.input_ids[self.response_mask]
+
+    @property
+    def sources(self) -> Int[Tensor, " tokens"]:
+        """Where each of them is predicted, one place to its left, as an index into the flattened rows."""
+        return self.response_mask.flatten().nonzero()[:, 0] - 1
+
+    @property
+    def ends(self) -> Int[Tensor, " batch"]:
+        """Where each row's last token that is not padding is, as an index into the flattened rows."""
+        columns = torch.arange(self.input_ids.shape[1], device=self.input_ids.device)
+        starts = torch.arange(len(self), device=self.input_ids.device) * self.input_ids.shape[1]
+        return starts + (self.attention_mask * columns).argmax(dim=1)
 
 
 def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> TokenBatch:

@@ -32,8 +32,13 @@ class TokenizedPair:
     rejected_ids: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Tokens of prompt and longer response together: what bucketing by length sorts by."""
+        """Tokens of prompt and longer response together: what must fit into a model's context."""
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of prompt and both responses together: what bucketing by length sorts by."""
+        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dpo_teach.batches import Overlong, collate, tokenize_pairs
+from dpo_teach.batches import Overlong, lay_out, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import pair_metrics
-from dpo_teach.models import context_length
+from dpo_teach.models import context_length, takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
@@ -186,8 +186,9 @@ def judge_reviews(policy: Any, reference: Any, tokenizer: Any, samples: Sequence
 def score_samples(model: Any, samples: Sequence[Sample], pad_id: int, *, batch_size: int = 128) -> Tensor:
     """log π(y|x) of samples, nats, shape (samples,), on the CPU."""
     sequences = [(sample.prompt_ids, sample.response_ids) for sample in samples]
+    packed = takes_packed(model)
     logps = [
-        response_logps(model, collate(sequences[start : start + batch_size], pad_id).to(model.device))
+        response_logps(model, lay_out(sequences[start : start + batch_size], pad_id, packed=packed).to(model.device))
         for start in range(0, len(sequences), batch_size)
     ]
     return torch.cat(logps).cpu()

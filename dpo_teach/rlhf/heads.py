@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from dpo_teach.batches import TokenBatch
+from dpo_teach.batches import PackedBatch, TokenBatch
+from dpo_teach.logps import hidden_states
 from dpo_teach.models import context_length, switch_dropout_off
 
 __all__ = ["RewardModel", "ScalarModel", "ValueModel"]
@@ -35,9 +36,9 @@ class ScalarModel(nn.Module):
         """Where the weights are."""
         return self.head.weight.device
 
-    def hidden_states(self, batch: TokenBatch) -> Float[Tensor, "batch time width"]:
-        """What the body makes of every position."""
-        return self.body(input_ids=batch.input_ids, attention_mask=batch.attention_mask, use_cache=False)[0]
+    def read(self, batch: TokenBatch | PackedBatch, where: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
+        """The numbers at some places of a batch, as indices into its flattened rows."""
+        return self.head(hidden_states(self.body, batch).index_select(0, where)).squeeze(-1)
 
     def shift(self, amount: float) -> None:
         """Add a constant to every number that the model gives."""
@@ -56,11 +57,9 @@ class RewardModel(ScalarModel):
         language_model: what the body is copied from; in RLHF, the policy as it is after supervised fine-tuning.
     """
 
-    def forward(self, batch: TokenBatch) -> Float[Tensor, " batch"]:
-        """One reward per row, in nats of preference, up to a constant."""
-        last = last_real_positions(batch.attention_mask)
-        rows = torch.arange(len(last), device=last.device)
-        return self.head(self.hidden_states(batch)[rows, last]).squeeze(-1)
+    def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " responses"]:
+        """One reward per response, in nats of preference, up to a constant."""
+        return self.read(batch, batch.ends)
 
 
 class ValueModel(ScalarModel):
@@ -75,17 +74,6 @@ class ValueModel(ScalarModel):
         language_model: what the body is copied from.
     """
 
-    def forward(self, batch: TokenBatch) -> Float[Tensor, " tokens"]:
-        """One value per response token of the batch, row after row, as `dpo_teach.logps.response_token_logps`."""
-        predicted = batch.response_mask[:, 1:]
-        return self.head(self.hidden_states(batch)[:, :-1][predicted]).squeeze(-1)
-
-
-def last_real_positions(attention_mask: Int[Tensor, "batch time"]) -> Int[Tensor, " batch"]:
-    """The position of each row's last token that is not padding.
-
-    >>> last_real_positions(torch.tensor([[1, 1, 1], [1, 0, 0]]))
-    tensor([2, 0])
-    """
-    positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    return (attention_mask * positions).argmax(dim=1)
+    def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " tokens"]:
+        """One value per response token of the batch, in the order of `dpo_teach.logps.response_token_logps`."""
+        return self.read(batch, batch.sources)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from dpo_teach.logps import response_token_logps
-from dpo_teach.models import freeze_reference, switch_dropout_off
+from dpo_teach.models import freeze_reference, switch_dropout_off, takes_packed
 from dpo_teach.rlhf.advantages import (
     explained_variance,
     generalised_advantages,
@@ -170,7 +170,8 @@ class PPOTrainer:
     def _step(self, lesson: Lesson, indices: Sequence[int]) -> Metrics:
         """One optimizer step of each model on one minibatch."""
         config, rollouts = self.config, lesson.rollouts
-        batch = rollouts.batch(indices, self.tokenizer.pad_token_id).to(self.policy.device)
+        batch = rollouts.batch(indices, self.tokenizer.pad_token_id, packed=takes_packed(self.policy))
+        batch = batch.to(self.policy.device)
         old_logps, old_values, advantages, returns = (
             rollouts.tokens(table, indices)
             for table in (rollouts.logps, rollouts.values, lesson.advantages, lesson.returns)

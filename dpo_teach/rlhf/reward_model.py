@@ -15,13 +15,14 @@ from torch import Tensor
 
 from dpo_teach.batches import (
     TokenizedPair,
-    collate,
-    collate_pairs,
     fit_prompt,
+    lay_out,
+    lay_out_pairs,
     split_pairs,
     tokenize_pairs,
     tokenize_response,
 )
+from dpo_teach.models import takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.rlhf.heads import RewardModel
 
@@ -197,7 +198,8 @@ class LearnedReward:
         rows = [self._tokenize(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
         rewards: list[float] = []
         for start in range(0, len(rows), self.batch_size):
-            batch = collate(rows[start : start + self.batch_size], self.tokenizer.pad_token_id)
+            some = rows[start : start + self.batch_size]
+            batch = lay_out(some, self.tokenizer.pad_token_id, packed=takes_packed(self.model.body))
             rewards += self.model(batch.to(self.model.device)).tolist()
         return rewards
 
@@ -218,7 +220,7 @@ def _plan(count: int, config: RewardModelConfig) -> list[list[int]]:
 
 
 def _pair_rewards(model: RewardModel, pairs: Sequence[TokenizedPair], pad_id: int) -> tuple[Tensor, Tensor]:
-    return split_pairs(model(collate_pairs(pairs, pad_id).to(model.device)))
+    return split_pairs(model(lay_out_pairs(pairs, pad_id, packed=takes_packed(model.body)).to(model.device)))
 
 
 @torch.no_grad()

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dpo_teach.batches import TokenBatch, collate
+from dpo_teach.batches import PackedBatch, TokenBatch, lay_out
 from dpo_teach.logps import response_logits, response_token_logps
+from dpo_teach.models import takes_packed
 from dpo_teach.rlhf.heads import ValueModel
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
@@ -61,10 +62,9 @@ class Rollouts:
         """An estimate of KL(π_old ‖ π_ref): the mean over responses of log π_old(y|x) - log π_ref(y|x), nats."""
         return (self.logps - self.reference_logps).sum(dim=1).mean().item()
 
-    def batch(self, indices: Sequence[int], pad_id: int) -> TokenBatch:
-        """Some of the responses after their prompts, padded on the right."""
-        chosen = [self.samples[i] for i in indices]
-        return collate([(sample.prompt_ids, sample.response_ids) for sample in chosen], pad_id)
+    def batch(self, indices: Sequence[int], pad_id: int, *, packed: bool = False) -> TokenBatch | PackedBatch:
+        """Some of the responses after their prompts, one in each row or packed."""
+        return _laid_out([self.samples[i] for i in indices], pad_id, packed=packed)
 
     def tokens(self, table: Float[Tensor, "rollouts steps"], indices: Sequence[int]) -> Float[Tensor, " tokens"]:
         """The entries of a table at the real tokens of some responses, in the order of `batch`'s response tokens."""
@@ -109,8 +109,9 @@ def collect_rollouts(
     texts = decode(samples, tokenizer)
     parts = []
     for start in range(0, len(samples), batch_size):
-        sequences = [(sample.prompt_ids, sample.response_ids) for sample in samples[start : start + batch_size]]
-        parts.append(_look_at(policy, reference, value, collate(sequences, tokenizer.pad_token_id).to(policy.device)))
+        some = samples[start : start + batch_size]
+        batch = _laid_out(some, tokenizer.pad_token_id, packed=takes_packed(policy)).to(policy.device)
+        parts.append(_look_at(policy, reference, value, batch))
     logps, reference_logps, values, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
     mask = response_rows([len(sample.response_ids) for sample in samples], policy.device)
     return Rollouts(
@@ -149,7 +150,11 @@ def rows_of_tokens(
     return table
 
 
-def _look_at(policy: Any, reference: Any, value: ValueModel, batch: TokenBatch) -> tuple[Tensor, ...]:
+def _laid_out(samples: Sequence[Sample], pad_id: int, *, packed: bool) -> TokenBatch | PackedBatch:
+    return lay_out([(sample.prompt_ids, sample.response_ids) for sample in samples], pad_id, packed=packed)
+
+
+def _look_at(policy: Any, reference: Any, value: ValueModel, batch: TokenBatch | PackedBatch) -> tuple[Tensor, ...]:
     """Per response token: log π, log π_ref, V, and the entropy of the policy."""
     logits, targets = response_logits(policy, batch)
     logps = -F.cross_entropy(logits, targets, reduction="none")

@@ -116,8 +116,7 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
     parameters = dict(model.named_parameters())
     for flat_name, value in tensors.items():
         name, key = flat_name.rsplit("/", 1)
-        device = "cpu" if key == "step" else parameters[name].device
-        optimizer.state[parameters[name]][key] = value.to(device)
+        optimizer.state[parameters[name]][key] = value.to(parameters[name].device)
 
 
 def save_pretrained(output: Path, model: Any, tokenizer: Any) -> None:

@@ -43,6 +43,8 @@ class TrainingConfig:
     """What to do with an example whose prompt leaves no room for a response: stop, or leave it out and count it."""
     length_window: int = 512
     """Batches are filled with examples of similar length out of windows of so many, to waste less on padding."""
+    packed: bool = True
+    """Compute a prompt once for both its responses and lay short texts side by side: the same numbers, sooner."""
     precision: Precision = "auto"
     """Arithmetic of the forward pass; weights stay in float32. auto: bf16 on a GPU that has it, else fp32."""
     eval_every: int = 0

@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dpo_teach.batches import TokenizedPair, TokenizedPairs, collate_pairs, split_pairs, tokenize_pairs
+from dpo_teach.batches import (
+    PackedBatch,
+    TokenBatch,
+    TokenizedPair,
+    TokenizedPairs,
+    lay_out_pairs,
+    split_pairs,
+    tokenize_pairs,
+)
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import pair_metrics
 from dpo_teach.models import freeze_reference
@@ -72,8 +80,8 @@ class DPOTrainer(Trainer):
 
     @property
     def lengths(self) -> Sequence[int]:
-        """Tokens of prompt and longer response of each training pair."""
-        return [len(pair) for pair in self.pairs]
+        """Tokens of prompt and both responses of each training pair."""
+        return [pair.tokens for pair in self.pairs]
 
     @property
     def reference_logps(self) -> Tensor:
@@ -106,8 +114,7 @@ class DPOTrainer(Trainer):
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed DPO loss of some pairs, and sums of what is reported."""
-        pairs = [self.pairs[i] for i in indices]
-        batch = collate_pairs(pairs, self.tokenizer.pad_token_id).to(self.accelerator.device)
+        batch = self._laid_out([self.pairs[i] for i in indices])
         policy_logps = torch.stack(split_pairs(self.response_logps(batch)), dim=1)
         if self.config.precompute_reference:
             reference_logps = self._reference_logps[list(indices)].to(policy_logps.device)
@@ -123,7 +130,7 @@ class DPOTrainer(Trainer):
         if not pairs:
             return {}
         policy_logps = [
-            torch.stack(split_pairs(self.response_logps(collate_pairs(part, self.tokenizer.pad_token_id))), dim=1)
+            torch.stack(split_pairs(self.response_logps(self._laid_out(part))), dim=1)
             for part in (pairs[start : start + size] for start in range(0, len(pairs), size))
         ]
         values = pair_metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps, self.config.beta)
@@ -146,7 +153,12 @@ class DPOTrainer(Trainer):
     def _precompute(self, reference: Any, pairs: Sequence[TokenizedPair]) -> Tensor:
         size = self.config.micro_batch_size or self.config.batch_size
         with self.accelerator.autocast():
-            return pair_logps(reference, pairs, self.tokenizer.pad_token_id, batch_size=size)
+            return pair_logps(reference, pairs, self.tokenizer.pad_token_id, batch_size=size,
+                              packed=self.packed)  # fmt: skip
+
+    def _laid_out(self, pairs: Sequence[TokenizedPair]) -> TokenBatch | PackedBatch:
+        batch = lay_out_pairs(pairs, self.tokenizer.pad_token_id, packed=self.packed)
+        return batch.to(self.accelerator.device)
 
     def _fingerprint(self) -> Tensor:
         """A hash of all token ids that reference log-probabilities are about."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from dpo_teach.logps import ResponseLogps
+from dpo_teach.models import takes_packed
 from dpo_teach.training import checkpoint as saving
 from dpo_teach.training.config import Precision, TrainingConfig
 from dpo_teach.training.guards import check_gradient, fitting_length
@@ -56,6 +57,7 @@ class Trainer(ABC):
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.output = None if output is None else Path(output)
         self.max_length = fitting_length(config, model)
+        self.packed = config.packed and takes_packed(model)
         self._on_step, self._progress = on_step, progress
         self.accelerator = _accelerator(config.precision)
         self.metrics: list[Metrics] = []
@@ -106,7 +108,7 @@ class Trainer(ABC):
         self.model.to(self.accelerator.device)
         optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad], lr=self.config.learning_rate,
-            betas=(0.9, 0.99), weight_decay=self.config.weight_decay,
+            betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True,
         )  # fmt: skip
         first_step, extra = self._start(optimizer, resume=resume)
         self._logps, self._optimizer = self.accelerator.prepare(ResponseLogps(self.model), optimizer)
@@ -210,7 +212,7 @@ class Trainer(ABC):
     def _check_settings(self, saved: dict[str, Any]) -> None:
         """Refuse to go on with other settings: the trajectory would be nobody's."""
         now = {**self.config.as_dict(), "examples": len(self.lengths)}
-        free = {"micro_batch_size", "eval_every", "save_every", "precision"}
+        free = {"micro_batch_size", "eval_every", "save_every", "precision", "packed"}
         changed = [f"{name} was {saved.get(name)!r}, is {value!r}" for name, value in now.items()
                    if name not in free and saved.get(name) != value]  # fmt: skip
         if changed:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dpo_teach.batches import collate, fit_prompt, keep_fitting, tokenize_response
+from dpo_teach.batches import fit_prompt, keep_fitting, lay_out, tokenize_response
 from dpo_teach.training.config import SFTConfig
 from dpo_teach.training.loop import Metrics, Trainer
 
@@ -64,8 +64,7 @@ class SFTTrainer(Trainer):
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed negative log-probability of the responses, nats."""
-        batch = collate([self.examples[i] for i in indices], self.tokenizer.pad_token_id)
-        return -self.response_logps(batch).sum(), {}
+        return -self._logps_of([self.examples[i] for i in indices]).sum(), {}
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
@@ -74,9 +73,11 @@ class SFTTrainer(Trainer):
             return {}
         total, size = 0.0, self.config.batch_size
         for start in range(0, len(self.eval_examples), size):
-            batch = collate(self.eval_examples[start : start + size], self.tokenizer.pad_token_id)
-            total -= float(self.response_logps(batch).sum())
+            total -= float(self._logps_of(self.eval_examples[start : start + size]).sum())
         return {"eval_loss": total / sum(len(response) for _, response in self.eval_examples)}
+
+    def _logps_of(self, examples: Sequence[TokenizedExample]) -> Tensor:
+        return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
     def _tokenize(self, examples: Sequence[Example]) -> list[TokenizedExample]:
         return keep_fitting(examples, self._tokenize_one, self.config.on_overlong)

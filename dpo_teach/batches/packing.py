@@ -1,0 +1,197 @@
+"""From token ids to packed batches: the prompt once for all its responses, and several texts in one row.
+
+What a transformer computes for a prompt does not depend on what follows it, and texts in one row that may not look at
+each other are as good as in rows of their own. Both are said by an attention mask and by positions that start anew.
+Texts of many lengths then need hardly any padding. The numbers are those of `collate`, but for rounding.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs
+from dpo_teach.batches.tokenizing import TokenizedPair
+
+__all__ = ["PackedBatch", "lay_out", "lay_out_pairs", "pack", "pack_pairs"]
+
+NO_SEGMENT = -1
+WIDTHS = (1, 1.25, 1.5)  # of rows, in lengths of the longest item
+ATTENTION_DOUBLES = 768  # the width of rows at which attention costs about as much as everything else
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Texts side by side in few rows. A token sees those before it in its own segment and in the segment's prompt.
+
+    Args:
+        input_ids: the tokens.
+        position_ids: the place of each in its own text; both responses to a prompt go on counting where it ends.
+        segments: which prompt or response each belongs to, -1 at padding.
+        prompts: the segment of the prompt of each; a prompt's own at a prompt.
+        sources: where each response token is predicted, as an index into the flattened rows.
+        targets: the response tokens themselves.
+        responses: which response each of them belongs to.
+        ends: where each response's last token is, as an index into the flattened rows.
+    """
+
+    input_ids: Int[Tensor, "rows time"]
+    position_ids: Int[Tensor, "rows time"]
+    segments: Int[Tensor, "rows time"]
+    prompts: Int[Tensor, "rows time"]
+    sources: Int[Tensor, " tokens"]
+    targets: Int[Tensor, " tokens"]
+    responses: Int[Tensor, " tokens"]
+    ends: Int[Tensor, " responses"]
+
+    def __len__(self) -> int:
+        """How many responses there are."""
+        return len(self.ends)
+
+    def to(self, device: torch.device | str) -> "PackedBatch":
+        """The same batch on another device."""
+        return PackedBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def model_inputs(self) -> dict[str, Tensor]:
+        """What the body of a `transformers` model is called with."""
+        return {
+            "input_ids": self.input_ids,
+            "position_ids": self.position_ids,
+            "attention_mask": self.visible().unsqueeze(1),
+        }
+
+    def visible(self) -> Bool[Tensor, "rows time time"]:
+        """Which tokens (last dimension) each token sees; one of padding sees padding, so that no softmax is empty."""
+        own = self.segments[:, :, None] == self.segments[:, None, :]
+        of_prompt = self.prompts[:, :, None] == self.segments[:, None, :]
+        return (own | of_prompt).tril()
+
+
+def lay_out(sequences: Iterable[tuple[Ids, Ids]], pad_id: int, *, packed: bool) -> "TokenBatch | PackedBatch":
+    """(Prompt ids, response ids) packed, or in one rectangle (`collate`)."""
+    if packed:
+        return pack([(prompt, (response,)) for prompt, response in sequences], pad_id)
+    return collate(sequences, pad_id)
+
+
+def lay_out_pairs(pairs: Sequence[TokenizedPair], pad_id: int, *, packed: bool) -> "TokenBatch | PackedBatch":
+    """Pairs packed, or in one rectangle (`collate_pairs`); all the chosen responses come first in both."""
+    return pack_pairs(pairs, pad_id) if packed else collate_pairs(pairs, pad_id)
+
+
+def pack_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> PackedBatch:
+    """2 x pairs responses: all the chosen ones, then all the rejected ones, as `split_pairs` wants them."""
+    batch = pack([(pair.prompt_ids, (pair.chosen_ids, pair.rejected_ids)) for pair in pairs], pad_id)
+    order = batch.responses % 2 * len(pairs) + batch.responses // 2
+    ends = torch.cat([batch.ends[0::2], batch.ends[1::2]])
+    return replace(batch, responses=order, ends=ends)
+
+
+def pack(items: Sequence[tuple[Ids, Sequence[Ids]]], pad_id: int) -> PackedBatch:
+    """Lay items (prompt ids, its responses' ids) into rows that leave little empty.
+
+    Args:
+        items: prompts of at least one token, each with one response or several.
+        pad_id: what fills the ends of the rows.
+
+    Returns:
+        The batch; responses are numbered in the order of the items.
+
+    Raises:
+        ValueError: there is no item.
+
+    >>> batch = pack([([5, 6], [[7, 1], [8, 1]]), ([5], [[9, 1]]), ([6], [[9, 1]])], pad_id=0)
+    >>> batch.input_ids
+    tensor([[5, 6, 7, 1, 8, 1],
+            [5, 9, 1, 6, 9, 1]])
+    >>> batch.position_ids
+    tensor([[0, 1, 2, 3, 2, 3],
+            [0, 1, 2, 0, 1, 2]])
+    """
+    if not items:
+        raise ValueError("items is empty: a batch needs at least one")
+    lengths = [len(prompt) + sum(map(len, responses)) for prompt, responses in items]
+    width, rows = _cheapest_rows(lengths)
+    writer = _Writer(width=width, height=len(rows), pad_id=pad_id)
+    firsts = [0]
+    for _, responses in items:
+        firsts.append(firsts[-1] + len(responses))
+    for row, members in enumerate(rows):
+        column = 0
+        for item in members:
+            writer.write(row, column, *items[item], first_response=firsts[item])
+            column += lengths[item]
+    return writer.batch(responses=firsts[-1])
+
+
+def _cheapest_rows(lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
+    """The width of the rows, and the items of each: longer rows have fewer gaps, and more to attend to."""
+    widths = sorted({math.ceil(max(lengths) * factor) for factor in WIDTHS})
+    filled = [(width, _fill_rows(lengths, width)) for width in widths]
+    return min(filled, key=lambda one: len(one[1]) * one[0] * (1 + one[0] / ATTENTION_DOUBLES))
+
+
+def _fill_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """First fit, the longest first: each item goes into the first row that still has room for it."""
+    rows: list[list[int]] = []
+    free: list[int] = []
+    for item in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        row = next((row for row, room in enumerate(free) if room >= lengths[item]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            free.append(width)
+        rows[row].append(item)
+        free[row] -= lengths[item]
+    return rows
+
+
+class _Writer:
+    """The rows of a batch while they are being written."""
+
+    def __init__(self, *, width: int, height: int, pad_id: int):
+        self.width, self.segment = width, 0
+        self.input_ids, self.position_ids, self.segments, self.prompts = (
+            [[filler] * width for _ in range(height)] for filler in (pad_id, 0, NO_SEGMENT, NO_SEGMENT)
+        )
+        self.predictions: list[tuple[int, int, int]] = []  # source, target, response
+        self.ends: dict[int, int] = {}
+
+    def write(self, row: int, column: int, prompt: Ids, responses: Sequence[Ids], *, first_response: int) -> None:
+        """Put a prompt and its responses into a row."""
+        prompt_segment = self.segment
+        self._write_segment(row, column, prompt, position=0, prompt=prompt_segment)
+        before, column = row * self.width + column + len(prompt) - 1, column + len(prompt)
+        for number, response in enumerate(responses, start=first_response):
+            self._write_segment(row, column, response, position=len(prompt), prompt=prompt_segment)
+            here = row * self.width + column
+            sources = [before, *range(here, here + len(response) - 1)]  # the prompt's last token predicts the first
+            self.predictions += [(s, target, number) for s, target in zip(sources, response, strict=True)]
+            self.ends[number] = here + len(response) - 1
+            column += len(response)
+
+    def _write_segment(self, row: int, column: int, ids: Ids, *, position: int, prompt: int) -> None:
+        where = slice(column, column + len(ids))
+        self.input_ids[row][where] = ids
+        self.position_ids[row][where] = range(position, position + len(ids))
+        self.segments[row][where] = [self.segment] * len(ids)
+        self.prompts[row][where] = [prompt] * len(ids)
+        self.segment += 1
+
+    def batch(self, *, responses: int) -> PackedBatch:
+        """Everything written, as tensors; predictions in the order of the responses."""
+        self.predictions.sort(key=lambda prediction: prediction[2])  # stable: tokens stay in order
+        predictions = torch.tensor(self.predictions)
+        return PackedBatch(
+            input_ids=torch.tensor(self.input_ids),
+            position_ids=torch.tensor(self.position_ids),
+            segments=torch.tensor(self.segments),
+            prompts=torch.tensor(self.prompts),
+            sources=predictions[:, 0],
+            targets=predictions[:, 1],
+            responses=predictions[:, 2],
+            ends=torch.tensor([self.ends[number] for number in range(responses)]),
+        )
