@@ -1,0 +1,195 @@
+"""One trainer on one case, in a process of its own: `python -m benchmarks.contestants NAME CASE FOLDER RESULT`.
+
+Both train the same model on the same pairs with the same AdamW, rate, batch size, precision and number of steps, and
+with the reference's log-probabilities computed before the clock starts. The clock runs from the first step to the
+last; a process of its own makes the peak of its memory its own, too.
+"""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.cases import CASES, Case, prepare
+from dpo_teach.models import load_model
+from dpo_teach.pairs import load_pairs
+from dpo_teach.training import DPOConfig, DPOTrainer
+
+__all__ = ["CONTESTANTS", "Measurement"]
+
+LEARNING_RATE = 1e-4
+BETA = 0.1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one run gave.
+
+    Args:
+        contestant, case: what was run.
+        seconds: from the first step to the end of the last.
+        pairs, response_tokens: that were trained on in that time.
+        peak_bytes: the most memory: of the process above what its imports take, or of the GPU where there is one.
+        matmul_flops: floating-point operations of all matrix products and attention, counted; 0 if not counted.
+        losses: of each step, nats.
+    """
+
+    contestant: str
+    case: str
+    seconds: float
+    pairs: int
+    response_tokens: int
+    peak_bytes: int
+    matmul_flops: int
+    losses: tuple[float, ...]
+
+
+def dpo_teach(case: Case, folder: Path, **settings: Any) -> Measurement:
+    """This package's trainer; `settings` switch its levers."""
+    imported = _resident_bytes()
+    trainer = _own_trainer(case, folder, **settings)
+    prepared = trainer.prepare()
+    trainer.prepare = lambda: prepared  # type: ignore[method-assign]  # the clock starts after it
+    losses, flops, seconds, peak = _measured(lambda: [row["loss"] for row in trainer.train()], imported)
+    tokens = [trainer.pairs[i] for step in trainer.plan() for i in step]
+    return Measurement(
+        contestant="dpo_teach", case=case.name, seconds=seconds, pairs=len(tokens),
+        response_tokens=sum(len(pair.chosen_ids) + len(pair.rejected_ids) for pair in tokens),
+        peak_bytes=peak, matmul_flops=flops, losses=tuple(losses),
+    )  # fmt: skip
+
+
+def trl(case: Case, folder: Path) -> Measurement:
+    """TRL's trainer, which shuffles as it likes."""
+    return _trl(case, folder, same_batches=False)
+
+
+def trl_same_batches(case: Case, folder: Path) -> Measurement:
+    """TRL's trainer, given the very batches that this package's trainer makes."""
+    return _trl(case, folder, same_batches=True)
+
+
+def _own_trainer(case: Case, folder: Path, **settings: Any) -> DPOTrainer:
+    model_folder, pairs_file = prepare(case, folder)
+    model, tokenizer = load_model(model_folder)
+    config = {"learning_rate": LEARNING_RATE, "beta": BETA, "epochs": 99, "max_steps": case.steps,
+              "batch_size": case.batch_size, "schedule": "constant", "warmup_fraction": 0.0,
+              "precision": case.precision, **settings}  # fmt: skip
+    return DPOTrainer(model, tokenizer, load_pairs(pairs_file), DPOConfig(**config))
+
+
+def _trl(case: Case, folder: Path, *, same_batches: bool) -> Measurement:
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import DPOConfig as TRLConfig
+    from trl import DPOTrainer as TRLTrainer
+
+    imported = _resident_bytes()
+    rows, mean_tokens = _rows(case, folder, in_our_order=same_batches)
+    config = TRLConfig(
+        output_dir=str(folder / "trl"), learning_rate=LEARNING_RATE, beta=BETA, max_steps=case.steps,
+        per_device_train_batch_size=case.batch_size, lr_scheduler_type="constant", adam_beta2=0.99,
+        train_sampling_strategy="sequential" if same_batches else "random", precompute_ref_log_probs=True,
+        max_length=None, gradient_checkpointing=False, bf16=case.precision == "bf16", fp16=False, report_to="none",
+        logging_steps=1, save_strategy="no", disable_tqdm=True, dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+    )  # fmt: skip
+    model_folder = folder / "model"
+    trainer = TRLTrainer(AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32), args=config,
+                         train_dataset=Dataset.from_list(rows),
+                         processing_class=AutoTokenizer.from_pretrained(model_folder))  # fmt: skip
+
+    class Clock(TrainerCallback):
+        """The clock of the steps alone: what TRL does before its first is not counted."""
+
+        started = 0.0
+        ended = 0.0
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 0:
+                self.started = time.perf_counter()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            _wait()
+            self.ended = time.perf_counter()
+
+    clock = Clock()
+    trainer.add_callback(clock)
+    _, flops, _, peak = _measured(trainer.train, imported)
+    pairs = case.steps * case.batch_size
+    return Measurement(
+        contestant="trl" + "-same-batches" * same_batches, case=case.name, seconds=clock.ended - clock.started,
+        pairs=pairs, response_tokens=round(mean_tokens * pairs), peak_bytes=peak, matmul_flops=flops,
+        losses=tuple(row["loss"] for row in trainer.state.log_history if "loss" in row),
+    )  # fmt: skip
+
+
+def _rows(case: Case, folder: Path, *, in_our_order: bool) -> tuple[list[dict[str, str]], float]:
+    """The pairs as rows, in the order of the file or of our plan, and the mean of their response tokens."""
+    _, pairs_file = prepare(case, folder)
+    rows = [json.loads(line) for line in pairs_file.read_text().splitlines()]
+    own = _own_trainer(case, folder)
+    mean_tokens = sum(len(pair.chosen_ids) + len(pair.rejected_ids) for pair in own.pairs) / len(own.pairs)
+    return [rows[i] for step in own.plan() for i in step] if in_our_order else rows, mean_tokens
+
+
+def _measured(run: Callable[[], Any], imported: int) -> tuple[Any, int, float, int]:
+    """What a run returns, its matrix products (with --count-flops), its seconds and its peak of memory."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    if "--count-flops" in sys.argv:
+        with FlopCounterMode(display=False) as counter:
+            found = run()
+        flops = counter.get_total_flops()
+    else:
+        found, flops = run(), 0
+    _wait()
+    return found, flops, time.perf_counter() - started, _peak_bytes() - imported
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _resident_bytes() -> int:
+    """What the process holds now; nothing of it is on a GPU."""
+    return 0 if torch.cuda.is_available() else psutil.Process().memory_info().rss
+
+
+def _peak_bytes() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+CONTESTANTS: dict[str, Callable[[Case, Path], Measurement]] = {
+    "dpo_teach": dpo_teach,
+    "trl": trl,
+    "trl-same-batches": trl_same_batches,
+    "without packing": lambda case, folder: dpo_teach(case, folder, packed=False),
+    "without bucketing": lambda case, folder: dpo_teach(case, folder, length_window=1),
+}
+
+
+def main() -> None:
+    """Run one contestant and write its measurement as JSON."""
+    name, case, folder, result = sys.argv[1:5]
+    found = CONTESTANTS[name](CASES[case], Path(folder))
+    assert all(map(math.isfinite, found.losses)), "a loss is not finite"
+    Path(result).write_text(json.dumps({**asdict(found), "contestant": name}))
+
+
+if __name__ == "__main__":
+    main()
