@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
 from dpo_teach.models import takes_packed
@@ -20,12 +21,17 @@ __all__ = [
     "hidden_states",
     "pair_logps",
     "pair_token_logps",
+    "predicting_states",
     "response_logits",
     "response_logps",
     "response_token_logps",
     "sequence_logps",
     "shifted_logps",
 ]
+
+
+LOGITS_AT_ONCE = 2**27
+"""Vocabulary logits that are held at once: half a gigabyte in float32."""
 
 
 def sequence_logps(
@@ -100,19 +106,39 @@ def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor,
 def response_token_logps(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
-    """log π of every response token of the batch, response after response, and the response each belongs to."""
-    logits, targets = response_logits(model, batch)
-    return -F.cross_entropy(logits, targets, reduction="none"), batch.responses
+    """log π of every response token of the batch, response after response, and the response each belongs to.
+
+    With a large vocabulary the logits would take more memory than the rest: beyond `LOGITS_AT_ONCE` of them they are
+    computed in parts, each of which is thrown away and computed again for its gradient.
+    """
+    hidden = predicting_states(model, batch)
+    head = model.get_output_embeddings()
+    size = max(1, LOGITS_AT_ONCE // head.out_features)
+    if len(hidden) <= size:
+        return _token_logps(head, hidden, batch.targets), batch.responses
+    parts = zip(hidden.split(size), batch.targets.split(size), strict=True)
+    logps = [checkpoint(_token_logps, head, *part, use_reentrant=False) for part in parts]
+    return torch.cat(logps), batch.responses
 
 
 def response_logits(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
     """Vocabulary logits, float32, where a response token comes next, response after response, and what came."""
+    return model.get_output_embeddings()(predicting_states(model, batch)).float(), batch.targets
+
+
+def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "tokens width"]:
+    """The last hidden state where a response token comes next, response after response."""
     if isinstance(batch, TokenBatch):
         _check_mask(batch.input_ids, batch.response_mask)
-    hidden = hidden_states(model.base_model, batch).index_select(0, batch.sources)
-    return model.get_output_embeddings()(hidden).float(), batch.targets
+    return hidden_states(model.base_model, batch).index_select(0, batch.sources)
+
+
+def _token_logps(
+    head: nn.Module, hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
+) -> Float[Tensor, " tokens"]:
+    return -F.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:

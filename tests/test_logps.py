@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import BAD, BOS, EOS, GOOD, NOT, PAD, PLOT, THE, VERY, WAS, tiny_model
 
+from dpo_teach import logps
 from dpo_teach.batches import TokenizedPair, collate
 from dpo_teach.logps import pair_logps, pair_token_logps, response_logps, sequence_logps
 from dpo_teach.models import load_model
@@ -129,3 +130,23 @@ def test_the_logps_of_the_tokens_sum_to_those_of_the_pair():
     )
     first = model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)  # what follows the prompt
     assert (chosen[0].item(), rejected[0].item()) == pytest.approx((first[GOOD].item(), first[NOT].item()), abs=1e-5)
+
+
+def test_logits_in_parts_give_the_same_values_and_gradients(monkeypatch):
+    found = []
+    for at_once in (2**27, 30):  # all of them; three tokens of ten words
+        monkeypatch.setattr(logps, "LOGITS_AT_ONCE", at_once)
+        model = tiny_model().double()
+        values = response_logps(model, collate(SEQUENCES, PAD))
+        (values * torch.tensor([1.0, -2.0, 0.5])).sum().backward()
+        found.append((values.detach(), torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
+    torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
+    assert found[0][1].abs().max() > 0.1, "a gradient of nothing would agree with anything"
+
+
+def test_logits_in_parts_are_never_all_in_memory(monkeypatch):
+    monkeypatch.setattr(logps, "LOGITS_AT_ONCE", 30)
+    model, rows = tiny_model(), []
+    model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    response_logps(model, collate(SEQUENCES, PAD)).sum().backward()
+    assert rows == [3, 3, 1, 1, 3, 3], "seven tokens in three parts, and each once more for its gradient"

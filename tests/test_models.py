@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 from torch import nn
 
-from dpo_teach.models import freeze_reference, load_model, switch_dropout_off
+from dpo_teach.models import freeze_reference, fuse_gelu, load_model, switch_dropout_off
 
 
 @pytest.fixture
@@ -135,3 +135,23 @@ def test_the_bundled_model_is_as_small_as_promised():
     assert model.num_parameters() <= 4_000_000
     assert model.config.n_positions >= 512
     assert len({tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}) == 3
+
+
+def test_the_fused_activation_is_the_same_function_with_the_same_gradient():
+    spelled_out, fused = tiny_model().double(), fuse_gelu(tiny_model().double())
+    assert [type(block.mlp.act).__name__ for block in fused.transformer.h] == ["GELUTanh"] * 2
+    assert {type(block.mlp.act).__name__ for block in spelled_out.transformer.h} == {"NewGELUActivation"}
+    found = []
+    for model in (spelled_out, fused):
+        logits = model(torch.tensor([[1, 3, 4, 5, 8, 6, 2]])).logits
+        logits.square().sum().backward()
+        found.append((logits.detach(), model.transformer.h[0].mlp.c_fc.weight.grad))
+    torch.testing.assert_close(found[0], found[1], atol=1e-12, rtol=1e-10)
+
+
+def test_a_loaded_model_is_fused_unless_told_otherwise_and_is_saved_as_what_it_was(saved, tmp_path):
+    model, _ = load_model(saved)
+    assert type(model.transformer.h[0].mlp.act).__name__ == "GELUTanh"
+    assert type(load_model(saved, fuse=False).model.transformer.h[0].mlp.act).__name__ == "NewGELUActivation"
+    model.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["activation_function"] == "gelu_new"

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -155,43 +156,45 @@ class _Writer:
     def __init__(self, *, width: int, height: int, pad_id: int):
         self.width, self.segment = width, 0
         self.input_ids, self.position_ids, self.segments, self.prompts = (
-            [[filler] * width for _ in range(height)] for filler in (pad_id, 0, NO_SEGMENT, NO_SEGMENT)
+            np.full((height, width), filler, dtype=np.int64) for filler in (pad_id, 0, NO_SEGMENT, NO_SEGMENT)
         )
-        self.predictions: list[tuple[int, int, int]] = []  # source, target, response
+        self.sources: dict[int, np.ndarray] = {}  # by response
+        self.targets: dict[int, Ids] = {}
         self.ends: dict[int, int] = {}
 
     def write(self, row: int, column: int, prompt: Ids, responses: Sequence[Ids], *, first_response: int) -> None:
         """Put a prompt and its responses into a row."""
         prompt_segment = self.segment
         self._write_segment(row, column, prompt, position=0, prompt=prompt_segment)
-        before, column = row * self.width + column + len(prompt) - 1, column + len(prompt)
+        column += len(prompt)
+        before = row * self.width + column - 1  # the prompt's last token predicts the first of every response
         for number, response in enumerate(responses, start=first_response):
             self._write_segment(row, column, response, position=len(prompt), prompt=prompt_segment)
             here = row * self.width + column
-            sources = [before, *range(here, here + len(response) - 1)]  # the prompt's last token predicts the first
-            self.predictions += [(s, target, number) for s, target in zip(sources, response, strict=True)]
-            self.ends[number] = here + len(response) - 1
+            self.sources[number] = np.concatenate(([before], np.arange(here, here + len(response) - 1)))
+            self.targets[number], self.ends[number] = response, here + len(response) - 1
             column += len(response)
 
     def _write_segment(self, row: int, column: int, ids: Ids, *, position: int, prompt: int) -> None:
         where = slice(column, column + len(ids))
-        self.input_ids[row][where] = ids
-        self.position_ids[row][where] = range(position, position + len(ids))
-        self.segments[row][where] = [self.segment] * len(ids)
-        self.prompts[row][where] = [prompt] * len(ids)
+        self.input_ids[row, where] = ids
+        self.position_ids[row, where] = np.arange(position, position + len(ids))
+        self.segments[row, where] = self.segment
+        self.prompts[row, where] = prompt
         self.segment += 1
 
     def batch(self, *, responses: int) -> PackedBatch:
         """Everything written, as tensors; predictions in the order of the responses."""
-        self.predictions.sort(key=lambda prediction: prediction[2])  # stable: tokens stay in order
-        predictions = torch.tensor(self.predictions)
+        order = range(responses)
+        lengths = [len(self.targets[number]) for number in order]
+        sources = np.concatenate([self.sources[number] for number in order])
         return PackedBatch(
-            input_ids=torch.tensor(self.input_ids),
-            position_ids=torch.tensor(self.position_ids),
-            segments=torch.tensor(self.segments),
-            prompts=torch.tensor(self.prompts),
-            sources=predictions[:, 0],
-            targets=predictions[:, 1],
-            responses=predictions[:, 2],
-            ends=torch.tensor([self.ends[number] for number in range(responses)]),
+            input_ids=torch.from_numpy(self.input_ids),
+            position_ids=torch.from_numpy(self.position_ids),
+            segments=torch.from_numpy(self.segments),
+            prompts=torch.from_numpy(self.prompts),
+            sources=torch.from_numpy(sources),
+            targets=torch.from_numpy(np.concatenate([self.targets[number] for number in order])),
+            responses=torch.from_numpy(np.repeat(np.arange(responses), lengths)),
+            ends=torch.tensor([self.ends[number] for number in order]),
         )

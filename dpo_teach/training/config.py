@@ -45,6 +45,8 @@ class TrainingConfig:
     """Batches are filled with examples of similar length out of windows of so many, to waste less on padding."""
     packed: bool = True
     """Compute a prompt once for both its responses and lay short texts side by side: the same numbers, sooner."""
+    compile: bool = False
+    """Let torch.compile translate the model first: a minute that pays from about a thousand steps on."""
     precision: Precision = "auto"
     """Arithmetic of the forward pass; weights stay in float32. auto: bf16 on a GPU that has it, else fp32."""
     eval_every: int = 0

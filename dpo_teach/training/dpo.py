@@ -4,6 +4,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ class DPOTrainer(Trainer):
         """The training pairs as token ids."""
         return self.tokenized.pairs
 
-    @property
+    @cached_property
     def lengths(self) -> Sequence[int]:
         """Tokens of prompt and both responses of each training pair."""
         return [pair.tokens for pair in self.pairs]

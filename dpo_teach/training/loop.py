@@ -111,7 +111,7 @@ class Trainer(ABC):
             betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True,
         )  # fmt: skip
         first_step, extra = self._start(optimizer, resume=resume)
-        self._logps, self._optimizer = self.accelerator.prepare(ResponseLogps(self.model), optimizer)
+        self._logps, self._optimizer = self.accelerator.prepare(self._logps_module(), optimizer)
         plan = self.plan()
         for step in tqdm(range(first_step, len(plan)), initial=first_step, total=len(plan), unit="step",
                          disable=not (self._progress and self.accelerator.is_local_main_process)):  # fmt: skip
@@ -158,6 +158,13 @@ class Trainer(ABC):
         self.restore(state.extra)
         self._keep_metrics(state.step)
         return state.step, state.extra
+
+    def _logps_module(self) -> torch.nn.Module:
+        """What accelerate wraps; compiled, its shapes are free, since no two batches have the same."""
+        module = ResponseLogps(self.model)
+        if self.config.compile:
+            module.compile(dynamic=True)
+        return module
 
     def _step(self, step: int, plan: list[list[int]]) -> Metrics:
         started = time.perf_counter()
@@ -212,7 +219,7 @@ class Trainer(ABC):
     def _check_settings(self, saved: dict[str, Any]) -> None:
         """Refuse to go on with other settings: the trajectory would be nobody's."""
         now = {**self.config.as_dict(), "examples": len(self.lengths)}
-        free = {"micro_batch_size", "eval_every", "save_every", "precision", "packed"}
+        free = {"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"}
         changed = [f"{name} was {saved.get(name)!r}, is {value!r}" for name, value in now.items()
                    if name not in free and saved.get(name) != value]  # fmt: skip
         if changed:

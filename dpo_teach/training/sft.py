@@ -1,6 +1,7 @@
 """Supervised fine-tuning: raise the log-probability of given responses. The stage before DPO."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ class SFTTrainer(Trainer):
         if not self.examples:
             raise ValueError(f"examples: none to train on, out of {len(examples)}")
 
-    @property
+    @cached_property
     def lengths(self) -> Sequence[int]:
         """Tokens of each training example."""
         return [len(prompt) + len(response) for prompt, response in self.examples]

@@ -79,5 +79,5 @@ class FrontierWalker(Panel):
         reward = f"true reward {scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}".replace("-", "−")
         rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens"
         self._numbers.set_text(f"{reward}, KL {scores.kl:.1f} ± {scores.kl_error:.1f}\n{rest}")
-        lines = [line for text in result.texts for line in [*textwrap.wrap("• " + text.strip(), 62), ""]]
+        lines = [line for text in result.texts for line in [*textwrap.wrap("• " + text.strip(), 56), ""]]
         self._texts.set_text("\n".join(lines[:_LINES]))
