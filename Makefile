@@ -17,7 +17,7 @@ LAB_QUIET := --LabApp.news_url=None \
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test install notebooks lint base-model preferences policy curves frontier picture constraints clean force
+.PHONY: help lab test install notebooks lint base-model preferences policy curves frontier bench picture constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,11 @@ frontier: install  ## measure the frontier of notebook 02 again (an hour or two;
 
 policy: install  ## train the bundled DPO policy again
 	@$(PY) -m dpo_teach.bundle policy
+
+bench: install  ## time the trainer against TRL's, in one run (half an hour on two cores); CASES=reviews for one of them
+	@$(PY) -c 'import trl' 2>/dev/null || \
+	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,bench]'
+	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
 
 picture: install  ## draw the README's picture again
 	@$(PY) -c "from dpo_teach.widgets import LossExplorer as L; \

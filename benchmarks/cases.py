@@ -46,8 +46,8 @@ CASES = {
     case.name: case
     for case in (
         Case("reviews", "the bundled GPT-2 (1 M weights) and its pairs", pairs=1024, batch_size=32, steps=32),
-        Case("gpt2", "GPT-2's own size (124 M weights, random), pairs of a few hundred tokens", pairs=32, batch_size=4,
-             steps=4, size=(12, 12, 768), prompt_sentences=(2, 24), response_sentences=(6, 36)),
+        Case("gpt2", "GPT-2's own size (124 M weights, random), pairs of a few hundred tokens", pairs=12, batch_size=4,
+             steps=3, size=(12, 12, 768), prompt_sentences=(2, 24), response_sentences=(6, 36)),
         Case("gpt2-gpu", "GPT-2's own size (124 M weights, random), bfloat16, on a GPU", pairs=2048, batch_size=32,
              steps=40, size=(12, 12, 768), prompt_sentences=(2, 32), response_sentences=(6, 40), precision="bf16"),
         Case("gpt2-large-gpu", "GPT-2 large (774 M weights, random), bfloat16, on a GPU", pairs=1024, batch_size=16,

@@ -20,6 +20,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cases import CASES, Case, prepare
+from dpo_teach.batches import TokenBatch
+from dpo_teach.logps import ResponseLogps, sequence_logps
 from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.training import DPOConfig, DPOTrainer
@@ -78,9 +80,20 @@ def trl_same_batches(case: Case, folder: Path) -> Measurement:
     return _trl(case, folder, same_batches=True)
 
 
-def _own_trainer(case: Case, folder: Path, **settings: Any) -> DPOTrainer:
+def logits_everywhere(case: Case, folder: Path) -> Measurement:
+    """This package's trainer with the textbook form: vocabulary logits at every position of every row."""
+
+    def textbook(module: ResponseLogps, batch: TokenBatch) -> torch.Tensor:
+        logits = module.model(**batch.model_inputs(), use_cache=False).logits
+        return sequence_logps(logits, batch.input_ids, batch.response_mask)
+
+    ResponseLogps.forward = textbook  # type: ignore[method-assign, assignment]  # this process runs nothing else
+    return dpo_teach(case, folder, packed=False)
+
+
+def _own_trainer(case: Case, folder: Path, *, fuse: bool = True, **settings: Any) -> DPOTrainer:
     model_folder, pairs_file = prepare(case, folder)
-    model, tokenizer = load_model(model_folder)
+    model, tokenizer = load_model(model_folder, fuse=fuse)
     config = {"learning_rate": LEARNING_RATE, "beta": BETA, "epochs": 99, "max_steps": case.steps,
               "batch_size": case.batch_size, "schedule": "constant", "warmup_fraction": 0.0,
               "precision": case.precision, **settings}  # fmt: skip
@@ -180,6 +193,10 @@ CONTESTANTS: dict[str, Callable[[Case, Path], Measurement]] = {
     "trl-same-batches": trl_same_batches,
     "without packing": lambda case, folder: dpo_teach(case, folder, packed=False),
     "without bucketing": lambda case, folder: dpo_teach(case, folder, length_window=1),
+    "neither of them": lambda case, folder: dpo_teach(case, folder, packed=False, length_window=1),
+    "not packed, logits everywhere": logits_everywhere,
+    "activation spelled out": lambda case, folder: dpo_teach(case, folder, fuse=False),
+    "compiled": lambda case, folder: dpo_teach(case, folder, compile=True),
 }
 
 

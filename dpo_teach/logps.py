@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
 from dpo_teach.models import takes_packed
@@ -148,7 +149,13 @@ def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "
 
 @torch.no_grad()
 def pair_logps(
-    model: Any, pairs: Sequence[TokenizedPair], pad_id: int, *, batch_size: int = 32, packed: bool = True
+    model: Any,
+    pairs: Sequence[TokenizedPair],
+    pad_id: int,
+    *,
+    batch_size: int = 32,
+    packed: bool = True,
+    progress: bool = False,
 ) -> Float[Tensor, "pairs 2"]:
     """log π of both responses of every pair, without gradients: how reference logps are precomputed.
 
@@ -158,6 +165,7 @@ def pair_logps(
         pad_id: the padding token.
         batch_size: pairs in one forward pass; each batch holds pairs of similar length.
         packed: compute each prompt once for both responses, where the model is known to take that.
+        progress: show a progress bar, in pairs.
 
     Returns:
         Chosen and rejected logps, nats, on the CPU, in the order of `pairs`.
@@ -168,10 +176,12 @@ def pair_logps(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    for start in range(0, len(by_length), batch_size):
-        indices = by_length[start : start + batch_size]
-        batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
-        logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
+    with tqdm(total=len(pairs), desc="log-probabilities", unit="pair", disable=not progress) as bar:
+        for start in range(0, len(by_length), batch_size):
+            indices = by_length[start : start + batch_size]
+            batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
+            logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
+            bar.update(len(indices))
     model.train(was_training)
     return logps
 

@@ -1,63 +1,74 @@
 """One process and two give the same run: real processes, started as a user starts them."""
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import asdict
-
 import pytest
-from tiny import tiny_model, tiny_pairs, tiny_tokenizer
-
-REPORTED = {"loss", "margin", "chosen_logps", "rejected_logps", "grad_norm", "eval_loss", "tokens"}
-# 13 pairs in steps of 4: the last step of an epoch has one pair, so that one of two processes has none.
-SETTINGS = ["--batch-size", "4", "--epochs", "2", "--learning-rate", "1e-2", "--length-window", "4", "--save-every",
-            "3", "--eval-every", "2", "--precision", "fp32", "--hold-out", "5"]  # fmt: skip
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import launch_command_parser
+from two_processes import (
+    LAUNCH,
+    kill_at_first_checkpoint,
+    largest_differences,
+    launch,
+    read_metrics,
+    start,
+    write_files,
+)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("processes")
-    tiny_model().save_pretrained(folder / "model")
-    tiny_tokenizer().save_pretrained(folder / "model")
-    rows = [{name: asdict(pair)[name] for name in ("prompt", "chosen", "rejected")} for pair in tiny_pairs(18)]
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return folder
-
-
-def launch(files, output, processes, *options):
-    """The metrics of a run; torch's launcher, since accelerate's wants MPI for several processes on a CPU."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = ["-m", "dpo_teach.cli", "train", "--data", str(files / "pairs.jsonl"), "--model", str(files / "model")]
-    done = subprocess.run(
-        [sys.executable, *launcher, *command, "--output", str(output), *SETTINGS, *options],
-        check=False, capture_output=True, text=True, timeout=300,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return write_files(tmp_path_factory.mktemp("processes"))
 
 
 @pytest.fixture(scope="module")
 def one(files):
-    return launch(files, files / "one", 1)
+    return launch(files, files / "one", "one")
 
 
-@pytest.mark.parametrize("micro_batch_size", ["4", "1"])
-def test_two_processes_take_the_steps_of_one(files, one, tmp_path, micro_batch_size):
-    two = launch(files, tmp_path / "two", 2, "--micro-batch-size", micro_batch_size)
-    assert len(one) == 8
-    assert [row["step"] for row in two] == [row["step"] for row in one]
-    for ours, theirs in zip(two, one, strict=True):
-        assert ours.keys() == theirs.keys()
-        for name in REPORTED & theirs.keys():
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-4), (ours["step"], name)
+def assert_same(ones, others, distance=1e-5):
+    differences = largest_differences(ones, others)
+    assert max(differences.values()) <= distance, differences
+
+
+@pytest.mark.parametrize("processes", ["two", "divided"])
+def test_two_processes_take_the_steps_of_one(files, one, tmp_path, processes):
+    assert_same(launch(files, tmp_path / "two", processes), one)
+    assert len(one) == 30
     assert one[-1]["loss"] < one[0]["loss"] - 0.1, "a run that goes nowhere would agree with itself"
+
+
+@pytest.mark.parametrize("processes", ["two", "divided"])
+def test_two_processes_in_micro_batches_take_the_steps_of_one(files, one, tmp_path, processes):
+    """One process has two micro-batches and the other one, and all have to meet in every forward pass of FSDP."""
+    assert_same(launch(files, tmp_path / "two", processes, "--micro-batch-size", "1"), one)
+
+
+def test_a_model_divided_in_bfloat16_keeps_its_sums_in_float32(files, tmp_path):
+    rows = launch(files, tmp_path / "divided", "divided", "--precision", "bf16", "--max-steps", "2")
+    logps = torch.tensor([row["chosen_logps"] for row in rows])
+    assert not torch.equal(logps, logps.bfloat16().float())
+
+
+@pytest.mark.parametrize(("before", "after"), [("divided", "one"), ("one", "two")])
+def test_a_killed_run_goes_on_with_another_number_of_processes(files, one, tmp_path, before, after):
+    kill_at_first_checkpoint(start(files, tmp_path / "run", before), tmp_path / "run")
+    assert len(read_metrics(tmp_path / "run")) < len(one), "it had come to its end before it was killed"
+    assert_same(launch(files, tmp_path / "run", after, "--resume"), one)
 
 
 def test_a_compiled_run_takes_the_same_steps(files, one, tmp_path):
     """In a process of its own: here the shapes of every call are checked, which the compiler would stumble over."""
-    compiled = launch(files, tmp_path / "compiled", 1, "--compile")
-    for ours, theirs in zip(compiled, one, strict=True):
-        for name in REPORTED & theirs.keys():
-            assert ours[name] == pytest.approx(theirs[name], rel=1e-3, abs=1e-3), (ours["step"], name)
+    assert_same(launch(files, tmp_path / "compiled", "one", "--compile"), one, distance=1e-4)
+
+
+@pytest.mark.parametrize("path", sorted(LAUNCH.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_knows_every_key_of_the_launch_files(path):
+    config = load_config_from_file(str(path))
+    assert config.mixed_precision == ("no" if config.use_cpu else "bf16")
+    options = vars(launch_command_parser().parse_args(["script"]))  # with which the loader does not compare
+    assert [key for key in config.fsdp_config if key not in options] == []
+    assert ("fsdp" in path.stem) == (config.distributed_type == "FSDP") == bool(config.fsdp_config)
+
+
+def test_the_launch_files_are_those_that_are_tested():
+    assert {path.name for path in LAUNCH.iterdir()} == {"ddp.yaml", "fsdp.yaml", "two_cpu_processes.yaml"}

@@ -78,27 +78,6 @@ def test_training_learns_the_held_out_preferences():
     )
 
 
-@pytest.mark.parametrize("micro_batch_size", [1, 3])
-def test_micro_batches_change_memory_and_nothing_else(micro_batch_size):
-    _, whole = train()
-    _, cut = train(micro_batch_size=micro_batch_size)
-    assert_same(cut, whole, tolerance=1e-4)
-
-
-def test_a_last_step_with_fewer_pairs_is_averaged_over_those():
-    pairs = tiny_pairs(11)
-    _, whole = train(pairs=pairs, epochs=1, schedule="constant")
-    _, cut = train(pairs=pairs, epochs=1, schedule="constant", micro_batch_size=2)
-    assert len(whole) == 2
-    assert_same(cut, whole, tolerance=1e-4)
-
-
-def test_a_precomputed_reference_and_a_reference_in_memory_are_the_same():
-    _, precomputed = train()
-    _, in_memory = train(precompute_reference=False)
-    assert_same(in_memory, precomputed, tolerance=1e-4)
-
-
 def test_the_reference_is_where_the_policy_started_and_stays_there():
     trainer, _ = train()
     start = pair_logps(tiny_model(), trainer.pairs, PAD)
@@ -128,33 +107,12 @@ def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path, kill
     straight, expected = train(output=tmp_path / "straight", save_every=2)
     with pytest.raises(Killed):
         train(output=tmp_path / "killed", save_every=2, on_step=kill_after(killed_after))
-    start = tiny_model(seed=9 if killed_after > 2 else 0)  # what the checkpoint holds, if there is one, replaces it
-    resumed, found = train(start, output=tmp_path / "killed", save_every=2, resume=True)
+    resumed, found = train(output=tmp_path / "killed", save_every=2, resume=True)
     assert_same(found, expected, tolerance=0)
     torch.testing.assert_close(resumed.model.state_dict(), straight.model.state_dict(), rtol=0, atol=0)
     for name in ("killed", "straight"):
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
-
-
-def test_a_kill_during_a_save_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
-    from dpo_teach.training import checkpoint
-
-    original, calls = checkpoint.save_file, []
-
-    def dies_in_the_second_save(tensors, path):
-        calls.append(path)
-        if len(calls) == 5:  # three files a checkpoint: in the middle of the second
-            raise Killed
-        original(tensors, path)
-
-    _, expected = train(output=tmp_path / "straight", save_every=2)
-    monkeypatch.setattr(checkpoint, "save_file", dies_in_the_second_save)
-    with pytest.raises(Killed):
-        train(output=tmp_path / "killed", save_every=2)
-    assert checkpoint.read_checkpoint(tmp_path / "killed").step == 2
-    _, found = train(output=tmp_path / "killed", save_every=2, resume=True)
-    assert_same(found, expected, tolerance=0)
 
 
 def test_the_result_loads_in_plain_transformers(tmp_path):
@@ -183,7 +141,7 @@ def test_resuming_needs_a_checkpoint_and_the_same_settings(tmp_path):
 
 def test_resuming_with_other_pairs_is_refused(tmp_path):
     train(output=tmp_path / "out", max_steps=2)
-    with pytest.raises(ValueError, match="saved reference log-probabilities are of other pairs"):
+    with pytest.raises(ValueError, match=r"what differs is the data \(other examples, or in another order\); give"):
         train(output=tmp_path / "out", max_steps=2, pairs=tiny_pairs(seed=5), resume=True)
 
 
@@ -205,18 +163,6 @@ def test_a_policy_that_does_not_move_is_told_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(epochs=4)
-
-
-def test_a_gradient_that_is_not_finite_stops_the_run_before_the_weights_are_touched():
-    model = tiny_model()
-    before = model.transformer.wpe.weight.detach().clone()
-    trainer = DPOTrainer(model, tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
-    trainer.loss = lambda indices: (
-        response_logps(model, collate_pairs([trainer.pairs[i] for i in indices], PAD)).sum() * math.inf, {}
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="step 1: the gradient is not finite"):
-        trainer.train()
-    torch.testing.assert_close(model.transformer.wpe.weight.detach(), before)
 
 
 @pytest.mark.parametrize(
@@ -257,13 +203,3 @@ def test_sft_raises_the_probability_of_the_responses_and_starts_at_their_mean_lo
     metrics = trainer.train()
     assert metrics[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
     assert metrics[-1]["eval_loss"] < metrics[0]["loss"] / 2
-
-
-def test_sft_in_micro_batches_weighs_every_token_the_same():
-    runs = []
-    for size in (None, 3):
-        examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
-        config = SFTConfig(**SETTINGS, micro_batch_size=size)
-        runs.append(SFTTrainer(tiny_model(), tiny_tokenizer(), examples, config).train())
-    for one, other in zip(*runs, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)

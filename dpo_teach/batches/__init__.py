@@ -11,9 +11,9 @@ training uses). Both say where each response token is predicted, and that is all
 
 from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs, split_pairs
 from dpo_teach.batches.packing import PackedBatch, lay_out, lay_out_pairs, pack, pack_pairs
+from dpo_teach.batches.token_table import TokenizedPair, TokenTable
 from dpo_teach.batches.tokenizing import (
     Overlong,
-    TokenizedPair,
     TokenizedPairs,
     fit_prompt,
     keep_fitting,
@@ -27,6 +27,7 @@ __all__ = [
     "Overlong",
     "PackedBatch",
     "TokenBatch",
+    "TokenTable",
     "TokenizedPair",
     "TokenizedPairs",
     "collate",

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from dpo_teach.batches.tokenizing import TokenizedPair
+from dpo_teach.batches.token_table import TokenizedPair
 
 __all__ = ["TokenBatch", "collate", "collate_pairs", "split_pairs"]
 

@@ -1,14 +1,14 @@
 """From text pairs to token ids: the prompt once, both responses after it, one end-of-sequence token each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from dpo_teach.batches.token_table import TokenizedPair, TokenTable
 from dpo_teach.pairs import PreferencePair
 
 __all__ = [
     "Overlong",
-    "TokenizedPair",
     "TokenizedPairs",
     "fit_prompt",
     "keep_fitting",
@@ -19,33 +19,16 @@ __all__ = [
 ]
 
 Overlong = Literal["error", "drop"]
+TEXTS_AT_ONCE = 1024
 Item = TypeVar("Item")
 Tokenized = TypeVar("Tokenized")
-
-
-@dataclass(frozen=True)
-class TokenizedPair:
-    """A preference pair as token ids; both responses continue the same prompt."""
-
-    prompt_ids: tuple[int, ...]
-    chosen_ids: tuple[int, ...]
-    rejected_ids: tuple[int, ...]
-
-    def __len__(self) -> int:
-        """Tokens of prompt and longer response together: what must fit into a model's context."""
-        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of prompt and both responses together: what bucketing by length sorts by."""
-        return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
 
 @dataclass(frozen=True)
 class TokenizedPairs:
     """What tokenizing a data set gave: the pairs, and how many were cut to fit or left out."""
 
-    pairs: tuple[TokenizedPair, ...]
+    pairs: TokenTable
     truncated: int
     dropped: int
 
@@ -56,16 +39,22 @@ def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
     A response's first token is predicted from the token before it, so an empty prompt becomes the
     beginning-of-sequence token (or, where there is none, the end-of-sequence token, as GPT-2 was trained).
     """
-    ids = list(tokenizer(prompt)["input_ids"])
+    return _as_prompt(tokenizer(prompt)["input_ids"], tokenizer)
+
+
+def tokenize_response(response: str, tokenizer: Any) -> tuple[int, ...]:
+    """The ids of a response, closed by exactly one end-of-sequence token."""
+    return _as_response(tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer)
+
+
+def _as_prompt(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
     if ids and ids[-1] == tokenizer.eos_token_id != tokenizer.bos_token_id:
         ids.pop()
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return tuple(ids or [start])
 
 
-def tokenize_response(response: str, tokenizer: Any) -> tuple[int, ...]:
-    """The ids of a response, closed by exactly one end-of-sequence token."""
-    ids = list(tokenizer(response, add_special_tokens=False)["input_ids"])
+def _as_response(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
     while ids and ids[-1] == tokenizer.eos_token_id:
         ids.pop()
     return (*ids, tokenizer.eos_token_id)
@@ -79,7 +68,10 @@ def fit_prompt(
     Raises:
         ValueError: nothing is left for a response.
     """
-    ids = tokenize_prompt(prompt, tokenizer)
+    return _fit_prompt(tokenize_prompt(prompt, tokenizer), max_length, max_prompt_length)
+
+
+def _fit_prompt(ids: tuple[int, ...], max_length: int, max_prompt_length: int | None) -> tuple[tuple[int, ...], int]:
     if max_prompt_length is not None:
         ids = ids[-max_prompt_length:]
     room = max_length - len(ids)
@@ -111,9 +103,17 @@ def tokenize_pair(
     Raises:
         ValueError: the prompt leaves no room for a response, or the two responses are the same after the cut.
     """
-    prompt_ids, room = fit_prompt(pair.prompt, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length)
-    chosen_ids = tokenize_response(pair.chosen, tokenizer)[:room]
-    rejected_ids = tokenize_response(pair.rejected, tokenizer)[:room]
+    ids = TokenizedPair(
+        tokenize_prompt(pair.prompt, tokenizer),
+        tokenize_response(pair.chosen, tokenizer),
+        tokenize_response(pair.rejected, tokenizer),
+    )
+    return _fit_pair(ids, max_length, max_prompt_length)
+
+
+def _fit_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int | None) -> TokenizedPair:
+    prompt_ids, room = _fit_prompt(ids.prompt_ids, max_length, max_prompt_length)
+    chosen_ids, rejected_ids = ids.chosen_ids[:room], ids.rejected_ids[:room]
     if chosen_ids == rejected_ids:
         raise ValueError(
             f"fields 'chosen' and 'rejected' are the same in the {room} tokens that {max_length} tokens leave them: "
@@ -143,40 +143,58 @@ def tokenize_pairs(
         ValueError: the limits make no sense, a pair has no response left and may not be dropped, or none remains.
     """
     _check_limits(max_length, max_prompt_length)
-    kept = keep_fitting(
-        pairs,
-        lambda pair: tokenize_pair(pair, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length),
-        on_overlong,
+    table = TokenTable(
+        keep_fitting(
+            _in_batches(pairs, tokenizer),
+            lambda item: _fit_pair(item[1], max_length, max_prompt_length),
+            on_overlong,
+            name=lambda item: item[0].where,
+        )
     )
-    if not kept:
+    if not table:
         raise ValueError(f"no pair fits into max_length={max_length} tokens, out of {len(pairs)}")
-    truncated = sum(_was_cut(pair, tokenizer.eos_token_id) for pair in kept)
-    return TokenizedPairs(tuple(kept), truncated, dropped=len(pairs) - len(kept))
+    last_ids = table.ids[table.ends - 1].reshape(-1, 3)[:, 1:]  # of chosen and rejected
+    cut = int((last_ids != tokenizer.eos_token_id).any(axis=1).sum())
+    return TokenizedPairs(table, cut, dropped=len(pairs) - len(table))
+
+
+def _in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[tuple[PreferencePair, TokenizedPair]]:
+    """Each pair with all its ids; a tokenizer is many times as fast on a thousand texts as on one after the other."""
+    for start in range(0, len(pairs), TEXTS_AT_ONCE):
+        some = pairs[start : start + TEXTS_AT_ONCE]
+        prompts = tokenizer([pair.prompt for pair in some])["input_ids"]
+        chosen = tokenizer([pair.chosen for pair in some], add_special_tokens=False)["input_ids"]
+        rejected = tokenizer([pair.rejected for pair in some], add_special_tokens=False)["input_ids"]
+        for pair, *ids in zip(some, prompts, chosen, rejected, strict=True):
+            yield (
+                pair,
+                TokenizedPair(
+                    _as_prompt(ids[0], tokenizer), _as_response(ids[1], tokenizer), _as_response(ids[2], tokenizer)
+                ),
+            )
 
 
 def keep_fitting(
-    items: Sequence[Item], tokenize: Callable[[Item], Tokenized], on_overlong: Overlong
-) -> list[Tokenized]:
+    items: Iterable[Item],
+    tokenize: Callable[[Item], Tokenized],
+    on_overlong: Overlong,
+    *,
+    name: Callable[[Item], str] = lambda item: getattr(item, "where", ""),
+) -> Iterator[Tokenized]:
     """Tokenize items one by one; one that does not fit is an error that names it, or is left out.
 
     Raises:
         ValueError: an item does not fit and may not be left out.
     """
-    kept = []
     for number, item in enumerate(items, start=1):
         try:
-            kept.append(tokenize(item))
+            yield tokenize(item)
         except ValueError as error:
             if on_overlong == "error":
-                where = getattr(item, "where", "") or f"example {number}"
+                where = name(item) or f"example {number}"
                 raise ValueError(
                     f"{where}, {error}; on_overlong='drop' (--on-overlong drop) leaves such examples out"
                 ) from None
-    return kept
-
-
-def _was_cut(pair: TokenizedPair, eos_id: int) -> bool:
-    return pair.chosen_ids[-1] != eos_id or pair.rejected_ids[-1] != eos_id
 
 
 def _check_limits(max_length: int, max_prompt_length: int | None) -> None:

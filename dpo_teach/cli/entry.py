@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _parse(arguments)()
     except (ValueError, OSError) as error:
         sys.exit(_complain(str(error) or type(error).__name__))
-    except KeyboardInterrupt:
-        print("dpo-teach: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"dpo-teach: {stop or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -1,9 +1,10 @@
 """What several commands are told in the same way: which preference data, and how to read it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpo_teach.pairs import PreferencePair, hold_out, load_pairs
+from dpo_teach.pairs import PreferencePair, hold_out, map_pairs
 
 __all__ = ["BASE_MODEL", "DataOptions", "ReadingOptions"]
 
@@ -40,7 +41,7 @@ class DataOptions(ReadingOptions):
     hold_out_seed: int = 0
     """Decides which pairs are held out. Give sft, train and evaluate the same."""
 
-    def load(self) -> tuple[list[PreferencePair], list[PreferencePair]]:
+    def load(self) -> tuple[Sequence[PreferencePair], Sequence[PreferencePair]]:
         """The pairs to train on, and those held out."""
-        pairs = load_pairs(self.data, **self.as_arguments(), on_bad_row=self.on_bad_row)
+        pairs = map_pairs(self.data, **self.as_arguments(), on_bad_row=self.on_bad_row)
         return hold_out(pairs, self.hold_out, self.hold_out_seed)

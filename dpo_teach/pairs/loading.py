@@ -1,16 +1,15 @@
 """From a source of rows to preference pairs: all of them, or the first thing that is wrong."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from dpo_teach.pairs.formats import read_pair
-from dpo_teach.pairs.layout import find_layout
+from dpo_teach.pairs.layout import Layout, find_layout
+from dpo_teach.pairs.mapped import MappedPairs, read_row
 from dpo_teach.pairs.pair import PairError, PairProblem, PairSurvey, PreferencePair, RowError
-from dpo_teach.pairs.reading import Source, read_table
+from dpo_teach.pairs.reading import Source, Table, read_table
 
-__all__ = ["hold_out", "load_pairs", "survey_pairs"]
+__all__ = ["hold_out", "load_pairs", "map_pairs", "survey_pairs"]
 
 Item = TypeVar("Item")
 
@@ -23,7 +22,7 @@ def load_pairs(
     prompt_template: str | None = None,
     on_bad_row: Literal["error", "drop"] = "error",
 ) -> list[PreferencePair]:
-    """Preference pairs from a file, a folder, the Hub, or a list.
+    """Preference pairs from a file, a folder, the Hub, or a list, all in memory.
 
     Three kinds of row are understood, and `dpo_teach.pairs.formats` shows each: an explicit prompt (`prompt`, `chosen`,
     `rejected`), an implicit one (`chosen` and `rejected` begin with it), and conversations (lists of `role`/`content`
@@ -47,16 +46,36 @@ def load_pairs(
     >>> load_pairs([{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 5"}])
     [PreferencePair(prompt='2 + 2 =', chosen=' 4', rejected=' 5')]
     """
+    return list(map_pairs(source, split=split, columns=columns, prompt_template=prompt_template, on_bad_row=on_bad_row))
+
+
+def map_pairs(
+    source: Source,
+    *,
+    split: str = "train",
+    columns: Mapping[str, str] | None = None,
+    prompt_template: str | None = None,
+    on_bad_row: Literal["error", "drop"] = "error",
+) -> MappedPairs:
+    """The same pairs as `load_pairs`, each read from its file when it is looked at: for data sets that are large.
+
+    Every row is checked once, here. A JSONL file then stays on the disk, mapped into memory; other sources are read
+    whole.
+
+    Args, Raises: as `load_pairs`.
+
+    >>> len(map_pairs("reviews-preferences", split="test"))
+    512
+    """
     if on_bad_row not in ("error", "drop"):
         raise PairError(f"on_bad_row must be 'error' or 'drop', found {on_bad_row!r}")
-    survey = survey_pairs(source, split=split, columns=columns, prompt_template=prompt_template)
-    pairs, problems = survey.pairs, survey.problems
+    table, layout, usable, problems = _look_through(source, split, columns, prompt_template)
     if problems and on_bad_row == "error":
-        counted = f"{len(problems)} of {len(pairs) + len(problems)} rows cannot be used"
+        counted = f"{len(problems)} of {len(usable) + len(problems)} rows cannot be used"
         raise PairError(f"{problems[0]} ({counted}; on_bad_row='drop', CLI: --on-bad-row drop, leaves such rows out)")
-    if not pairs:
+    if not usable:
         raise PairError(f"{problems[0].source}: no usable row is left out of {len(problems)}; the first: {problems[0]}")
-    return pairs
+    return MappedPairs(table, layout, usable)
 
 
 def survey_pairs(
@@ -80,21 +99,28 @@ def survey_pairs(
     >>> print(*survey_pairs(rows).problems)
     the list, row 1, rejected: is the same as 'chosen', wanted two different responses
     """
+    table, layout, usable, problems = _look_through(source, split, columns, prompt_template)
+    return PairSurvey(list(MappedPairs(table, layout, usable)), problems)
+
+
+def _look_through(
+    source: Source, split: str, columns: Mapping[str, str] | None, prompt_template: str | None
+) -> tuple[Table, Layout, list[int], list[PairProblem]]:
+    """The table, its layout, the positions of its usable rows, and what is wrong with the others."""
     table = read_table(source, split)
     layout = find_layout(table, columns, prompt_template)
-    survey = PairSurvey([], [])
-    for row in table.rows:
+    usable, problems = [], []
+    for position in range(len(table.rows)):
         try:
-            if row.cells is None:
-                raise RowError("", row.trouble)
-            where = f"{table.source}, {table.unit} {row.number}"
-            survey.pairs.append(replace(read_pair(row.cells, layout), where=where))
+            read_row(table, layout, position)
+            usable.append(position)
         except RowError as error:
-            survey.problems.append(PairProblem(table.source, table.unit, row.number, error.field, error.what))
-    return survey
+            number = table.rows[position].number
+            problems.append(PairProblem(table.source, table.unit, number, error.field, error.what))
+    return table, layout, usable, problems
 
 
-def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], list[Item]]:
+def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[Sequence[Item], Sequence[Item]]:
     """Set some pairs aside, drawn without replacement, so that training never sees what evaluation asks.
 
     Args:
@@ -103,7 +129,7 @@ def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], l
         seed: the same seed holds out the same positions, on every machine.
 
     Returns:
-        The pairs that are kept, and the pairs that are held out.
+        The pairs that are kept, and the pairs that are held out; those of `map_pairs` stay mapped.
 
     Raises:
         ValueError: `size` is negative, or leaves nothing to train on.
@@ -114,7 +140,8 @@ def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], l
     if not 0 <= size < len(pairs):
         raise ValueError(f"size must be at least 0 and below the number of pairs ({len(pairs)}), found {size}")
     held = set(random.Random(seed).sample(range(len(pairs)), size))
-    parts: tuple[list[Any], list[Any]] = ([], [])
-    for position, pair in enumerate(pairs):
-        parts[position in held].append(pair)
-    return parts
+    parts: tuple[list[int], list[int]] = ([], [])
+    for position in range(len(pairs)):
+        parts[position in held].append(position)
+    select: Callable[[list[int]], Any] = getattr(pairs, "select", lambda part: [pairs[i] for i in part])
+    return select(parts[0]), select(parts[1])

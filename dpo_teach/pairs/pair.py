@@ -87,6 +87,16 @@ def quote(value: object, longest: int = 40) -> str:
     return text if len(text) <= longest + 2 else f"{text[:longest]}..."
 
 
+def json_kind(value: object) -> str:
+    """What JSON calls a value.
+
+    >>> json_kind([1, 2])
+    'array'
+    """
+    names = {dict: "object", list: "array", str: "string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "number" if isinstance(value, (int, float)) else type(value).__name__)
+
+
 def listing(names: Iterable[str], longest: int = 12) -> str:
     """Names for a message.
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dpo_teach.pairs.hub import read_hub, read_parquet
-from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PreferencePair, closest, listing, quote
+from dpo_teach.pairs.lines import JsonLines, Row, as_row
+from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PreferencePair, closest, json_kind, listing
 
-__all__ = ["Row", "Source", "Table", "read_table"]
+__all__ = ["Source", "Table", "read_table"]
 
 Source: TypeAlias = str | Path | Sequence[Mapping[str, Any] | PreferencePair]
 
@@ -23,21 +24,12 @@ FILE_ENDING = re.compile(r"\.(jsonl?|ndjson|parquet|arrow|csv|tsv|txt|xlsx?|ya?m
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row as it was read: its cells by column, or why it has none."""
-
-    number: int
-    cells: Mapping[str, Any] | None
-    trouble: str = ""
-
-
-@dataclass(frozen=True)
 class Table:
     """All rows of one source, its name for messages, and the unit ("line" or "row") in which its rows count."""
 
     source: str
     unit: str
-    rows: list[Row]
+    rows: Sequence[Row]
 
     @property
     def columns(self) -> list[str]:
@@ -93,38 +85,25 @@ def _read_file(path: Path) -> Table:
     if reader is None:
         raise PairError(f"{path}: the ending {path.suffix!r} is not supported, wanted one of {', '.join(READERS)}")
     try:
-        data = path.read_bytes()
+        table = reader(path)
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
-        raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
-    return reader(path, data)
+    return table
 
 
 # JSON is read by the standard library and not by `datasets`, which counts neither lines nor columns: whoever has to
 # mend a file needs to know where.
-def _read_jsonl(path: Path, data: bytes) -> Table:
-    data = data.removeprefix(codecs.BOM_UTF8)
-    if data.lstrip().startswith(b"["):
+def _read_jsonl(path: Path) -> Table:
+    rows = JsonLines(path)
+    if not rows:
+        raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
+    if rows.begin_as_an_array():
         raise PairError(f"{path}, line 1: found a JSON array, wanted one object a line; name it .json to read it whole")
-    # str.splitlines would also split at U+2028, which JSON allows inside a string.
-    lines = enumerate(data.split(b"\n"), start=1)
-    return Table(str(path), "line", [_parse_line(number, line) for number, line in lines if line.strip()])
+    return Table(str(path), "line", rows)
 
 
-def _parse_line(number: int, line: bytes) -> Row:
-    try:
-        value = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return Row(number, None, f"byte {error.start + 1} is not valid UTF-8, wanted a file in UTF-8")
-    except json.JSONDecodeError as error:
-        return Row(number, None, f"broken JSON at column {error.colno}: {error.msg}, wanted one object on the line")
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, or brackets 5,000 deep
-        return Row(number, None, f"unreadable JSON: {error}")
-    return _row(number, value)
-
-
-def _read_json(path: Path, data: bytes) -> Table:
+def _read_json(path: Path) -> Table:
+    data = _not_empty(path, path.read_bytes())
     try:
         value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -139,33 +118,29 @@ def _read_json(path: Path, data: bytes) -> Table:
     if not isinstance(value, list):
         lists = [name for name, cell in value.items() if isinstance(cell, list)] if isinstance(value, dict) else []
         inside = f" whose {listing(lists)} may be meant" if lists else ""
-        raise PairError(f"{path}: found one {_json_kind(value)}{inside}, wanted an array of objects at the top")
+        raise PairError(f"{path}: found one {json_kind(value)}{inside}, wanted an array of objects at the top")
     return _number(str(path), value)
 
 
-def _read_parquet(path: Path, data: bytes) -> Table:
+def _read_parquet(path: Path) -> Table:
+    data = _not_empty(path, path.read_bytes())
     # Asked here because `datasets` would log a line of its own before it raises.
     if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
         raise PairError(f"{path}: not a Parquet file (or cut off): it must begin and end with the bytes PAR1")
     return _number(str(path), read_parquet(path))
 
 
+def _not_empty(path: Path, data: bytes) -> bytes:
+    if not data.removeprefix(codecs.BOM_UTF8).strip():
+        raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
+    return data
+
+
 def _number(source: str, values: Sequence[Any]) -> Table:
-    return Table(source, "row", [_row(number, value) for number, value in enumerate(values, start=1)])
+    return Table(source, "row", [as_row(number, value) for number, value in enumerate(values, start=1)])
 
 
-def _row(number: int, value: object) -> Row:
-    if isinstance(value, Mapping):
-        return Row(number, value)
-    return Row(number, None, f"is {quote(value)} (one {_json_kind(value)}), wanted an object with named columns")
-
-
-def _json_kind(value: object) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "number" if isinstance(value, (int, float)) else type(value).__name__)
-
-
-READERS: dict[str, Callable[[Path, bytes], Table]] = {
+READERS: dict[str, Callable[[Path], Table]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".parquet": _read_parquet,

@@ -208,7 +208,7 @@ class LearnedReward:
         return prompt_ids, tokenize_response(response, self.tokenizer)[:room]
 
 
-def _tokenize(model: RewardModel, tokenizer: Any, pairs: Sequence[PreferencePair]) -> tuple[TokenizedPair, ...]:
+def _tokenize(model: RewardModel, tokenizer: Any, pairs: Sequence[PreferencePair]) -> Sequence[TokenizedPair]:
     return tokenize_pairs(pairs, tokenizer, max_length=model.context).pairs
 
 

@@ -1,145 +1,206 @@
-"""Save a run so that a kill at any moment leaves the last whole state, and read it back.
+"""Checkpoints: all of a run at one step, written so that a kill at any moment leaves the last whole one.
 
-A checkpoint is a folder written under another name and renamed when it is whole. Tensors are in safetensors, the rest
-is JSON: nothing is pickled.
+A checkpoint is a folder. It is written under another name, brought to the disk, and then renamed; the one before it is
+kept, too. Tensors are in safetensors, the rest is JSON: nothing is pickled. `state.json` has the size and the SHA-256
+of every other file and of itself, so that a file that was cut or changed is recognised, and the one before is taken.
 """
 
+import hashlib
 import json
-import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from dpo_teach.models import no_progress_bar
+from dpo_teach.training.durable import reason_of, sha256_of, sync, sync_all
 
 __all__ = [
-    "METRICS",
+    "DAMAGED",
     "Checkpoint",
-    "claim_output",
-    "has_checkpoint",
-    "optimizer_tensors",
-    "read_checkpoint",
-    "restore_optimizer",
+    "DamagedError",
+    "find_checkpoints",
+    "read_newest",
     "save_pretrained",
+    "step_of",
     "write_checkpoint",
 ]
 
-CHECKPOINT = "checkpoint"
-METRICS = "metrics.jsonl"
-UNFINISHED = ".unfinished"
+FORMAT = 2
+TENSORS = ("model", "optimizer", "extra")
+STATE = "state.json"
+UNFINISHED = "unfinished"
+REPLACED = "replaced"
+DAMAGED = "damaged-"
+
+
+class DamagedError(ValueError):
+    """A checkpoint is not what was written."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stood: steps done, and the tensors to go on from."""
+    """All that a run is made of at one step.
+
+    The learning rate and the place in the data are not here by themselves: both are pure functions of the step, the
+    settings and the examples' lengths (`plan_steps`, `learning_rate_at`), on any number of processes.
+
+    Args:
+        step: optimizer steps done.
+        settings: the configuration, and the number of examples.
+        fingerprint: what the run was started on, by name: model, reference, tokenizer, data, truncation.
+        random: the state of every random generator, one entry for each process.
+        row: metrics of the last step that were not written yet, because its evaluation was interrupted.
+        model: weights, by name, unsharded.
+        optimizer: the optimizer's state, flat: "NAME/exp_avg" and so on, unsharded.
+        extra: what was computed once at the start, such as the reference's log-probabilities.
+    """
 
     step: int
     settings: dict[str, Any]
+    fingerprint: dict[str, str]
+    random: list[dict[str, Any]]
+    row: dict[str, Any] | None
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     extra: dict[str, Tensor]
 
 
-def claim_output(output: Path, *, resume: bool) -> None:
-    """Make the output folder, or refuse one that holds something.
+def find_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the newest first, whole or not."""
+    found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint beside the others, put it in its place, and keep one before it.
 
     Raises:
-        ValueError: it is not empty and this is no resumption, or it cannot be made.
+        OSError, SafetensorError: the disk refused; the checkpoints that were there are as they were.
     """
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"output {str(output)!r} is a file: a folder is wanted")
-    if output.is_dir() and any(output.iterdir()) and not resume:
-        raise ValueError(f"output folder {str(output)!r} is not empty: name another, or go on with its run (--resume)")
-    if resume and not has_checkpoint(output) and not (output / METRICS).exists():
-        raise ValueError(f"output folder {str(output)!r} has no run to resume: no checkpoint and no {METRICS}")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"output folder {str(output)!r} cannot be made: {error.strerror}") from None
-
-
-def has_checkpoint(output: Path) -> bool:
-    """Whether a run in this folder got as far as its first checkpoint."""
-    return _last_whole(output).is_dir()
-
-
-def write_checkpoint(output: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint beside the last one, then put it in its place."""
-    unfinished, old = output / f"{CHECKPOINT}{UNFINISHED}", output / f"{CHECKPOINT}.old"
-    for leftover in (unfinished, old):
+    unfinished, replaced = folder / UNFINISHED, folder / REPLACED
+    final = folder / f"step-{checkpoint.step:08d}"
+    for leftover in (unfinished, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
-    unfinished.mkdir()
-    save_file(checkpoint.model, unfinished / "model.safetensors")
-    save_file(checkpoint.optimizer, unfinished / "optimizer.safetensors")
-    save_file(checkpoint.extra, unfinished / "extra.safetensors")
-    state = {"step": checkpoint.step, "settings": checkpoint.settings}
-    (unfinished / "state.json").write_text(json.dumps(state, indent=2) + "\n")
-    _sync(unfinished)
-    last = output / CHECKPOINT
-    if last.exists():
-        last.rename(old)
-    unfinished.rename(last)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+        _write(unfinished, checkpoint)
+        sync_all(unfinished)
+        if final.exists():  # of this very step, but damaged, or of a run that was interrupted here before
+            final.rename(replaced)
+        unfinished.rename(final)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)  # a full disk has better use for the room
+        raise
+    sync(folder)
+    before = [path for path in find_checkpoints(folder) if step_of(path) < checkpoint.step]
+    others = set(find_checkpoints(folder)) - {final, *before[:1]}
+    for path in (replaced, *others, *folder.glob(f"{DAMAGED}*")):
+        shutil.rmtree(path, ignore_errors=True)
+    return final
 
 
-def read_checkpoint(output: Path) -> Checkpoint:
-    """The last whole checkpoint of a run.
+def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
+    """The newest checkpoint that is whole, and why each newer one was not taken.
 
     Raises:
-        ValueError: there is none, or it cannot be read.
+        ValueError: none is whole; the message says why of each.
     """
-    folder = _last_whole(output)
-    try:
-        state = json.loads((folder / "state.json").read_text())
-        tensors = [load_file(folder / f"{name}.safetensors") for name in ("model", "optimizer", "extra")]
-    except Exception as error:
-        raise ValueError(f"checkpoint {str(folder)!r} cannot be read: {error}") from error
-    return Checkpoint(state["step"], state["settings"], *tensors)
+    refused: list[str] = []
+    for path in find_checkpoints(folder):
+        try:
+            return _read(path), refused
+        except DamagedError as error:
+            refused.append(f"{path.name}: {error}")
+    raise ValueError(f"no checkpoint in {str(folder)!r} is whole: {'; '.join(refused) or 'there is none'}")
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state by parameter name, flat: "NAME/exp_avg" and so on."""
-    return {
-        f"{name}/{key}": value.detach().clone()
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
-    }
+def save_pretrained(output: Path, model: Any, tokenizer: Any, weights: dict[str, Tensor] | None = None) -> None:
+    """Save a model as `transformers` does, each file put in its place whole, the weights last.
 
-
-def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Undo `optimizer_tensors`."""
-    parameters = dict(model.named_parameters())
-    for flat_name, value in tensors.items():
-        name, key = flat_name.rsplit("/", 1)
-        optimizer.state[parameters[name]][key] = value.to(parameters[name].device)
-
-
-def save_pretrained(output: Path, model: Any, tokenizer: Any) -> None:
-    """Save a model as `transformers` does, each file put in its place whole, the weights last."""
-    unfinished = output / f"model{UNFINISHED}"
+    Args:
+        output: a folder that exists.
+        model: a `transformers` model.
+        tokenizer: its tokenizer.
+        weights: the model's weights, if it does not hold them whole itself.
+    """
+    unfinished = output / "model.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
-    with no_progress_bar():
-        model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    _sync(unfinished)
-    for file in sorted(unfinished.iterdir(), key=lambda file: file.suffix == ".safetensors"):
-        file.replace(output / file.name)
-    unfinished.rmdir()
+    try:
+        with no_progress_bar():
+            model.save_pretrained(unfinished, state_dict=weights)
+        tokenizer.save_pretrained(unfinished)
+        sync_all(unfinished)
+        for file in sorted(unfinished.iterdir(), key=lambda file: file.suffix == ".safetensors"):
+            file.replace(output / file.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    sync(output)
 
 
-def _last_whole(output: Path) -> Path:
-    """The newest checkpoint; a run killed between the two renames has it under its old name."""
-    newest, old = output / CHECKPOINT, output / f"{CHECKPOINT}.old"
-    return old if old.is_dir() and not newest.is_dir() else newest
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
+    for name in TENSORS:
+        save_file(getattr(checkpoint, name), folder / f"{name}.safetensors")
+    state = {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "settings": checkpoint.settings,
+        "fingerprint": checkpoint.fingerprint,
+        "random": checkpoint.random,
+        "row": checkpoint.row,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+        },
+    }
+    (folder / STATE).write_text(json.dumps({"sha256": _digest(state), "state": state}) + "\n")
 
 
-def _sync(folder: Path) -> None:
-    """Ask the disk to have every file of a folder before it is renamed."""
-    for file in folder.iterdir():
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+def _read(folder: Path) -> Checkpoint:
+    state = _read_state(folder / STATE)
+    for name, wanted in state["files"].items():
+        _check_file(folder / name, wanted["bytes"], wanted["sha256"])
+    try:
+        tensors = [load_file(folder / f"{name}.safetensors") for name in TENSORS]
+    except Exception as error:
+        raise DamagedError(f"its tensors cannot be read: {reason_of(error)}") from error
+    told = ("step", "settings", "fingerprint", "random", "row")
+    return Checkpoint(*(state[name] for name in told), *tensors)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    try:
+        whole = json.loads(path.read_text())
+        state, digest = whole["state"], whole["sha256"]
+    except OSError as error:
+        raise DamagedError(f"{path.name} cannot be read: {reason_of(error)}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedError(f"{path.name} is not what was written: it was cut or changed") from None
+    if _digest(state) != digest:
+        raise DamagedError(f"{path.name} is not what was written: its checksum differs")
+    if state["format"] != FORMAT:
+        raise DamagedError(f"{path.name} is in format {state['format']}, and {FORMAT} is wanted")
+    return dict(state)
+
+
+def _check_file(path: Path, size: int, sha256: str) -> None:
+    try:
+        found = path.stat().st_size
+        if found != size:
+            raise DamagedError(f"{path.name} has {found} bytes, and {size} were written")
+        if sha256_of(path) != sha256:
+            raise DamagedError(f"{path.name} is not what was written: its checksum differs")
+    except OSError as error:
+        raise DamagedError(f"{path.name} cannot be read: {reason_of(error)}") from None
+
+
+def _digest(state: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, by its name."""
+    return int(path.name.removeprefix("step-"))

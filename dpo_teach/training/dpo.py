@@ -1,6 +1,5 @@
 """Direct Preference Optimization: the trainer of notebook 04, and of real runs."""
 
-import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -15,8 +14,10 @@ from dpo_teach.batches import (
     TokenBatch,
     TokenizedPair,
     TokenizedPairs,
+    TokenTable,
     lay_out_pairs,
     split_pairs,
+    tokenize_pair,
     tokenize_pairs,
 )
 from dpo_teach.logps import pair_logps, response_logps
@@ -24,6 +25,7 @@ from dpo_teach.loss import pair_metrics
 from dpo_teach.models import freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training.config import DPOConfig
+from dpo_teach.training.fingerprint import fingerprint_arrays, fingerprint_model
 from dpo_teach.training.loop import Metrics, Trainer
 
 __all__ = ["DPOTrainer"]
@@ -70,19 +72,20 @@ class DPOTrainer(Trainer):
             raise ValueError("reference is the same object as the policy: both would move together and the loss would "
                              "stay at ln 2 = 0.6931; leave it out, or give a copy (freeze_reference)")  # fmt: skip
         self.tokenized = self._tokenize(pairs)
-        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs((), 0, 0)
-        self._reference = reference
+        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenTable(()), 0, 0)
+        self._given_pairs, self._given_reference = pairs, reference
+        self._reference: Any = None  # in memory only where its log-probabilities are not computed in advance
         self._reference_logps = self._eval_reference_logps = torch.empty(0)
 
     @property
-    def pairs(self) -> tuple[TokenizedPair, ...]:
+    def pairs(self) -> TokenTable:
         """The training pairs as token ids."""
         return self.tokenized.pairs
 
     @cached_property
     def lengths(self) -> Sequence[int]:
         """Tokens of prompt and both responses of each training pair."""
-        return [pair.tokens for pair in self.pairs]
+        return self.pairs.tokens.tolist()
 
     @property
     def reference_logps(self) -> Tensor:
@@ -95,23 +98,40 @@ class DPOTrainer(Trainer):
 
     def prepare(self) -> dict[str, Tensor]:
         """Precompute the reference's log-probabilities, or make the frozen copy that will compute them."""
-        reference = self._reference if self._reference is not None else self.model
+        reference = self._given_reference if self._given_reference is not None else self.model
         reference.to(self.accelerator.device)
-        extra = {"fingerprint": self._fingerprint(), "eval": self._precompute(reference, self.eval_tokenized.pairs)}
+        extra = {"eval": self._precompute(reference, self.eval_tokenized.pairs)}
         if self.config.precompute_reference:
-            extra["train"] = self._precompute(reference, self.pairs)
-        else:
-            self._reference = reference if self._reference is not None else freeze_reference(self.model)
+            needed = sorted({i for step in self.plan() for i in step})
+            extra["train"] = torch.full((len(self.pairs), 2), math.nan)  # of a pair that no step needs, not a number
+            extra["train"][needed] = self._precompute(reference, self.pairs.select(needed))
         return extra
 
     def restore(self, extra: dict[str, Tensor]) -> None:
-        """Take back precomputed reference log-probabilities, and check that they belong to these pairs."""
-        if not torch.equal(extra["fingerprint"], self._fingerprint()):
-            raise ValueError("the saved reference log-probabilities are of other pairs, or of pairs tokenized or cut "
-                             "in another way: start a new run")  # fmt: skip
-        if "train" not in extra and self._reference is None:
-            raise ValueError("a run with precompute_reference=False can only be resumed with its reference given")
+        """Take back the reference's log-probabilities, or have the reference itself: the policy is at its start."""
         self._reference_logps, self._eval_reference_logps = extra.get("train", torch.empty(0)), extra["eval"]
+        if not self.config.precompute_reference:
+            given = self._given_reference
+            self._reference = freeze_reference(self.model) if given is None else given.to(self.accelerator.device)
+
+    def fingerprint(self) -> dict[str, str]:
+        """What the run is started on, and the reference, where it is not the policy's start."""
+        parts = super().fingerprint()
+        if self._given_reference is not None:
+            parts["reference"] = fingerprint_model(self._given_reference)
+        return parts
+
+    def fingerprint_data(self) -> str:
+        """A checksum of the token ids that reference log-probabilities are about."""
+        tables = (self.tokenized.pairs, self.eval_tokenized.pairs)
+        return fingerprint_arrays(array for table in tables for array in (table.ids, table.ends))
+
+    def rows(self, indices: Sequence[int]) -> list[str]:
+        """Which rows of the data some training pairs came from; where pairs were left out, they are sought again."""
+        kept: Sequence[int] = range(len(self._given_pairs))
+        if self.tokenized.dropped:
+            kept = [i for i, pair in enumerate(self._given_pairs) if self._fits(pair)]
+        return [self._given_pairs[kept[i]].where or f"pair {kept[i] + 1}" for i in indices]
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed DPO loss of some pairs, and sums of what is reported."""
@@ -137,8 +157,8 @@ class DPOTrainer(Trainer):
         values = pair_metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps, self.config.beta)
         return {f"eval_{name}": float(value.mean()) for name, value in values.items()}
 
-    def _record(self, row: Metrics) -> None:
-        super()._record(row)
+    def _told(self, row: Metrics) -> None:
+        super()._told(row)
         if row["step"] == STEPS_WITHOUT_MOVEMENT and all(abs(r["margin"]) < NO_MOVEMENT for r in self.metrics):
             warnings.warn(
                 f"the loss is still ln 2 = {math.log(2):.4f} after {STEPS_WITHOUT_MOVEMENT} steps: the policy hardly "
@@ -155,16 +175,20 @@ class DPOTrainer(Trainer):
         size = self.config.micro_batch_size or self.config.batch_size
         with self.accelerator.autocast():
             return pair_logps(reference, pairs, self.tokenizer.pad_token_id, batch_size=size,
-                              packed=self.packed)  # fmt: skip
+                              packed=self.packed,
+                              progress=self._progress and self.accelerator.is_local_main_process)  # fmt: skip
 
     def _laid_out(self, pairs: Sequence[TokenizedPair]) -> TokenBatch | PackedBatch:
         batch = lay_out_pairs(pairs, self.tokenizer.pad_token_id, packed=self.packed)
         return batch.to(self.accelerator.device)
 
-    def _fingerprint(self) -> Tensor:
-        """A hash of all token ids that reference log-probabilities are about."""
-        digest = hashlib.sha256(repr((self.pairs, self.eval_tokenized.pairs)).encode()).digest()
-        return torch.tensor(list(digest), dtype=torch.uint8)
+    def _fits(self, pair: PreferencePair) -> bool:
+        try:
+            tokenize_pair(pair, self.tokenizer, max_length=self.max_length,
+                          max_prompt_length=self.config.max_prompt_length)  # fmt: skip
+        except ValueError:
+            return False
+        return True
 
 
 def _summed(values: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from dpo_teach.batches import fit_prompt, keep_fitting, lay_out, tokenize_response
 from dpo_teach.training.config import SFTConfig
+from dpo_teach.training.fingerprint import fingerprint_arrays
 from dpo_teach.training.loop import Metrics, Trainer
 
 __all__ = ["Example", "SFTTrainer"]
@@ -49,6 +51,7 @@ class SFTTrainer(Trainer):
         **options: Any,
     ):
         super().__init__(model, tokenizer, config or SFTConfig(), **options)
+        self._given_examples = examples
         self.examples = self._tokenize(examples)
         self.eval_examples = self._tokenize(eval_examples)
         if not self.examples:
@@ -58,6 +61,18 @@ class SFTTrainer(Trainer):
     def lengths(self) -> Sequence[int]:
         """Tokens of each training example."""
         return [len(prompt) + len(response) for prompt, response in self.examples]
+
+    def fingerprint_data(self) -> str:
+        """A checksum of all token ids."""
+        texts = (text for part in (self.examples, self.eval_examples) for example in part for text in example)
+        return fingerprint_arrays(np.asarray(text, dtype=np.int32) for text in texts)
+
+    def rows(self, indices: Sequence[int]) -> list[str]:
+        """Which rows of the data some training examples came from; where some were left out, they are sought again."""
+        kept: Sequence[int] = range(len(self._given_examples))
+        if len(self.examples) < len(kept):
+            kept = [i for i, example in enumerate(self._given_examples) if self._fits(example)]
+        return [self._given_examples[kept[i]].where or f"example {kept[i] + 1}" for i in indices]
 
     def weight(self, indices: Sequence[int]) -> float:
         """Response tokens."""
@@ -81,7 +96,14 @@ class SFTTrainer(Trainer):
         return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
     def _tokenize(self, examples: Sequence[Example]) -> list[TokenizedExample]:
-        return keep_fitting(examples, self._tokenize_one, self.config.on_overlong)
+        return list(keep_fitting(examples, self._tokenize_one, self.config.on_overlong))
+
+    def _fits(self, example: Example) -> bool:
+        try:
+            self._tokenize_one(example)
+        except ValueError:
+            return False
+        return True
 
     def _tokenize_one(self, example: Example) -> TokenizedExample:
         prompt_ids, room = fit_prompt(

@@ -1,0 +1,748 @@
+"""Nothing is lost: kills at any moment, torn files, full disks, two runs in one folder, SIGTERM and Ctrl-C."""
+
+import errno
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import unkillable
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tiny import tiny_model, tiny_pairs, tiny_tokenizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from unkillable import make_trainer
+
+from dpo_teach.training import Example, SFTConfig, SFTTrainer, checkpoint, durable, keeping, run_folder
+from dpo_teach.training.checkpoint import find_checkpoints, read_newest
+from dpo_teach.training.fingerprint import fingerprint_tokenizer
+from dpo_teach.training.randomness import random_state, restore_random_state
+from dpo_teach.training.run_folder import RunFolder
+
+STEPS = 24
+SHORT = {"epochs": 1, "save_every": 2}  # 6 steps, saved after 2, 4 and 6
+SHORTEST = {"max_steps": 3, "save_every": 1}
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork")
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Start a function of `unkillable` in a process forked from one that has imported everything: soon done."""
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before["PYTHONPATH"] or ""])
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unkillable"])
+
+    def start_process(function, *arguments, **options):
+        process = context.Process(target=function, args=arguments, kwargs=options)
+        process.start()
+        return process
+
+    finish(start_process(os.getpid))
+    yield start_process
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def finish(process):
+    process.join(120)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def was_started(output):
+    return (output / "checkpoint" / "lock").exists()
+
+
+def metrics_of(output):
+    rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def assert_same_run(output, other):
+    """The same metrics but for seconds, and every bit of weights and optimizer."""
+    assert metrics_of(output) == metrics_of(other)
+    (found, refused), (expected, _) = (read_newest(folder / "checkpoint") for folder in (output, other))
+    assert not refused
+    assert found.step == expected.step
+    for name in ("model", "optimizer", "extra"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True)
+    weights = [load_file(folder / "model.safetensors") for folder in (output, other)]
+    torch.testing.assert_close(*weights, rtol=0, atol=0)
+
+
+def assert_little_was_lost(output):
+    """Of a run that saves after every step: the checkpoint is of its last step, or of the one before."""
+    steps = len(RunFolder(output).read_metrics())
+    if steps > 1:
+        assert read_newest(output / "checkpoint")[0].step >= steps - 1
+
+
+@pytest.fixture(scope="module")
+def straight(start, tmp_path_factory):
+    """A run of 24 steps that nobody interrupts."""
+    output = tmp_path_factory.mktemp("straight") / "run"
+    assert finish(start(unkillable.run, str(output), False)) == 0
+    rows = metrics_of(output)
+    assert len(rows) == STEPS
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.1, "a run that goes nowhere would agree with itself"
+    return output
+
+
+# Kills
+
+
+def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_been(start, straight, tmp_path):
+    rng, kills, runs = random.Random(0), 0, 0
+    while kills < 20:
+        runs += 1
+        output = tmp_path / f"run-{runs}"
+        while True:
+            process = start(unkillable.run, str(output), was_started(output))
+            process.join(rng.uniform(0.02, 0.4))
+            process.kill()
+            if finish(process) == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            assert_little_was_lost(output)
+            kills += 1
+        assert_same_run(output, straight)
+    assert runs <= kills
+
+
+def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_path):
+    """Writes cut in half, before each fsync, rename, folder made and folder removed, from the first to the last."""
+    output, expected = tmp_path / "run", tmp_path / "expected"
+    assert finish(start(unkillable.run, str(expected), False, **SHORTEST)) == 0
+    for call in itertools.count(1):
+        shutil.rmtree(output, ignore_errors=True)
+        killed = finish(start(unkillable.run, str(output), False, call, **SHORTEST)) == -signal.SIGKILL
+        if killed:
+            assert_little_was_lost(output)
+            assert finish(start(unkillable.run, str(output), was_started(output), **SHORTEST)) == 0, call
+        assert_same_run(output, expected)
+        if not killed:
+            break
+    assert call > 60, "three saves and a model are more changes than that"
+
+
+def test_two_good_checkpoints_are_kept(straight):
+    assert [path.name for path in find_checkpoints(straight / "checkpoint")] == ["step-00000024", "step-00000023"]
+
+
+def test_bytes_reach_the_disk_before_their_name_and_then_the_name(tmp_path, monkeypatch):
+    """What a power cut would show, and no kill can."""
+    events, sync, rename = [], durable.sync, Path.rename
+
+    def noted_sync(path):
+        events.append(("sync", path.name))
+        sync(path)
+
+    def noted_rename(path, target):
+        events.append(("rename", path.name, target.name))
+        return rename(path, target)
+
+    for module in (durable, checkpoint, run_folder):
+        monkeypatch.setattr(module, "sync", noted_sync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    make_trainer(tmp_path / "run", max_steps=1).train()
+    at = events.index(("rename", "unfinished", "step-00000001"))
+    files = {"model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"}
+    assert {name for _, name in events[:at]} == {"metrics.jsonl", "unfinished", *files}
+    assert events[at - 1] == ("sync", "unfinished")
+    assert events[at + 1] == ("sync", "checkpoint")
+    assert events[-2:] == [("sync", "model.unfinished"), ("sync", "run")]
+
+
+# Checkpoints that are not whole
+
+
+def stop_after(step):
+    def on_step(row):
+        if row["step"] == step:
+            raise RuntimeError("the power went out")
+
+    return on_step
+
+
+def interrupted_run(output, after=5):
+    """A short run that ended without a word after some steps; its checkpoints are of steps 2 and 4."""
+    with pytest.raises(RuntimeError, match="the power went out"):
+        make_trainer(output, on_step=stop_after(after), **SHORT).train()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The short run in this very process."""
+    output = tmp_path_factory.mktemp("here") / "run"
+    make_trainer(output, **SHORT).train()
+    return output
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
+def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path, capsys, here, name, damage):
+    output = tmp_path / "run"
+    interrupted_run(output)
+    damage(output / "checkpoint" / "step-00000004" / name)
+    redone = []
+
+    def note(row):
+        redone.append((row["step"], find_checkpoints(output / "checkpoint")[0].name))
+
+    make_trainer(output, on_step=note, **SHORT).train(resume=True)
+    assert redone == [
+        (3, "step-00000002"), (4, "step-00000002"), (5, "step-00000004"), (6, "step-00000004")
+    ]  # fmt: skip
+    assert {path.name for path in (output / "checkpoint").iterdir()} == {"lock", "step-00000004", "step-00000006"}
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
+    assert len(said) == 1
+    start = "dpo-teach: warning: going on from step 2, the last whole checkpoint, because of step-00000004: "
+    assert said[0].startswith(f"{start}{name} ")
+    assert_same_run(output, here)
+
+
+def test_with_no_whole_checkpoint_left_the_run_is_refused_and_nothing_is_removed(tmp_path):
+    output = tmp_path / "run"
+    interrupted_run(output)
+    cut(output / "checkpoint" / "step-00000004" / "model.safetensors")
+    flip_a_bit(output / "checkpoint" / "step-00000002" / "state.json")
+    before = sorted(path for path in output.rglob("*"))
+    message = r"no checkpoint in .* is whole: step-00000004: model.safetensors has \d+ bytes, and \d+ were written; .*"
+    with pytest.raises(ValueError, match=message + "step-00000002: state.json is not what was written"):
+        make_trainer(output, **SHORT).train(resume=True)
+    assert sorted(path for path in output.rglob("*")) == before
+
+
+def test_a_line_of_metrics_that_was_torn_is_written_again(tmp_path, here):
+    output = tmp_path / "run"
+    interrupted_run(output)
+    with (output / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')
+    make_trainer(output, **SHORT).train(resume=True)
+    assert_same_run(output, here)
+
+
+# Going on with something else
+
+OTHERS = {
+    "other weights": ({"model": tiny_model(seed=1)}, r"the model \(its weights at the start of the run"),
+    "another tokenizer": ({"tokenizer": tiny_tokenizer(with_bos=False)}, "the tokenizer; give"),
+    "other data": ({"pairs": tiny_pairs(seed=5)}, "the data .other examples, or in another order.; give"),
+    "another order": ({"pairs": tiny_pairs()[::-1]}, "the data .other examples, or in another order.; give"),
+    "a context": (
+        {"model": tiny_model(context=16)},
+        r"the model \(.* and the truncation \(it was max_length=32, .*is max_length=16",
+    ),
+    "a reference": ({"reference": tiny_model(seed=3)}, "the reference model; give"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
+    changes, message = OTHERS[name]
+    output = tmp_path / "run"
+    interrupted_run(output)
+    with pytest.raises(ValueError, match=f"its run was started on something else; what differs is {message}"):
+        make_trainer(output, **changes, **SHORT).train(resume=True)
+
+
+def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
+    output, model = tmp_path / "run", tiny_model()
+    interrupted_run(output)
+    model.transformer.h[1].mlp.c_fc.bias.data[3] += 1e-7
+    with pytest.raises(ValueError, match="what differs is the model"):
+        make_trainer(output, model=model, **SHORT).train(resume=True)
+
+
+def test_a_tokenizer_that_was_used_with_padding_is_the_same_tokenizer():
+    tokenizer = tiny_tokenizer()
+    before = fingerprint_tokenizer(tokenizer)
+    tokenizer(["the plot", "the"], padding=True, truncation=True, max_length=3)
+    assert fingerprint_tokenizer(tokenizer) == before != fingerprint_tokenizer(tiny_tokenizer(with_bos=False))
+
+
+def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
+    settings = {**SHORT, "precompute_reference": False}
+    make_trainer(tmp_path / "straight", **settings).train()
+    with pytest.raises(RuntimeError):
+        make_trainer(tmp_path / "run", on_step=stop_after(5), **settings).train()
+    make_trainer(tmp_path / "run", **settings).train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_every_random_state_is_kept():
+    def draw():
+        return random.random(), random.gauss(), np.random.rand(), np.random.randn(), torch.rand(2).tolist()
+
+    draw()  # leaves half a pair of normal numbers behind, in Python and in NumPy
+    state = json.loads(json.dumps(random_state(torch.device("cpu"))))
+    expected = draw()
+    assert draw() != expected
+    restore_random_state(state, torch.device("cpu"))
+    assert draw() == expected
+
+
+def test_a_run_with_dropout_goes_on_with_the_same_draws(tmp_path):
+    def with_dropout():
+        model = tiny_model()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.3
+        return model.train()
+
+    torch.manual_seed(0)
+    make_trainer(tmp_path / "straight", model=with_dropout(), **SHORT).train()
+    with pytest.raises(RuntimeError):
+        make_trainer(tmp_path / "run", model=with_dropout(), on_step=stop_after(5), **SHORT).train()
+    torch.manual_seed(99)
+    make_trainer(tmp_path / "run", model=with_dropout(), **SHORT).train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+# The disk
+
+
+FULL = {
+    "told by the system": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "told by safetensors": SafetensorError("I/O error: No space left on device (os error 28)"),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeypatch, here, name):
+    output, save_file = tmp_path / "run", checkpoint.save_file
+
+    def full(tensors, path):
+        if path.name == "optimizer.safetensors" and (output / "checkpoint" / "step-00000002").exists():
+            raise FULL[name]
+        save_file(tensors, path)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    trainer = make_trainer(output, **SHORT)
+    message = (
+        r"^the checkpoint of step 4 could not be written to '.*checkpoint': .*No space left on device.*; "
+        r"the last good checkpoint is '.*step-00000002': --resume, or train\(resume=True\), goes on from it$"
+    )
+    with pytest.raises(OSError, match=message):
+        trainer.train()
+    assert [path.name for path in find_checkpoints(output / "checkpoint")] == ["step-00000002"]
+    assert not (output / "checkpoint" / "unfinished").exists(), "half a checkpoint fills a full disk"
+    monkeypatch.undo()
+    redone = []
+    trainer._on_step = lambda row: redone.append(row["step"])
+    trainer.train(resume=True)
+    assert redone == [5, 6], "what was in memory was not lost"
+    assert_same_run(output, here)
+
+
+def test_a_disk_that_is_full_for_metrics_loses_no_row(tmp_path, monkeypatch, here):
+    output = tmp_path / "run"
+    trainer = make_trainer(output, **SHORT)
+    append = trainer.folder.append_metrics
+
+    def full(row):
+        if row["step"] == 3:
+            (output / "metrics.jsonl").open("a").write('{"step": 3, "los')
+            raise OSError("the metrics of step 3 could not be written")
+        append(row)
+
+    monkeypatch.setattr(trainer.folder, "append_metrics", full)
+    with pytest.raises(OSError, match="the metrics of step 3 could not be written"):
+        trainer.train()
+    monkeypatch.undo()
+    trainer.train(resume=True)
+    assert_same_run(output, here)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """A training command without its output folder."""
+    folder = tmp_path_factory.mktemp("command")
+    tiny_model().save_pretrained(folder / "model")
+    tiny_tokenizer().save_pretrained(folder / "model")
+    rows = [{name: asdict(pair)[name] for name in ("prompt", "chosen", "rejected")} for pair in tiny_pairs()]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return ["train", "--data", str(folder / "pairs.jsonl"), "--model", str(folder / "model"), "--batch-size", "4",
+            "--learning-rate", "1e-2", "--precision", "fp32", "--hold-out", "4"]  # fmt: skip
+
+
+def lines_of(log):
+    return [line for line in log.read_text().splitlines() if line.startswith("dpo-teach: ")]
+
+
+def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp_path):
+    """The system itself refuses here: files may not grow beyond 12,000 bytes."""
+    log, output = tmp_path / "log", tmp_path / "run"
+    process = start(unkillable.run_command, str(log), *command, "--output", str(output), largest_file=12_000)
+    assert finish(process) == 2
+    assert len(lines_of(log)) == 1
+    assert re.search(r"error: the checkpoint of step 5 could not be written to .*File too large", lines_of(log)[0])
+    process = start(unkillable.run_command, str(log), *command, "--output", str(output), "--resume")
+    assert finish(process) == 0, log.read_text()
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line():
+    """/sys takes no folder, not even from root."""
+    with pytest.raises(ValueError, match=r"^output folder '/sys/run' cannot be written to: [^;]*$") as error:
+        make_trainer("/sys/run", **SHORT).train()
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monkeypatch):
+    interrupted_run(tmp_path / "run")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    trainer = make_trainer(tmp_path / "run", **SHORT)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ValueError, match=r"^output folder '.*run' cannot be written to: Permission denied$"):
+        trainer.train(resume=True)
+
+
+# Two runs
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, here):
+    output, refusals = tmp_path / "run", []
+
+    def start_another(row):
+        for resume in (False, True):
+            with pytest.raises(ValueError, match=r"run' is in use by another run: wait until that has ended") as error:
+                make_trainer(output, **SHORT).train(resume=resume)
+            refusals.append(error)
+
+    make_trainer(output, on_step=start_another, **SHORT).train()
+    assert len(refusals) == 12
+    assert_same_run(output, here)
+    with pytest.raises(ValueError, match="is not empty"):
+        make_trainer(output, **SHORT).train()
+
+
+def test_of_two_processes_one_is_refused_in_one_line(start, command, tmp_path):
+    output, logs = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
+    first = start(unkillable.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
+    wait_for_rows(output, 2)
+    second = start(unkillable.run_command, str(logs[1]), *command, "--output", str(output), "--resume")
+    assert finish(second) == 2
+    assert len(lines_of(logs[1])) == 1
+    assert "is in use by another run" in lines_of(logs[1])[0]
+    first.kill()
+    finish(first)
+
+
+# Requests to stop
+
+
+def wait_for_rows(output, count):
+    patience = time.monotonic() + 60
+    while not (output / "metrics.jsonl").exists() or len((output / "metrics.jsonl").read_text().splitlines()) < count:
+        assert time.monotonic() < patience, "it does not train"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "status", "word"), [
+    (signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
+])  # fmt: skip
+def test_a_signal_ends_a_command_after_its_step_with_all_saved(start, command, tmp_path, number, status, word):
+    log, output = tmp_path / "log", tmp_path / "run"
+    whole = [*command, "--epochs", "40", "--save-every", "0"]
+    process = start(unkillable.run_command, str(log), *whole, "--output", str(output))
+    wait_for_rows(output, 3)
+    os.kill(process.pid, number)
+    assert finish(process) == status, log.read_text()
+    done = len(metrics_of(output))
+    assert 3 <= done < 200
+    assert lines_of(log) == [
+        f"dpo-teach: {word} after step {done} of 200; the last good checkpoint is "
+        f"'{output}/checkpoint/step-{done:08d}': --resume, or train(resume=True), goes on from it"
+    ]
+    assert finish(start(unkillable.run_command, str(log), *whole, "--output", str(output), "--resume")) == 0
+    assert finish(start(unkillable.run_command, str(log), *whole, "--output", str(tmp_path / "straight"))) == 0
+    assert_same_run(output, tmp_path / "straight")
+
+
+def weights_of(trainer):
+    return {name: value.detach().clone() for name, value in trainer.model.state_dict().items()}
+
+
+def interrupt_at(step, how):
+    """A callback that interrupts once."""
+    seen = []
+
+    def on_step(row):
+        if row["step"] == step and not seen:
+            seen.append(step)
+            how()
+
+    return on_step
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def raise_interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", [press_ctrl_c, raise_interrupt])
+@pytest.mark.parametrize("with_folder", [True, False])
+def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
+    output = tmp_path / "run" if with_folder else None
+    trainer = make_trainer(output, on_step=interrupt_at(3, how), **SHORT)
+    where = "'.*step-00000003': --resume" if with_folder else r"kept in memory: train\(resume=True\) goes on"
+    with pytest.raises(KeyboardInterrupt, match=f"^interrupted after step 3 of 6; the .*{where}"):
+        trainer.train()
+    assert len(trainer.metrics) == 3
+    rows = trainer.train(resume=True)
+    assert [{k: v for k, v in row.items() if k != "seconds"} for row in rows] == metrics_of(here)
+    torch.testing.assert_close(
+        {k: v for k, v in weights_of(trainer).items() if k != "lm_head.weight"},
+        load_file(here / "model.safetensors"), rtol=0, atol=0,
+    )  # fmt: skip
+    if with_folder:
+        assert_same_run(output, here)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_trainer_goes_on_after_ctrl_c_too(tmp_path, here):
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c), **SHORT).train()
+    make_trainer(tmp_path / "run", **SHORT).train(resume=True)
+    assert_same_run(tmp_path / "run", here)
+
+
+@pytest.mark.parametrize("with_folder", [True, False])
+def test_ctrl_c_between_two_micro_batches_leaves_no_gradient_behind(tmp_path, with_folder):
+    settings = {**SHORT, "micro_batch_size": 2}
+    expected = make_trainer(**settings).train()
+    trainer = make_trainer(tmp_path / "run" if with_folder else None, **settings)
+    loss, calls = trainer.loss, []
+
+    def interrupted(indices):
+        calls.append(indices)
+        if len(calls) == 6:  # the second half of the third step
+            raise KeyboardInterrupt
+        return loss(indices)
+
+    trainer.loss = interrupted
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 2 of 6"):
+        trainer.train()
+    assert all(parameter.grad is None for parameter in trainer.model.parameters())
+    rows = trainer.train(resume=True)
+    assert [row["loss"] for row in rows] == [row["loss"] for row in expected]
+
+
+def test_ctrl_c_in_the_first_step_keeps_what_was_computed_before_it(tmp_path, here):
+    trainer = make_trainer(tmp_path / "run", **SHORT)
+    trainer.loss = lambda _: raise_interrupt()
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 0 of 6; .*step-00000000"):
+        trainer.train()
+    again = make_trainer(tmp_path / "run", **SHORT)
+    again.prepare = None  # the reference's log-probabilities are in the checkpoint
+    again.train(resume=True)
+    assert_same_run(tmp_path / "run", here)
+
+
+def test_an_impatient_ctrl_c_waits_for_the_weights_alone():
+    """Three times, as the optimizer begins its third step: that step is whole, and the fourth does not begin."""
+    calls = []
+
+    def press_thrice(*_):
+        calls.append(1)
+        if len(calls) == 3:
+            for _ in range(3):
+                press_ctrl_c()
+
+    expected = []
+    undisturbed = make_trainer(**SHORT, on_step=lambda _: expected.append(weights_of(undisturbed)))
+    undisturbed.train()
+    trainer = make_trainer(**SHORT)
+    hook = register_optimizer_step_pre_hook(press_thrice)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 3 of 6"):
+            trainer.train()
+    finally:
+        hook.remove()
+    torch.testing.assert_close(weights_of(trainer), expected[2], rtol=0, atol=0)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_end_of_a_long_step():
+    trainer = make_trainer(**SHORT)
+    loss, reached = trainer.loss, []
+
+    def impatient(indices):
+        if trainer._run.done == 2:
+            press_ctrl_c()
+            reached.append("the first is noted")
+            press_ctrl_c()
+            reached.append("the second is not")
+        return loss(indices)
+
+    trainer.loss = impatient
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 2 of 6"):
+        trainer.train()
+    assert reached == ["the first is noted"]
+
+
+def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, here):
+    trainer = make_trainer(tmp_path / "run", **SHORT)
+    evaluate, calls = trainer.evaluate, []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return evaluate()
+
+    trainer.evaluate = interrupted
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 5 of 6"):
+        trainer.train()
+    assert len(metrics_of(tmp_path / "run")) == 4
+    make_trainer(tmp_path / "run", **SHORT).train(resume=True)
+    assert "eval_loss" in metrics_of(tmp_path / "run")[4]
+    assert_same_run(tmp_path / "run", here)
+
+
+def test_there_must_be_something_to_go_on_with():
+    with pytest.raises(ValueError, match=r"^resume=True needs the output folder.*this one has neither$"):
+        make_trainer(**SHORT).train(resume=True)
+
+
+def test_a_run_in_another_thread_leaves_signals_alone(here):
+    import threading
+
+    trainer, rows = make_trainer(**SHORT), []
+    thread = threading.Thread(target=lambda: rows.extend(trainer.train()))
+    thread.start()
+    thread.join()
+    assert [row["loss"] for row in rows] == [row["loss"] for row in metrics_of(here)]
+
+
+# Losses that are not finite
+
+
+def with_rows(pairs):
+    from dataclasses import replace
+
+    return [replace(pair, where=f"pairs.jsonl, line {number}") for number, pair in enumerate(pairs, start=1)]
+
+
+def spoil(trainer, step, value):
+    loss = trainer.loss
+
+    def spoilt(indices):
+        total, told = loss(indices)
+        return (total * value if trainer._run.done == step else total), told
+
+    trainer.loss = spoilt
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_names_step_rows_and_checkpoint(tmp_path, value):
+    trainer = make_trainer(tmp_path / "run", pairs=with_rows(tiny_pairs()), **{**SHORT, "save_every": 1})
+    spoil(trainer, 3, value)
+    rows = "; ".join(f"pairs.jsonl, line {index + 1}" for index in trainer.plan()[3])
+    message = (rf"^step 4: the loss is not finite \({value}\); the weights are as they were before this step; "
+               rf"its rows: {re.escape(rows)}; a smaller learning_rate than 0\.01 may help; "
+               r"the last good checkpoint is '.*step-00000003'")  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        trainer.train()
+    saved, _ = read_newest(tmp_path / "run" / "checkpoint")
+    torch.testing.assert_close({name: weights_of(trainer)[name] for name in saved.model}, saved.model, rtol=0, atol=0)
+
+
+def test_of_many_rows_some_are_named_and_those_left_out_do_not_count():
+    pairs = with_rows(tiny_pairs())
+    long = type(pairs[0])("the " * 40, "good", "bad", "pairs.jsonl, line 0")
+    trainer = make_trainer(pairs=[long, *pairs], batch_size=8, on_overlong="drop")
+    spoil(trainer, 0, math.nan)
+    first = [f"pairs.jsonl, line {index + 1}" for index in trainer.plan()[0]]
+    with pytest.raises(ValueError, match=f"its rows: {'; '.join(first[:4])}; and 4 more; .*no output folder, so no"):
+        trainer.train()
+
+
+class BrokenGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(_, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient * math.nan
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run_before_the_weights_are_touched():
+    trainer = make_trainer(pairs=with_rows(tiny_pairs()))
+    before, loss = weights_of(trainer), trainer.loss
+    trainer.loss = lambda indices: (BrokenGradient.apply(loss(indices)[0]), {})
+    with pytest.raises(ValueError, match=r"^step 1: the gradient is not finite \(nan\).*its rows: pairs.jsonl, line"):
+        trainer.train()
+    torch.testing.assert_close(weights_of(trainer), before, rtol=0, atol=0)
+
+
+def sft_trainer(output, **options):
+    examples = [Example(pair.prompt, pair.chosen, pair.where) for pair in with_rows(tiny_pairs())]
+    config = SFTConfig(batch_size=4, learning_rate=1e-2, save_every=2)
+    return SFTTrainer(options.pop("model", None) or tiny_model(), tiny_tokenizer(), options.pop("examples", examples),
+                      config, output=output, **options)  # fmt: skip
+
+
+def test_fine_tuning_is_kept_in_the_same_way(tmp_path):
+    sft_trainer(tmp_path / "straight").train()
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 3 of 6"):
+        sft_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c)).train()
+    with pytest.raises(ValueError, match="what differs is the data"):
+        sft_trainer(tmp_path / "run", examples=[Example("the plot was", "good")] * 24).train(resume=True)
+    sft_trainer(tmp_path / "run").train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_fine_tuning_names_the_rows_of_a_loss_that_is_not_finite(tmp_path):
+    trainer = sft_trainer(tmp_path / "run")
+    spoil(trainer, 2, math.nan)
+    rows = "; ".join(f"pairs.jsonl, line {index + 1}" for index in trainer.plan()[2])
+    message = rf"^step 3: the loss is not finite \(nan\).*its rows: {re.escape(rows)};.*step-00000002'"
+    with pytest.raises(ValueError, match=message):
+        trainer.train()
+
+
+# Several processes
+
+
+def test_what_goes_wrong_in_the_main_process_is_raised_in_all(tmp_path, monkeypatch):
+    trainer, shared = make_trainer(tmp_path / "run", **SHORT), []
+    monkeypatch.setattr(type(trainer.accelerator), "num_processes", 2)
+    monkeypatch.setattr(keeping, "broadcast_object_list", shared.append)
+
+    def full(_):
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        trainer._in_main(full)
+    assert str(shared[0][0]) == "the disk is full", "the others would wait for ever"
