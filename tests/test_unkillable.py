@@ -37,6 +37,14 @@ SHORTEST = {"max_steps": 3, "save_every": 1}
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """A shell has the jobs that it starts in the background ignore Ctrl-C, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def start():
     """Start a function of `unkillable` in a process forked from one that has imported everything: soon done."""
@@ -110,9 +118,9 @@ def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_be
     while kills < 20:
         runs += 1
         output = tmp_path / f"run-{runs}"
-        while True:
+        for attempt in itertools.count(1):
             process = start(unkillable.run, str(output), was_started(output))
-            process.join(rng.uniform(0.02, 0.4))
+            process.join(rng.uniform(0.02, 0.4) * 1.05**attempt)  # on a slow machine, too, the run gets there
             process.kill()
             if finish(process) == 0:
                 break

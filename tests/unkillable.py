@@ -72,6 +72,7 @@ def run_command(log: str, *arguments: str, largest_file: int = 0) -> None:
     with pathlib.Path(log).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background is told to ignore
     torch.set_num_threads(1)
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
