@@ -176,7 +176,7 @@ def pair_logps(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    with tqdm(total=len(pairs), desc="log-probabilities", unit="pair", disable=not progress) as bar:
+    with tqdm(total=len(pairs), desc="log-probabilities", unit="pair", disable=not (progress and pairs)) as bar:
         for start in range(0, len(by_length), batch_size):
             indices = by_length[start : start + batch_size]
             batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
