@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["Dtype", "ModelMemory", "Optimizer", "PipelineMemory", "count_memory"]
+__all__ = ["Dtype", "ModelMemory", "Optimizer", "PipelineMemory", "byte_rules", "count_memory"]
 
 Dtype = Literal["int8", "bfloat16", "float32", "bfloat16 + float32 master"]
 """How weights are held; the last is what mixed-precision training keeps for a model that is trained."""
@@ -114,6 +114,20 @@ def count_memory(
     rlhf = (trained("policy"), trained("value"), frozen("reward"), *reference)
     dpo = (trained("policy"), *(() if precomputed_reference else reference))
     return PipelineMemory("RLHF", rlhf), PipelineMemory("DPO", dpo)
+
+
+def byte_rules() -> dict[str, dict[str, int] | float]:
+    """The numbers that `count_memory` counts with, for whoever counts elsewhere: the calculator in the browser.
+
+    >>> byte_rules()["adapter_share"]
+    0.01
+    """
+    return {
+        "weight_bytes": _WEIGHT_BYTES,
+        "master_bytes": _MASTER_BYTES,
+        "state_bytes": _STATE_BYTES,
+        "adapter_share": ADAPTER_SHARE,
+    }
 
 
 def _trained(role: str, parameters: float, dtype: Dtype, optimizer: Optimizer, lora: bool) -> ModelMemory:

@@ -1,55 +1,91 @@
 """The β tilt: how far the reward bends the reference, in a world where it can be computed."""
 
-import ipywidgets as ipw
-import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import Any
 
-from dpo_teach.plots import INK, MUTED, POLICY, REFERENCE, card
-from dpo_teach.widgets.panel import Control, Panel, slider_style
-from dpo_teach.widgets.tilt_bars import TiltBars
+import torch
+import traitlets
+from torch import Tensor
+
+from dpo_teach.widgets.explorer import Explorer, Number, Numbers
 from dpo_teach.worlds.tabular import TabularWorld, expected_reward, film_world, kl, log_partition, optimal_policy
 
 __all__ = ["BetaTilt"]
 
-_LOWEST, _HIGHEST = -1.3, 1.3
 
-
-class BetaTilt(Panel):
-    """The optimal policy beside the reference, and what its reward costs in KL, as β moves.
+class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
+    """The optimal policy beside the reference, and what its reward costs in KL, as β and the rewards move.
 
     Args:
-        beta: 0.05 to 20.
+        beta: 0.001 to 100.
         prompt: one of the world's prompts; the first by default.
+        rewards: r(x, y) of each response, -50 to 50; those of the world by default, and again whenever the prompt changes.
+        shift: a constant that is added to every reward, -50 to 50. It changes nothing but E[r] and log Z.
         world: where it happens; the film world by default.
+
+    Raises:
+        traitlets.TraitError: a value out of its range, or no such prompt.
 
     >>> round(BetaTilt(beta=1.0).log_z, 4)
     0.2304
     """
 
-    beta = Control()
-    prompt = Control()
+    settings = ("beta", "prompt", "rewards", "shift")
 
-    def __init__(self, *, beta: float = 1.0, prompt: str | None = None, world: TabularWorld | None = None) -> None:
+    beta = Number(1.0, least=0.001, most=100)
+    prompt = traitlets.Unicode().tag(sync=True)
+    rewards = Numbers(None, least=-50, most=50)
+    shift = Number(0.0, least=-50, most=50)
+    responses = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    references = traitlets.Dict().tag(sync=True)
+    given = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        *,
+        beta: float = 1.0,
+        prompt: str | None = None,
+        rewards: list[float] | None = None,
+        shift: float = 0.0,
+        world: TabularWorld | None = None,
+    ) -> None:
         self.world = world or film_world()
-        inputs = {
-            "beta": ipw.FloatLogSlider(
-                value=beta,
-                min=_LOWEST,
-                max=_HIGHEST,
-                step=0.05,
-                description="β",
-                readout_format=".2f",
-                **slider_style(70),
-            ),
-            "prompt": ipw.Dropdown(
-                options=list(self.world.prompts),
-                value=prompt or self.world.prompts[0],
-                description="prompt",
-                **slider_style(70),
-            ),
-        }
-        super().__init__(inputs, "How far the reward tilts the reference")
+        given = dict(zip(self.world.prompts, self.world.reward.tolist(), strict=True))
+        first = prompt or self.world.prompts[0]
+        super().__init__(
+            responses=list(self.world.responses),
+            references=dict(zip(self.world.prompts, self.world.reference.tolist(), strict=True)),
+            given=given,
+            rewards=given.get(first, []) if rewards is None else rewards,
+            prompt=first,
+            beta=beta,
+            shift=shift,
+        )
+
+    @traitlets.validate("prompt")
+    def _known_prompt(self, proposal: Any) -> str:
+        if proposal["value"] not in self.world.prompts:
+            raise traitlets.TraitError(
+                f"prompt must be one of {', '.join(self.world.prompts)}, found {proposal['value']!r}"
+            )
+        return str(proposal["value"])
+
+    @traitlets.validate("rewards")
+    def _one_each(self, proposal: Any) -> list[float]:
+        wanted = len(self.world.responses)
+        if len(proposal["value"]) != wanted:
+            raise traitlets.TraitError(f"rewards must be {wanted} numbers, found {len(proposal['value'])}")
+        return list(proposal["value"])
+
+    @traitlets.observe("prompt")
+    def _rewards_of_prompt(self, _: Any) -> None:
+        if not self.moved_in_browser and self.given:
+            self.rewards = self.given[self.prompt]
+
+    def set(self, **values: Any) -> None:
+        """As `Explorer.set`; a prompt brings its rewards, unless they are given."""
+        if values.get("prompt") in self.given:
+            values = {"rewards": self.given[values["prompt"]], **values}
+        super().set(**values)
 
     @property
     def row(self) -> int:
@@ -57,24 +93,34 @@ class BetaTilt(Panel):
         return self.world.prompts.index(self.prompt)
 
     @property
-    def policy(self) -> torch.Tensor:
+    def reference(self) -> Tensor:
+        """π_ref for the prompt that is shown, probabilities."""
+        return self.world.reference[self.row]
+
+    @property
+    def shifted_rewards(self) -> Tensor:
+        """The reward of each response as it counts: what was dragged, plus the constant."""
+        return torch.tensor(self.rewards, dtype=self.reference.dtype) + self.shift
+
+    @property
+    def policy(self) -> Tensor:
         """The optimal policy for the prompt that is shown, probabilities."""
-        return optimal_policy(self.world.reference, self.world.reward, self.beta)[self.row]
+        return optimal_policy(self.reference, self.shifted_rewards, self.beta)
 
     @property
     def log_z(self) -> float:
         """The logarithm of Z for the prompt that is shown."""
-        return log_partition(self.world.reference, self.world.reward, self.beta)[self.row].item()
+        return log_partition(self.reference, self.shifted_rewards, self.beta).item()
 
     @property
     def reward(self) -> float:
         """The expected reward of the optimal policy."""
-        return expected_reward(self.policy, self.world.reward[self.row]).item()
+        return expected_reward(self.policy, self.shifted_rewards).item()
 
     @property
     def kl(self) -> float:
         """KL of the optimal policy to the reference, nats."""
-        return kl(self.policy, self.world.reference[self.row]).item()
+        return kl(self.policy, self.reference).item()
 
     def reading(self) -> str:
         """The four numbers in one line."""
@@ -82,68 +128,3 @@ class BetaTilt(Panel):
             f"BetaTilt: beta {self.beta:.3g}, prompt {self.prompt!r}: expected reward {self.reward:+.4f}, "
             f"KL {self.kl:.4f} nats, log Z {self.log_z:.4f}, reward minus beta KL {self.beta * self.log_z:.4f}"
         )
-
-    def build(self) -> Figure:
-        """Bars on the left; reward against KL, with the point that β chooses, on the right."""
-        figure = card(9.2, 4.4)
-        figure.set_layout_engine("none")
-        self._headline = figure.text(0.015, 0.94, "", fontsize=12, fontweight="bold", va="center")
-        self._draw_bars(figure.add_axes((0.245, 0.13, 0.34, 0.68)))
-        self._draw_frontier(figure.add_axes((0.745, 0.43, 0.235, 0.38)))
-        self._numbers = figure.text(0.69, 0.26, "", va="top", linespacing=1.6, color=INK)
-        self.moving = [self._headline, self._numbers, self._frontier_axes, *self._rewards, *self._bars.artists]
-        return figure
-
-    def _draw_bars(self, axes: Axes) -> None:
-        self._bars = TiltBars(axes, self.world.responses)
-        self._rewards = [
-            axes.text(1.02, r, "", transform=axes.get_yaxis_transform(), va="center", color=MUTED)
-            for r in range(len(self.world.responses))
-        ]
-
-    def _draw_frontier(self, axes: Axes) -> None:
-        axes.set_title("Reward is bought with KL", fontsize=9.5)
-        axes.set_xlabel("KL to the reference, nats")
-        axes.set_ylabel("expected reward")
-        (self._frontier,) = axes.plot([], [], color=POLICY)
-        (self._start,) = axes.plot([], [], "o", color=REFERENCE, markersize=8)
-        (self._point,) = axes.plot([], [], "o", color=INK, markersize=9, zorder=5)
-        self._frontier_axes = axes
-
-    def update(self) -> None:
-        """Bars, the point on the frontier, the numbers and the sentence."""
-        row = self.row
-        reference, reward, policy = self.world.reference[row], self.world.reward[row], self.policy
-        self._bars.update(reference, policy)
-        for text, value in zip(self._rewards, reward.tolist(), strict=True):
-            text.set_text(f"r = {value:+.1f}".replace("-", "−"))
-        self._update_frontier(reference, reward)
-        self._headline.set_text(_headline(self.kl))
-        self._numbers.set_text(
-            f"E[r] = {self.reward:+.3f}     KL = {self.kl:.3f}\nlog Z = {self.log_z:.3f}     Z = {_short(self.log_z)}\n"
-            f"E[r] − β KL = {self.reward - self.beta * self.kl:+.3f} = β log Z"
-        )
-
-    def _update_frontier(self, reference: torch.Tensor, reward: torch.Tensor) -> None:
-        betas = torch.logspace(_LOWEST, _HIGHEST, 61, dtype=torch.float64).tolist()
-        policies = torch.stack([optimal_policy(reference, reward, beta) for beta in betas])
-        costs = kl(policies, reference.expand_as(policies))
-        rewards = expected_reward(policies, reward.expand_as(policies))
-        self._frontier.set_data(costs, rewards)
-        self._start.set_data([0.0], [expected_reward(reference, reward).item()])
-        self._point.set_data([self.kl], [self.reward])
-        self._frontier_axes.relim()
-        self._frontier_axes.autoscale_view()
-
-
-def _headline(distance: float) -> str:
-    if distance < 0.02:
-        return "A large β: the optimum is the reference, near enough."
-    if distance > 2.0:
-        return "A small β: the optimum chases the reward, and forgets where it came from."
-    return "In between: the optimum is the reference, tilted towards the reward."
-
-
-def _short(log_z: float) -> str:
-    """Z itself, in a form that fits: it grows like exp(r/β)."""
-    return f"{torch.tensor(log_z).exp().item():.3f}" if log_z < 7 else f"10^{log_z / 2.302585:.1f}"

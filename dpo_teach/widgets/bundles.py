@@ -1,0 +1,73 @@
+"""Many JavaScript modules as one text: what anywidget and a page opened from disk can load without a server."""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+from dpo_teach.plots import CARD, CHOSEN, FAINT, INK, MUTED, POLICY, REFERENCE, REJECTED, SERIES
+
+__all__ = ["bundle", "stylesheet", "widget_module"]
+
+_FOLDER = files("dpo_teach.widgets") / "js"
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ((?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+
+_COLOURS = {
+    "chosen": CHOSEN,
+    "rejected": REJECTED,
+    "policy": POLICY,
+    "reference": REFERENCE,
+    "series-1": SERIES[0],
+    "series-2": SERIES[1],
+    "series-3": SERIES[2],
+    "light-card": CARD,
+    "light-ink": INK,
+    "light-muted": MUTED,
+    "light-faint": FAINT,
+}
+
+
+@cache
+def bundle(name: str) -> str:
+    """A module of `widgets/js` and all that it imports, each once, in the order of their needs.
+
+    A module becomes a function of its own, so that two may use one name for different things. Understood is
+    `import { a, b } from "./x.js";` and `export function`, `export const` or `export class`: no renaming, no default.
+
+    Args:
+        name: of the module, without ".js".
+
+    Returns:
+        Text that defines a constant `$name`, an object of what the module exports.
+
+    Raises:
+        FileNotFoundError: a module is not there.
+
+    >>> bundle("nodes").startswith("const $nodes = (() => {")
+    True
+    """
+    texts: dict[str, str] = {}
+    _gather(name, texts)
+    return "\n".join(texts.values())
+
+
+def widget_module(name: str, render: str) -> str:
+    """What anywidget loads: the module, and its function `render` as the default export."""
+    return f"{bundle(name)}\nexport default {{ render: ${name}.{render} }};\n"
+
+
+@cache
+def stylesheet() -> str:
+    """The style of the explorers, on top of the house's colours."""
+    colours = "".join(f"--dt-{name}:{value};" for name, value in _COLOURS.items())
+    return f".dpo-teach{{{colours}}}\n{(_FOLDER / 'explorers.css').read_text(encoding='utf-8')}"
+
+
+def _gather(name: str, texts: dict[str, str]) -> None:
+    source = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    for _, needed in _IMPORT.findall(source):
+        if needed not in texts:
+            _gather(needed, texts)
+    exported = ", ".join(name for _, name in _EXPORT.findall(source))
+    body = _EXPORT.sub(r"\1", _IMPORT.sub(r"const {\1} = $\2;\n", source))
+    texts[name] = f"const ${name} = (() => {{\n{body}return {{ {exported} }};\n}})();"

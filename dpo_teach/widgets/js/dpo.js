@@ -1,0 +1,87 @@
+// The arithmetic of the explorers: the same formulas as in `dpo_teach.loss`, `worlds.tabular` and `memory`.
+// A test holds each function against its Python original on a grid, in a browser, to 1e-9.
+
+// log sigma(x), without overflow for any x.
+export function logSigmoid(x) {
+  return Math.min(x, 0) - Math.log1p(Math.exp(-Math.abs(x)));
+}
+
+// sigma(x) = 1 / (1 + exp(-x)).
+export function sigmoid(x) {
+  return x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x));
+}
+
+// One pair, from four log-probabilities (nats) to the gradient weight.
+export function readPair({ policyChosen, policyRejected, referenceChosen, referenceRejected, beta, agreement }) {
+  const chosenLogRatio = policyChosen - referenceChosen;
+  const rejectedLogRatio = policyRejected - referenceRejected;
+  const difference = chosenLogRatio - rejectedLogRatio;
+  const margin = beta * difference;
+  return {
+    chosenLogRatio,
+    rejectedLogRatio,
+    difference,
+    margin,
+    probability: sigmoid(margin),
+    loss: -logSigmoid(margin),
+    gradientWeight: beta * sigmoid(-margin),
+    bestDifference: Math.log(agreement / (1 - agreement)) / beta,
+  };
+}
+
+// The mean loss over annotators of whom a share `agreement` prefers the chosen response.
+export function expectedLoss(difference, beta, agreement) {
+  return -agreement * logSigmoid(beta * difference) - (1 - agreement) * logSigmoid(-beta * difference);
+}
+
+// The best policy of "reward minus beta KL": the reference, tilted by exp(reward / beta).
+export function tilt(reference, rewards, beta) {
+  const logits = reference.map((p, i) => Math.log(p) + rewards[i] / beta);
+  const largest = Math.max(...logits);
+  const logZ = largest + Math.log(sum(logits.map((logit) => Math.exp(logit - largest))));
+  const policy = logits.map((logit) => Math.exp(logit - logZ));
+  return {
+    policy,
+    logZ,
+    reward: sum(policy.map((p, i) => p * rewards[i])),
+    kl: sum(policy.map((p, i) => p * (rewards[i] / beta - logZ))),
+  };
+}
+
+// Margin, weight and share of the pull of each pair of a batch.
+export function weighBatch(differences, beta) {
+  const margins = differences.map((difference) => beta * difference);
+  const weights = margins.map((margin) => beta * sigmoid(-margin));
+  // Shares by logarithms: weights may all be too small to be added.
+  const logs = margins.map((margin) => logSigmoid(-margin));
+  const largest = Math.max(...logs);
+  const parts = logs.map((log) => Math.exp(log - largest));
+  const whole = sum(parts);
+  return { margins, weights, shares: parts.map((part) => part / whole) };
+}
+
+// Bytes of each model of RLHF and of DPO; `rules` are the tables of `dpo_teach.memory`.
+export function countMemory(parameters, dtype, optimizer, precomputedReference, lora, rules) {
+  const weightBytes = rules.weight_bytes[dtype];
+  const adapter = lora ? parameters * rules.adapter_share : 0;
+  const learning = optimizer === "none" ? 0 : lora ? adapter : parameters;
+  const state = rules.state_bytes[optimizer] + (rules.master_bytes[dtype] ?? 0);
+  const trained = {
+    weights: (parameters + adapter) * weightBytes,
+    gradients: learning * weightBytes,
+    optimizer: learning * state,
+  };
+  const frozen = { weights: parameters * weightBytes, gradients: 0, optimizer: 0 };
+  return {
+    RLHF: { policy: trained, value: trained, reward: frozen, reference: lora ? null : frozen },
+    DPO: { policy: trained, reference: lora || precomputedReference ? null : frozen },
+  };
+}
+
+export function totalOf(model) {
+  return model ? model.weights + model.gradients + model.optimizer : 0;
+}
+
+export function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
+}

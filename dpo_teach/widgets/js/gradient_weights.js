@@ -1,0 +1,147 @@
+// Where the pairs of a batch sit on the curve of the gradient weight, and which of them drive the step.
+
+import { sigmoid, sum, weighBatch } from "./dpo.js";
+import { html, put, say, svg } from "./nodes.js";
+import { brief, percent, plain, signed } from "./numbers.js";
+import { assign, watch } from "./model.js";
+import { menu, slider } from "./controls.js";
+import { follow, frame } from "./frame.js";
+import { chart } from "./chart.js";
+import { bar } from "./bars.js";
+
+const SPAN = 8;
+const OWN = "your own";
+const PAIRS = 4;
+
+export function gradientWeights({ model, el }) {
+  const { body, finding, read, close } = frame(el, "Which pairs drive the step?", model);
+  const controls = makeControls(model);
+  const pairs = Array.from({ length: PAIRS }, (_, i) => makePair(model, i));
+  const curve = makeCurve();
+  const whole = html("p", { class: "dt-muted", "data-value": "whole" }, "");
+  const shares = html("div", { class: "dt-words" }, html("h4", {}, "Each pair's share of the step's pull"),
+                      html("div", { class: "dt-shares" }, ...pairs.map((pair) => pair.share)), whole);
+  body.append(
+    html("div", { class: "dt-controls" }, controls.batch.node, controls.beta.node, controls.moved.node),
+    html("div", { class: "dt-controls dt-four" }, ...pairs.map((pair) => pair.control.node)),
+    html("div", { class: "dt-two" }, curve.node, shares),
+  );
+
+  const draw = () => {
+    const beta = model.get("beta");
+    const found = weighBatch(model.get("differences").map((difference) => difference + model.get("moved")), beta);
+    finding(headline(found));
+    pairs.forEach((pair, i) => pair.draw(found.weights[i], found.shares[i]));
+    curve.draw(found, beta);
+    say(whole, `all four weights together: ${plain(sum(found.weights), 4)} of at most 4β = ${brief(4 * beta)}`);
+    read(inWords(beta, found));
+  };
+  const stops = [
+    watch(model, ["batch"], () => {
+      const differences = model.get("batches")[model.get("batch")];
+      if (differences) assign(model, { differences });
+    }),
+    watch(model, ["differences"], () => nameBatch(model)),
+    watch(model, ["beta", "moved", "differences"], draw),
+    follow(curve.node, (width) => { curve.fit(width); draw(); }),
+  ];
+  return () => {
+    [...stops, ...Object.values(controls).map((control) => control.stop), ...pairs.map((pair) => pair.control.stop)]
+      .forEach((stop) => stop());
+    close();
+  };
+}
+
+function makeControls(model) {
+  const names = [...Object.keys(model.get("batches")), OWN];
+  return {
+    batch: menu(model, { name: "batch", label: "batch", options: names.map((name) => [name, name]) }),
+    beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
+    moved: slider(model, { name: "moved", label: "all four move by, nats", low: -20, high: 20, least: -2000, most: 2000,
+                           show: (value) => signed(value, 1) }),
+  };
+}
+
+function makePair(model, i) {
+  const control = slider(model, {
+    name: `difference-${i}`, names: ["differences"], label: `pair ${i + 1}: difference, nats`, low: -50, high: 50,
+    least: -2000, most: 2000, show: (value) => signed(value, 1),
+    get: () => model.get("differences")[i],
+    set: (value) => assign(model, { differences: model.get("differences").map((old, j) => (j === i ? value : old)) }),
+  });
+  const length = bar("policy", `share of pair ${i + 1}`);
+  return {
+    control,
+    share: html("div", { class: "dt-share" }, html("span", {}, `pair ${i + 1}`), length.node),
+    draw(weight, share) {
+      length.set(share, `${percent(share)}, weight ${plain(weight, 4)}`);
+    },
+  };
+}
+
+function nameBatch(model) {
+  const now = model.get("differences");
+  const found = Object.entries(model.get("batches")).find(([, values]) => values.every((value, i) => value === now[i]));
+  const name = found ? found[0] : OWN;
+  if (model.get("batch") !== name) assign(model, { batch: name });
+}
+
+function makeCurve() {
+  const picture = chart({ label: "the gradient weight against the margin", height: 250, x: [-SPAN, SPAN], y: [0, 1.15],
+                          xLabel: "margin, nats", yLabel: "gradient weight, as a part of β" });
+  const margins = Array.from({ length: 121 }, (_, i) => -SPAN + (2 * SPAN * i) / 120);
+  const line = svg("path", { class: "dt-line dt-stroke-policy" });
+  const middle = svg("line", { class: "dt-dashed" });
+  const wrong = svg("text", { class: "dt-name" }, "wrong way round");
+  const settled = svg("text", { class: "dt-name", "text-anchor": "end" }, "settled");
+  picture.marks.append(middle, line);
+  picture.over.append(wrong, settled);
+  const dots = Array.from({ length: PAIRS }, () => {
+    const dot = svg("circle", { r: 6.5 });
+    const label = svg("text", { class: "dt-carry" }, "");
+    picture.over.append(dot, label);
+    return { dot, label };
+  });
+  return {
+    node: html("div", { class: "dt-plot" }, html("h4", {}, "The weight of a pair, by its margin"), picture.node),
+    fit(width) {
+      picture.resize(width);
+      put(line, { d: picture.path(margins.map((margin) => [margin, sigmoid(-margin)])) });
+      put(middle, { x1: picture.px(0), x2: picture.px(0), y1: picture.py(0), y2: picture.py(1.15) });
+      put(wrong, { x: picture.px(-SPAN) + 6, y: picture.py(0) - 6 });
+      put(settled, { x: picture.px(SPAN) - 4, y: picture.py(0.3) });
+    },
+    draw({ margins: found }) {
+      found.forEach((margin, i) => {
+        const [x, y] = picture.inside([margin, sigmoid(-margin)]);
+        const away = x !== margin ? " dt-away" : "";
+        put(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: margin < 0 ? `dt-dot dt-wrong${away}` : `dt-dot${away}` });
+        const side = margin < 0 ? { x: picture.px(x) - 9, "text-anchor": "end" } : { x: picture.px(x) + 9, "text-anchor": "start" };
+        put(dots[i].label, { ...side, y: picture.py(y) + (margin < 0 ? 14 : -6) });
+        say(dots[i].label, labelOf(found, i));
+      });
+    },
+  };
+}
+
+// One label for dots in the same place, so that no number is written over another.
+function labelOf(margins, i) {
+  const shown = margins.map((margin) => Math.min(Math.max(margin, -SPAN), SPAN));
+  const near = (j) => Math.abs(shown[j] - shown[i]) < 0.7 && shown[j] < 0 === shown[i] < 0;
+  const together = shown.map((margin, j) => j).filter(near);
+  return together[0] === i ? together.map((j) => j + 1).join(", ") : "";
+}
+
+function headline({ margins, shares }) {
+  const largest = shares.indexOf(Math.max(...shares));
+  if (Math.max(...shares) - Math.min(...shares) < 0.005) return "All four pairs pull alike.";
+  if (margins.every((margin) => margin > 3)) return "All four are settled: hardly anything pulls any more.";
+  const kind = margins[largest] < 0 ? "it is the wrong way round" : "it is the least settled";
+  return `Pair ${largest + 1} gives ${percent(shares[largest])} of the pull: ${kind}.`;
+}
+
+function inWords(beta, { margins, weights, shares }) {
+  const pairs = margins.map((margin, i) =>
+    `pair ${i + 1}: margin ${signed(margin)}, weight ${plain(weights[i], 4)}, share ${percent(shares[i])}`);
+  return `β ${brief(beta)}. ${pairs.join("; ")}.`;
+}

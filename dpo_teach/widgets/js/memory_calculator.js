@@ -1,0 +1,97 @@
+// The models that RLHF and DPO hold in memory, counted.
+
+import { countMemory, sum, totalOf } from "./dpo.js";
+import { html, say } from "./nodes.js";
+import { brief } from "./numbers.js";
+import { watch } from "./model.js";
+import { menu, slider, tick } from "./controls.js";
+import { drags, frame } from "./frame.js";
+
+const NAMES = ["billions", "dtype", "optimizer", "precomputed_reference", "lora"];
+const ROLES = { RLHF: ["policy", "value", "reward", "reference"], DPO: ["policy", "reference"] };
+const PARTS = ["weights", "gradients", "optimizer"];
+
+export function memoryCalculator({ model, el }) {
+  const { root, body, finding, read, close } = frame(el, "Models in memory, counted", model);
+  const controls = makeControls(model);
+  const rows = Object.entries(ROLES).flatMap(([pipeline, roles]) => roles.map((role) => makeRow(pipeline, role)));
+  const scaleText = html("span", { "data-value": "scale" }, "");
+  let scale = 1;
+  body.append(
+    html("div", { class: "dt-controls" }, controls.billions.node, controls.dtype.node, controls.optimizer.node),
+    html("div", { class: "dt-controls" }, controls.precomputed_reference.node, controls.lora.node),
+    legend(scaleText),
+    html("div", { class: "dt-memory" }, ...rows.map((row) => row.node)),
+    html("p", { class: "dt-muted" }, "1 GB is 10⁹ bytes. Activations are not counted: they grow with the batch and the text."),
+  );
+
+  const draw = () => {
+    const state = Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
+    const found = countMemory(1e9 * state.billions, state.dtype, state.optimizer, state.precomputed_reference, state.lora,
+                              model.get("rules"));
+    const totals = Object.fromEntries(Object.entries(found).map(([name, models]) => [name, sum(Object.values(models).map(totalOf))]));
+    if (!hand.held) scale = roundScale(Math.max(...rows.map((row) => totalOf(found[row.pipeline][row.role]))));
+    rows.forEach((row) => row.draw(found[row.pipeline][row.role], scale, absent(state)));
+    say(scaleText, `from 0 to ${gigabytes(scale)}`);
+    const text = `RLHF holds ${gigabytes(totals.RLHF)}, DPO ${gigabytes(totals.DPO)}: ${(totals.RLHF / totals.DPO).toFixed(1)} times as much.`;
+    finding(text);
+    read(`${brief(state.billions)} billion parameters, ${state.dtype}, ${state.optimizer}. ${text}`);
+  };
+  const hand = drags(root, draw);
+  const stop = watch(model, NAMES, draw);
+  draw();
+  return () => {
+    stop();
+    hand.stop();
+    Object.values(controls).forEach((control) => control.stop());
+    close();
+  };
+}
+
+function makeControls(model) {
+  return {
+    billions: slider(model, { name: "billions", label: "parameters of one model, 10⁹", low: 0.1, high: 100, least: 0.001,
+                              most: 1000, log: true }),
+    dtype: menu(model, { name: "dtype", label: "weights held as", options: model.get("dtypes").map((name) => [name, name]) }),
+    optimizer: menu(model, { name: "optimizer", label: "trained with",
+                             options: [["none", "nothing: weights only"], ["sgd", "SGD"], ["adamw", "AdamW"]] }),
+    precomputed_reference: tick(model, { name: "precomputed_reference", label: "reference precomputed" }),
+    lora: tick(model, { name: "lora", label: "LoRA: train an adapter of 1 %" }),
+  };
+}
+
+// A round number of bytes that is large enough: 1, 2 or 5 times a power of ten.
+function roundScale(bytes) {
+  const power = 10 ** Math.floor(Math.log10(bytes));
+  return power * [1, 2, 5, 10].find((part) => part * power >= bytes);
+}
+
+function legend(scaleText) {
+  const keys = PARTS.flatMap((part) => [html("i", { class: `dt-square dt-part-${part}` }), part]);
+  return html("p", { class: "dt-legend dt-between" }, html("span", { class: "dt-legend" }, ...keys), scaleText);
+}
+
+function makeRow(pipeline, role) {
+  const fills = Object.fromEntries(PARTS.map((part) => [part, html("i", { class: `dt-part dt-part-${part}` })]));
+  const number = html("span", { class: "dt-bar-number", "data-value": `${pipeline}-${role}` }, "");
+  const node = html("div", { class: `dt-memory-row dt-memory-${pipeline}` }, html("span", {}, `${pipeline}: ${role}`),
+                    html("div", { class: "dt-memory-room" }, ...Object.values(fills)), number);
+  return {
+    node, pipeline, role,
+    draw(model, scale, why) {
+      for (const part of PARTS) {
+        const width = `${((100 * (model ? model[part] : 0)) / scale).toFixed(3)}%`;
+        if (fills[part].style.width !== width) fills[part].style.width = width;
+      }
+      say(number, model ? gigabytes(totalOf(model)) : why);
+    },
+  };
+}
+
+function absent({ lora }) {
+  return lora ? "the policy, its adapter switched off" : "read beforehand, and let go";
+}
+
+function gigabytes(bytes) {
+  return `${brief(bytes / 1e9)} GB`;
+}

@@ -1,0 +1,55 @@
+"""The playground: the four explorers in one file that opens from disk, with no kernel and no network."""
+
+import json
+from pathlib import Path
+
+from dpo_teach.widgets.beta_tilt import BetaTilt
+from dpo_teach.widgets.bundles import bundle, stylesheet
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.gradient_weights import GradientWeights
+from dpo_teach.widgets.loss_explorer import LossExplorer
+from dpo_teach.widgets.memory_calculator import MemoryCalculator
+
+__all__ = ["EXPLORERS", "explorer_state", "playground_page", "write_playground"]
+
+EXPLORERS: dict[str, type[Explorer]] = {
+    "lossExplorer": LossExplorer,
+    "betaTilt": BetaTilt,
+    "gradientWeights": GradientWeights,
+    "memoryCalculator": MemoryCalculator,
+}
+"""The explorers of the playground, by the function that draws them."""
+
+
+def explorer_state(explorer: Explorer) -> dict[str, object]:
+    """All that the browser needs to draw an explorer: its traits, without those that belong to the machinery."""
+    machinery = {"layout", "tabbable", "tooltip"}
+    state = explorer.get_state()
+    return {name: value for name, value in state.items() if not name.startswith("_") and name not in machinery}
+
+
+def playground_page() -> str:
+    """One HTML document with everything in it: style, arithmetic, drawing and the settings to begin with."""
+    states = {name: explorer_state(kind()) for name, kind in EXPLORERS.items()}
+    script = f"{bundle('playground')}\n$playground.fillPage({json.dumps(states)});"
+    places = "\n".join(f'<div data-explorer="{name}"></div>' for name in EXPLORERS)
+    template = (Path(__file__).parent / "js" / "playground.html").read_text(encoding="utf-8")
+    parts = {"style": stylesheet(), "places": places, "script": script.replace("</", "<\\/")}
+    for name, text in parts.items():
+        template = template.replace(f"<!-- {name} -->", text)
+    return template
+
+
+def write_playground(path: str | Path) -> Path:
+    """Write the page to a file, whose folder is made if it is not there.
+
+    Args:
+        path: of the HTML file.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(playground_page(), encoding="utf-8")
+    return path
