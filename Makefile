@@ -10,14 +10,20 @@ PYTEST    = $(OFFLINE) $(PY) -m pytest
 # and threads that wait without spinning, which on a busy machine would cost ten times their work.
 OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
+NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
+NB_FILE   = $(if $(NB),$(wildcard notebooks/$(NB) notebooks/$(NB)_*.ipynb))
 
 # A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
 LAB_QUIET := --LabApp.news_url=None \
              --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
+# What builds the site: a learner does without it, so it is installed when it is first wanted.
+SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme' 2>/dev/null || \
+	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,site]'
+
 .DEFAULT_GOAL := help
-.PHONY: help lab test install notebooks lint base-model preferences policy curves frontier bench picture constraints clean force
+.PHONY: help lab test test-fast test-notebook prove-strict flakes install notebooks lint base-model preferences policy curves frontier bench bench-widgets playground photographs site constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,12 +39,26 @@ lab: install  ## open the notebooks in JupyterLab (the first time sets everythin
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
 	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
-test: lint  ## check everything: style, tests, and every cell of every notebook
+test: lint  ## check everything: style, tests, the site, and every cell of every notebook
+	@$(SITE_TOOLS)
 	@echo "Testing the package, and the examples in its docstrings."
 	@$(PYTEST) --doctest-modules tests dpo_teach $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the one that is committed."
-	@$(KERNEL) $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=600 notebooks
+	@$(NBVAL) notebooks
 	@echo "All good."
+
+test-fast: install  ## check the package in under a minute: no notebook is run, no browser started
+	@$(PYTEST) -q -m "not slow and not browser" tests $(TEST_FLAGS)
+
+test-notebook: install  ## run one notebook and compare its outputs with those that are saved: NB=03
+	$(if $(filter 1,$(words $(NB_FILE))),,$(error Which notebook? Say its number or its file, as in: make test-notebook NB=03))
+	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
+
+prove-strict: install  ## plant faults in copies of the notebooks, each alone, and count those that are found
+	@$(OFFLINE) $(PY) tests/faults.py $(FAULT_FLAGS)
+
+flakes: install  ## run the fast tests ten times: other hashes, other threads, another order
+	@$(OFFLINE) $(PY) tests/flakes.py $(FLAKE_FLAGS)
 
 install: .venv/.installed  ## set up .venv, and nothing else
 	@$(if $(filter install,$(MAKECMDGOALS)),echo "dpo_teach is installed in .venv.",:)
@@ -74,14 +94,23 @@ bench: install  ## time the trainer against TRL's, in one run (half an hour on t
 	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,bench]'
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
 
-picture: install  ## draw the README's picture again
-	@$(PY) -c "from dpo_teach.widgets import LossExplorer as L; \
-	  open('dpo_teach/assets/pictures/loss_explorer.png', 'wb').write(L(preset='confused', beta=0.1).image.value)"
+bench-widgets: install  ## time the explorers in a real browser: from the key or pointer to what it changes
+	@$(OFFLINE) $(PY) -m benchmarks.widgets $(BENCH_FLAGS)
+
+playground: install  ## write the four explorers into one file that opens from disk: build/playground.html
+	@$(PY) -m dpo_teach.widgets.playground
+
+site: install  ## build the notebooks into web pages that open from disk: build/site/index.html
+	@$(SITE_TOOLS)
+	@$(OFFLINE) $(PY) docs/build.py
+
+photographs: install  ## photograph the explorers again, for README and notebooks (needs chromium)
+	@$(OFFLINE) $(PY) -m dpo_teach.widgets.studio
 
 constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs the network)
 	@rm -rf build/constraints
 	@$(or $(PYTHON),python3) -m venv build/constraints
-	@build/constraints/bin/python -m pip install $(PIP_FLAGS) '.[dev,bench]'
+	@build/constraints/bin/python -m pip install $(PIP_FLAGS) '.[dev,bench,site]'
 	@{ sed -n '/^#/p' constraints.txt; \
 	   build/constraints/bin/python -m pip freeze --all --exclude pip --exclude dpo_teach \
 	     | sed 's/+.*//' | grep -v -i -E '^(nvidia|cuda|triton)|@' | LC_ALL=C sort -f; } > build/constraints.txt

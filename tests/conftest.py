@@ -11,7 +11,8 @@ OFFLINE = str(Path(__file__).parent / "offline")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DPO_TEACH_PROGRESS"] = "off"  # nobody's progress card is read or written
-os.environ.pop("DPO_TEACH_REVEAL", None)  # a teacher's setting does not decide a test
+for setting in ("DPO_TEACH_REVEAL", "DPO_TEACH_PROJECTOR"):
+    os.environ.pop(setting, None)  # a teacher's setting does not decide a test
 paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
 
@@ -28,6 +29,13 @@ from jaxtyping import config as jaxtyping_config  # noqa: E402
 # The same examples on every machine, and no failure because a machine is slow.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for a browser, wherever it is."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from traitlets import TraitError
 
 from dpo_teach.widgets import BetaRoles, GradientWeights, LogpsWorkbench
 from dpo_teach.widgets.gradient_weights import BATCHES
@@ -41,7 +42,7 @@ def test_moving_all_pairs_changes_the_pull_and_not_the_order(weights: GradientWe
 
 
 def test_an_unknown_batch_is_named() -> None:
-    with pytest.raises(ValueError, match=r"batch must be one of at the start, .*found 'tomorrow'"):
+    with pytest.raises(TraitError, match=r"at the start.*not the str 'tomorrow'"):
         GradientWeights(batch="tomorrow")
 
 

@@ -51,6 +51,7 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "CUDA_VISIBLE_DEVICES": "",  # the outputs in the repository are a CPU's
+            "DPO_TEACH_PROJECTOR": "off",  # and of the usual size
             "IPYTHONDIR": settings,  # and nobody's own IPython start-up files had a part in them
         }
         nobodys = {"DPO_TEACH_PROGRESS": "off"}  # unless it is asked for, no learner's card is read or written

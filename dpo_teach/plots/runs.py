@@ -85,7 +85,7 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
     if not runs:
         raise ValueError("runs is empty: a frontier needs at least one")
     least = 0.8 * next(iter(runs.values())).fluency
-    figure = card(8.6, 3.6)
+    figure = card(8.6, 3.6, crowded=True)
     with house_style():
         axes = figure.subplots()
         for place, (name, scores) in enumerate(sorted(runs.items(), key=lambda run: run[1].kl)):

@@ -17,6 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from dpo_teach.projection import projector_scale, room
+
 # From Okabe and Ito's palette, told apart by readers of every colour vision; grey is the reference, the thing at rest.
 CHOSEN = "#0072B2"
 REJECTED = "#D55E00"
@@ -108,12 +110,15 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def card(width: float, height: float) -> Figure:
+def card(width: float, height: float, *, crowded: bool = False) -> Figure:
     """An empty figure in the house style, that pyplot does not know of and so cannot leak into a cell.
+
+    On a projector all that is measured in points, lettering and lines, grows by its scale, and the card by less.
 
     Args:
         width: inches; 9 fill a notebook's column.
         height: inches.
+        crowded: whether it has no room to spare, and grows as much as its lettering.
 
     Returns:
         A figure with an Agg canvas.
@@ -122,7 +127,8 @@ def card(width: float, height: float) -> Figure:
     [9.0, 3.0]
     """
     with house_style():
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        inch = 1.0 if crowded else room()
+        figure = Figure(figsize=(width * inch, height * inch), dpi=DPI * projector_scale(), layout="constrained")
         FigureCanvasAgg(figure)
         return figure
 
@@ -156,6 +162,6 @@ def picture_of(figure: Figure, alt: str) -> Picture:
     >>> picture_of(card(2.0, 1.0), "Nothing yet.").width
     200
     """
-    width = round(figure.get_size_inches()[0] * DPI)
-    figure.set_dpi(1.5 * DPI)
+    width = round(figure.get_size_inches()[0] * figure.dpi)
+    figure.set_dpi(1.5 * figure.dpi)
     return Picture(render_png(figure), alt, width)

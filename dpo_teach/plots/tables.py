@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from dpo_teach.projection import projector_scale
+
 __all__ = ["Table"]
 
 
@@ -51,7 +53,9 @@ class Table:
             "<tr>" + "".join(self._cell("td", column, cell) for column, cell in enumerate(row)) + "</tr>"
             for row in self.rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        scale = projector_scale()
+        size = f' style="font-size: calc({scale:g} * var(--jp-ui-font-size1, 13px))"' if scale > 1 else ""
+        return f"<table{size}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _cell(self, tag: str, column: int, cell: object) -> str:
         is_text = self._is_text(column)

@@ -7,10 +7,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
 from dpo_teach.plots.style import CARD, CHOSEN, INK, REJECTED, Picture, card, house_style, picture_of
+from dpo_teach.projection import room
 
 __all__ = ["plot_token_rewards"]
 
-_PER_LINE = 11
+_MOST_PER_LINE = 11
 _COLOURS = LinearSegmentedColormap.from_list("reward", [REJECTED, CARD, CHOSEN])
 
 
@@ -35,7 +36,8 @@ def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], tit
         if not tokens:
             raise ValueError(f"responses[{name!r}] has no token")
     largest = max(abs(reward) for tokens in responses.values() for _, reward in tokens) or 1.0
-    lines = sum(1 + (len(tokens) - 1) // _PER_LINE for tokens in responses.values())
+    per_line = int(_MOST_PER_LINE * room())
+    lines = sum(1 + (len(tokens) - 1) // per_line for tokens in responses.values())
     figure = card(9.0, 0.6 + 0.62 * lines + 0.38 * len(responses))
     with house_style():
         axes = figure.subplots()
@@ -44,24 +46,24 @@ def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], tit
         for name, tokens in responses.items():
             axes.text(0, height, f"{name}: {sum(reward for _, reward in tokens):+.2f}".replace("-", "−"), va="center",
                       fontweight="bold")  # fmt: skip
-            height = _lay_out(axes, tokens, height - 0.7, largest) - 0.35
-        axes.set_xlim(0, _PER_LINE)
+            height = _lay_out(axes, tokens, height - 0.7, largest, per_line) - 0.35
+        axes.set_xlim(0, per_line)
         axes.set_ylim(height, 0.4)
         figure.suptitle(title, x=0.012, ha="left")
     return picture_of(figure, f"{title} {'; '.join(_described(*item) for item in responses.items())}.")
 
 
-def _lay_out(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, largest: float) -> float:
+def _lay_out(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, largest: float, per_line: int) -> float:
     """Boxes from left to right, and on to the next line; returns where the next thing may begin."""
     for place, (token, reward) in enumerate(tokens):
-        line, column = divmod(place, _PER_LINE)
+        line, column = divmod(place, per_line)
         x, y = column + 0.5, top - line
         colour = _COLOURS(0.5 + 0.45 * reward / largest)
         axes.add_patch(Rectangle((x - 0.48, y - 0.4), 0.96, 0.8, facecolor=colour, edgecolor="none"))
         axes.text(x, y + 0.12, token.strip() or "␣", ha="center", va="center", color=INK, fontsize=8.5)
         number = "0.00" if abs(reward) < 0.005 else f"{reward:+.2f}".replace("-", "−")
         axes.text(x, y - 0.2, number, ha="center", va="center", color=INK, fontsize=8)
-    return top - (len(tokens) - 1) // _PER_LINE - 0.5
+    return top - (len(tokens) - 1) // per_line - 0.5
 
 
 def _described(name: str, tokens: Sequence[tuple[str, float]]) -> str:

@@ -1,5 +1,6 @@
 """What learners move: panels of controls over one picture that follows."""
 
+from dpo_teach.widgets.annotator import Annotator
 from dpo_teach.widgets.beta_roles import BetaRoles
 from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.frontier_walker import FrontierWalker
@@ -11,6 +12,7 @@ from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from dpo_teach.widgets.panel import Panel
 
 __all__ = [
+    "Annotator",
     "BetaRoles",
     "BetaTilt",
     "FrontierWalker",

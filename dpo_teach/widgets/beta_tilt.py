@@ -18,7 +18,8 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
     Args:
         beta: 0.001 to 100.
         prompt: one of the world's prompts; the first by default.
-        rewards: r(x, y) of each response, -50 to 50; those of the world by default, and again whenever the prompt changes.
+        rewards: r(x, y) of each response, -50 to 50; those of the world by default,
+            and again whenever the prompt changes.
         shift: a constant that is added to every reward, -50 to 50. It changes nothing but E[r] and log Z.
         world: where it happens; the film world by default.
 
@@ -31,10 +32,10 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     settings = ("beta", "prompt", "rewards", "shift")
 
-    beta = Number(1.0, least=0.001, most=100)
+    beta = Number(1.0, least=0.001, most=100.0)
     prompt = traitlets.Unicode().tag(sync=True)
-    rewards = Numbers(None, least=-50, most=50)
-    shift = Number(0.0, least=-50, most=50)
+    rewards = Numbers(None, least=-50.0, most=50.0)
+    shift = Number(0.0, least=-50.0, most=50.0)
     responses = traitlets.List(traitlets.Unicode()).tag(sync=True)
     references = traitlets.Dict().tag(sync=True)
     given = traitlets.Dict().tag(sync=True)
@@ -55,7 +56,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
             responses=list(self.world.responses),
             references=dict(zip(self.world.prompts, self.world.reference.tolist(), strict=True)),
             given=given,
-            rewards=given.get(first, []) if rewards is None else rewards,
+            rewards=given.get(first, given[self.world.prompts[0]]) if rewards is None else rewards,
             prompt=first,
             beta=beta,
             shift=shift,
@@ -78,7 +79,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     @traitlets.observe("prompt")
     def _rewards_of_prompt(self, _: Any) -> None:
-        if not self.moved_in_browser and self.given:
+        if not self.as_given and self.given:
             self.rewards = self.given[self.prompt]
 
     def set(self, **values: Any) -> None:

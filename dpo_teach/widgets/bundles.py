@@ -5,8 +5,9 @@ from functools import cache
 from importlib.resources import files
 
 from dpo_teach.plots import CARD, CHOSEN, FAINT, INK, MUTED, POLICY, REFERENCE, REJECTED, SERIES
+from dpo_teach.projection import projector_scale
 
-__all__ = ["bundle", "stylesheet", "widget_module"]
+__all__ = ["bundle", "projector_style", "stylesheet", "widget_module"]
 
 _FOLDER = files("dpo_teach.widgets") / "js"
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
@@ -57,10 +58,22 @@ def widget_module(name: str, render: str) -> str:
 
 
 @cache
-def stylesheet() -> str:
-    """The style of the explorers, on top of the house's colours."""
+def stylesheet(*names: str) -> str:
+    """The style of the explorers, on top of the house's colours, and after it what some of them need besides.
+
+    Args:
+        names: of those further stylesheets, without ".css".
+    """
     colours = "".join(f"--dt-{name}:{value};" for name, value in _COLOURS.items())
-    return f".dpo-teach{{{colours}}}\n{(_FOLDER / 'explorers.css').read_text(encoding='utf-8')}"
+    texts = [(_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in ("explorers", *names)]
+    return "\n".join([f".dpo-teach{{{colours}}}", *texts])
+
+
+def projector_style() -> str:
+    """What a stylesheet needs besides on a projector, where explorers and panels are enlarged; nothing elsewhere."""
+    scale = projector_scale()
+    zoom = "zoom: var(--dpo-teach-zoom, 1)"
+    return f"\n:root {{ --dpo-teach-zoom: {scale:g}; }}\n.dpo-teach-panel {{ {zoom}; }}\n" if scale > 1 else ""
 
 
 def _gather(name: str, texts: dict[str, str]) -> None:

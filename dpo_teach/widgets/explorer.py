@@ -2,12 +2,14 @@
 
 import base64
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import anywidget
 import traitlets
 
-from dpo_teach.widgets.bundles import stylesheet, widget_module
+from dpo_teach.widgets.bundles import projector_style, stylesheet, widget_module
 from dpo_teach.widgets.photographs import photograph
 
 __all__ = ["OWN", "Explorer", "Number", "Numbers"]
@@ -77,9 +79,10 @@ def _within(value: Any, name: str, least: float, most: float) -> float:
 class Explorer(anywidget.AnyWidget):
     """A widget that computes and draws in the browser, and whose settings Python reads and sets.
 
-    A subclass names its JavaScript with `class Mine(Explorer, module="mine", render="mine")`, has a trait for each setting,
-    and gives `reading`. What it shows must be computed in Python too, by the functions of the package: the browser's
-    arithmetic is held against those.
+    A subclass names its JavaScript with `class Mine(Explorer, module="mine", render="mine")`, and with
+    `styles=("mine",)` a stylesheet that only it needs; it has a trait for each setting, and gives `reading`. What it
+    shows must be computed in Python too, by the functions of the package: the browser's arithmetic is held against
+    those.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -90,20 +93,22 @@ class Explorer(anywidget.AnyWidget):
 
     fault = traitlets.Unicode("").tag(sync=True)
 
-    def __init_subclass__(cls, module: str = "", render: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(cls, module: str = "", render: str = "", styles: Sequence[str] = (), **kwargs: Any) -> None:
         if module:
             cls._esm = widget_module(module, render)
-            cls._css = stylesheet()
+            cls._css = stylesheet(*styles)
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **values: Any) -> None:
-        self.moved_in_browser = False
+        self.as_given = True
         self.error: Exception | None = None
+        self._css = str(getattr(type(self), "_css", "")) + projector_style()
         super().__init__(**values)
+        self.as_given = False
         self.on_msg(self._answer)
 
     def _answer(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Do what the browser asks for. An error is shown in the widget and kept in `error`: in a log nobody reads it."""
+        """Do what the browser asks for; an error is shown in the widget and kept in `error`, for nobody reads a log."""
         arguments = dict(content)
         name = arguments.pop("ask", "")
         try:
@@ -117,12 +122,18 @@ class Explorer(anywidget.AnyWidget):
             self.error, self.fault = None, ""
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the browser sends; while it is taken in, `moved_in_browser` is true."""
-        self.moved_in_browser = True
-        try:
+        """What the browser sends: it has seen to it already that settings which hang together do so."""
+        with self._taken_as_given():
             super().set_state(sync_data)
+
+    @contextmanager
+    def _taken_as_given(self) -> Iterator[None]:
+        """While it lasts `as_given` is true, and no setting pulls another along."""
+        before, self.as_given = self.as_given, True
+        try:
+            yield
         finally:
-            self.moved_in_browser = False
+            self.as_given = before
 
     def set(self, **values: Any) -> None:
         """Set several settings at once.
@@ -136,8 +147,10 @@ class Explorer(anywidget.AnyWidget):
         """
         for name in values:
             if name not in self.settings:
-                raise AttributeError(f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self.settings)}")
-        with self.hold_sync(), self.hold_trait_notifications():
+                raise AttributeError(
+                    f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self.settings)}"
+                )
+        with self._taken_as_given(), self.hold_sync(), self.hold_trait_notifications():
             for name, value in values.items():
                 setattr(self, name, value)
 

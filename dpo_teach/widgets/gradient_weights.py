@@ -39,9 +39,9 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
     settings = ("batch", "beta", "moved", "differences")
 
     batch = traitlets.Enum([*BATCHES, OWN], "the four examples").tag(sync=True)
-    beta = Number(0.1, least=0.001, most=10)
-    moved = Number(0.0, least=-2000, most=2000)
-    differences = Numbers(4, least=-2000, most=2000)
+    beta = Number(0.1, least=0.001, most=10.0)
+    moved = Number(0.0, least=-2000.0, most=2000.0)
+    differences = Numbers(4, least=-2000.0, most=2000.0)
     batches = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -64,7 +64,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
     @traitlets.observe("batch", "differences")
     def _keep_in_step(self, change: Any) -> None:
         """The batch and its differences name each other; in the browser, the browser sees to it."""
-        if self.moved_in_browser:
+        if self.as_given:
             return
         if change["name"] == "differences":
             self.batch = _batch_of(self.differences)
@@ -75,6 +75,8 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         """As `Explorer.set`; a batch brings its differences, unless they are given."""
         if values.get("batch") in BATCHES:
             values = {"differences": list(BATCHES[values["batch"]]), **values}
+        if "differences" in values:
+            values["batch"] = _batch_of(values["differences"])
         super().set(**values)
 
     @property

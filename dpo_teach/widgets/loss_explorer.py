@@ -30,11 +30,11 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
 
     settings = ("preset", *_LOGPS, "beta", "agreement")
 
-    policy_chosen = Number(-50.0, least=-2000, most=0)
-    policy_rejected = Number(-52.0, least=-2000, most=0)
-    reference_chosen = Number(-51.0, least=-2000, most=0)
-    reference_rejected = Number(-51.0, least=-2000, most=0)
-    beta = Number(0.1, least=0.001, most=10)
+    policy_chosen = Number(-50.0, least=-2000.0, most=0.0)
+    policy_rejected = Number(-52.0, least=-2000.0, most=0.0)
+    reference_chosen = Number(-51.0, least=-2000.0, most=0.0)
+    reference_rejected = Number(-51.0, least=-2000.0, most=0.0)
+    beta = Number(0.1, least=0.001, most=10.0)
     agreement = Number(0.75, least=0.5, most=0.99)
     preset = traitlets.Enum([*PRESETS, OWN], "example 1").tag(sync=True)
     presets = traitlets.Dict().tag(sync=True)
@@ -65,16 +65,18 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         return read_pair(**{name: getattr(self, name) for name in _LOGPS}, beta=self.beta, agreement=self.agreement)
 
     def set(self, **values: Any) -> None:
-        """As `Explorer.set`; a preset sets the log-probabilities that are not given."""
+        """As `Explorer.set`; a preset sets the four log-probabilities, and they name the preset."""
         preset = values.get("preset")
         if preset in PRESETS:
             values = {**dict(zip(_LOGPS, PRESETS[preset], strict=True)), **values}
+        if any(name in values for name in _LOGPS):
+            values["preset"] = _preset_of(tuple(values.get(name, getattr(self, name)) for name in _LOGPS))
         super().set(**values)
 
     @traitlets.observe("preset", *_LOGPS)
     def _keep_in_step(self, change: Any) -> None:
         """The preset and the four log-probabilities name each other; in the browser, the browser sees to it."""
-        if self.moved_in_browser:
+        if self.as_given:
             return
         if change["name"] != "preset":
             self.preset = _preset_of(tuple(getattr(self, name) for name in _LOGPS))

@@ -29,7 +29,7 @@ class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalcu
 
     settings = ("billions", "dtype", "optimizer", "precomputed_reference", "lora")
 
-    billions = Number(7.0, least=0.001, most=1000)
+    billions = Number(7.0, least=0.001, most=1000.0)
     dtype = traitlets.Enum(get_args(Dtype), "bfloat16").tag(sync=True)
     optimizer = traitlets.Enum(get_args(Optimizer), "adamw").tag(sync=True)
     precomputed_reference = traitlets.Bool(False).tag(sync=True)

@@ -11,14 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dpo_teach.plots import encode_png, house_style, render_png
+from dpo_teach.projection import projector_scale, room
+from dpo_teach.widgets.living_picture import LivingPicture
 
 __all__ = ["Control", "Panel", "slider_style"]
 
 _WIDTH = "920px"
-# An Image has no alternative text, and a tooltip on one breaks its view in the browser (ipywidgets 8.1).
-_FOR_SCREEN_READERS = (
-    '<span role="status" style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">{}</span>'
-)
 
 
 class Control:
@@ -60,10 +58,10 @@ class Panel(ipw.VBox):
         self._quiet = False
         with house_style():
             self.figure: Figure = self.build()
+        self.figure.set_size_inches(self.figure.get_size_inches() / room())  # laid out by hand: it grows as a whole
         for artist in self.moving:
             artist.set_animated(True)
-        self.image = ipw.Image(format="png", layout=ipw.Layout(width=_WIDTH, max_width="100%", margin="8px 0 0 0"))
-        self.words = ipw.HTML()
+        self.image = LivingPicture(layout=ipw.Layout(width="100%"))
         self.status = ipw.HTML(layout=ipw.Layout(display="none"))
         grid = ipw.GridBox(
             list(self.inputs.values()),
@@ -72,8 +70,11 @@ class Panel(ipw.VBox):
             ),
         )
         heading = ipw.HTML(f"<b>{escape(title)}</b>")
-        children = [heading, grid, self.status, self.image, self.words]
+        children = [heading, grid, self.status, self.image]
         super().__init__(children, layout=ipw.Layout(width="100%", max_width=_WIDTH))
+        self.add_class("dpo-teach-panel")  # by which the picture finds it
+        if projector_scale() > 1:
+            self.add_class("dpo-teach-panel")
         self._redraw()
         for control in self.inputs.values():
             control.observe(self._on_change, names="value")
@@ -156,8 +157,9 @@ class Panel(ipw.VBox):
     def _redraw(self) -> None:
         with house_style():
             self.update()
-        self.image.value = self._png()
-        self.words.value = _FOR_SCREEN_READERS.format(escape(self.reading()))
+        with self.image.hold_sync():
+            self.image.words = self.reading()
+            self.image.value = self._png()
 
     def _png(self) -> bytes:
         canvas = self.figure.canvas

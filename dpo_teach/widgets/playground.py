@@ -1,7 +1,11 @@
 """The playground: the four explorers in one file that opens from disk, with no kernel and no network."""
 
+import argparse
 import json
+from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.bundles import bundle, stylesheet
@@ -21,23 +25,30 @@ EXPLORERS: dict[str, type[Explorer]] = {
 """The explorers of the playground, by the function that draws them."""
 
 
-def explorer_state(explorer: Explorer) -> dict[str, object]:
+def explorer_state(explorer: Explorer) -> dict[str, Any]:
     """All that the browser needs to draw an explorer: its traits, without those that belong to the machinery."""
     machinery = {"layout", "tabbable", "tooltip"}
     state = explorer.get_state()
     return {name: value for name, value in state.items() if not name.startswith("_") and name not in machinery}
 
 
-def playground_page() -> str:
-    """One HTML document with everything in it: style, arithmetic, drawing and the settings to begin with."""
-    states = {name: explorer_state(kind()) for name, kind in EXPLORERS.items()}
+def playground_page(explorers: Mapping[str, Explorer] | None = None) -> str:
+    """One HTML document with everything in it: style, arithmetic, drawing and the settings to begin with.
+
+    Args:
+        explorers: by the function that draws them; one of each by default.
+
+    Returns:
+        The text of the document. It loads nothing, from nowhere.
+    """
+    explorers = explorers or {name: kind() for name, kind in EXPLORERS.items()}
+    states = {name: explorer_state(explorer) for name, explorer in explorers.items()}
     script = f"{bundle('playground')}\n$playground.fillPage({json.dumps(states)});"
-    places = "\n".join(f'<div data-explorer="{name}"></div>' for name in EXPLORERS)
-    template = (Path(__file__).parent / "js" / "playground.html").read_text(encoding="utf-8")
-    parts = {"style": stylesheet(), "places": places, "script": script.replace("</", "<\\/")}
-    for name, text in parts.items():
-        template = template.replace(f"<!-- {name} -->", text)
-    return template
+    places = "\n".join(f'<div data-explorer="{name}"></div>' for name in explorers)
+    page = (files("dpo_teach.widgets") / "js" / "playground.html").read_text(encoding="utf-8")
+    for name, text in {"style": stylesheet(), "places": places, "script": script.replace("</", "<\\/")}.items():
+        page = page.replace(f"<!-- {name} -->", text)
+    return page
 
 
 def write_playground(path: str | Path) -> Path:
@@ -53,3 +64,9 @@ def write_playground(path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(playground_page(), encoding="utf-8")
     return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("output", nargs="?", default="build/playground.html", help="the HTML file to write")
+    print(write_playground(parser.parse_args().output))

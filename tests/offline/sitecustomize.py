@@ -8,6 +8,7 @@ around an update check does not hide the attempt.
 """
 
 import ipaddress
+import os
 import socket
 import sys
 
@@ -39,12 +40,21 @@ def _host(event: str, arguments: tuple) -> object:
     return address[0] if isinstance(address, tuple) else None
 
 
+def _note(attempt: str) -> None:
+    """Remember an attempt, also for whoever asked to be told of those in the processes below it."""
+    attempts.append(attempt)
+    notes = os.environ.get("DPO_TEACH_ATTEMPTS")
+    if notes:
+        with open(notes, "a", encoding="utf-8") as file:  # noqa: PTH123 -- pathlib is not wanted in every start
+            file.write(f"{attempt}\n")
+
+
 def _guard(event: str, arguments: tuple) -> None:
     if event not in _EVENTS:
         return
     host = _host(event, arguments)
     if not is_local(host):
-        attempts.append(f"{event} {host}")
+        _note(f"{event} {host}")
         raise NetworkAttemptError(f"{event} to {host}: tests and notebooks stay on this machine")
 
 

@@ -18,7 +18,7 @@ export function slider(model, spec) {
   const box = html("input", { type: "text", inputmode: "decimal", class: "dt-box", autocomplete: "off",
                               "aria-label": `${at.label}, typed` });
   const label = html("label", { for: range.id, class: "dt-label" }, at.label);
-  const fault = html("span", { class: "dt-fault", role: "alert", id: identity("fault") });
+  const fault = html("span", { class: "dt-fault", role: "alert", id: identity("fault") }, "");
   put(box, { "aria-describedby": fault.id });
   const node = html("div", { class: "dt-slider", "data-name": at.name }, label, range, box, fault);
   const place = (value) => (at.log ? Math.log10(value) : value);

@@ -5,7 +5,7 @@ import { html, put, say } from "./nodes.js";
 import { watch } from "./model.js";
 
 // Keys that JupyterLab would take for its own; a control needs them, so they stop at the frame.
-function keepKeys(event) {
+export function keepKeys(event) {
   const shortcut = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
   if (!shortcut && event.key !== "Escape") event.stopPropagation();
 }

@@ -116,8 +116,9 @@ function makeCurve() {
         const [x, y] = picture.inside([margin, sigmoid(-margin)]);
         const away = x !== margin ? " dt-away" : "";
         put(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: margin < 0 ? `dt-dot dt-wrong${away}` : `dt-dot${away}` });
-        const side = margin < 0 ? { x: picture.px(x) - 9, "text-anchor": "end" } : { x: picture.px(x) + 9, "text-anchor": "start" };
-        put(dots[i].label, { ...side, y: picture.py(y) + (margin < 0 ? 14 : -6) });
+        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // inwards, where the chart ends
+        put(dots[i].label, { x: picture.px(x) + (left ? -9 : 9), y: picture.py(y) + (margin < 0 ? 16 : -7),
+                             "text-anchor": left ? "end" : "start" });
         say(dots[i].label, labelOf(found, i));
       });
     },

@@ -43,8 +43,7 @@ export function lossExplorer({ model, el }) {
   const stops = [
     watch(model, [...LOGPS, "beta", "agreement"], draw),
     watch(model, LOGPS, () => hand.held || scale()),
-    watch(model, ["preset"], () => followPreset(model)),
-    watch(model, LOGPS, () => namePreset(model)),
+    keepInStep(model),
     follow(flow.node, (width) => { flow.fit(width); draw(); }),
     follow(curve.node, (width) => { curve.fit(width); draw(); }),
   ];
@@ -95,16 +94,25 @@ function scaleOf(values) {
   return [Math.max(high - span, -2000), Math.max(high, -2000 + span)];
 }
 
-function followPreset(model) {
-  const logps = model.get("presets")[model.get("preset")];
-  if (logps) assign(model, logps);
-}
-
-function namePreset(model) {
-  const same = ([, logps]) => LOGPS.every((name) => logps[name] === model.get(name));
-  const found = Object.entries(model.get("presets")).find(same);
-  const name = found ? found[0] : OWN;
-  if (model.get("preset") !== name) assign(model, { preset: name });
+// A preset sets the four log-probabilities, all at once; and four that are a preset's name it.
+function keepInStep(model) {
+  let following = false;
+  const pull = () => {
+    const logps = model.get("presets")[model.get("preset")];
+    if (!logps) return;
+    following = true;
+    assign(model, logps);
+    following = false;
+  };
+  const name = () => {
+    if (following) return;
+    const same = ([, logps]) => LOGPS.every((logp) => logps[logp] === model.get(logp));
+    const found = Object.entries(model.get("presets")).find(same);
+    const preset = found ? found[0] : OWN;
+    if (model.get("preset") !== preset) assign(model, { preset });
+  };
+  const stops = [watch(model, ["preset"], pull), watch(model, LOGPS, name)];
+  return () => stops.forEach((stop) => stop());
 }
 
 function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
@@ -241,7 +249,7 @@ function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
     put(does, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
     put(carries, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    put(does, { x: end - 9, y: up ? y + 14 : y - 6, "text-anchor": "end" });
+    put(does, { x: end + 1, y: up ? y + 16 : y - 9, "text-anchor": "end" });
     put(carries, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
   }
 }

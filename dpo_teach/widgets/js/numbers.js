@@ -15,7 +15,7 @@ export function signed(value, digits = 2) {
 
 // As few digits as tell the value: for settings such as beta.
 export function brief(value) {
-  return String(Number(value.toPrecision(3))).replace("-", "−");
+  return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
 export function percent(share) {

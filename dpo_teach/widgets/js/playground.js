@@ -8,11 +8,13 @@ import { memoryCalculator } from "./memory_calculator.js";
 
 const EXPLORERS = { lossExplorer, betaTilt, gradientWeights, memoryCalculator };
 
-// Put an explorer into each element that names one; its model is kept on the element, for whoever looks.
+// Put an explorer into an element that names one; its model is kept on the element, for whoever looks.
+export function fillPlace(el, state) {
+  el.model = createModel(state);
+  EXPLORERS[el.dataset.explorer]({ model: el.model, el });
+}
+
+// Fill every place of the page, each from the state of the explorer that it names.
 export function fillPage(states) {
-  for (const el of document.querySelectorAll("[data-explorer]")) {
-    const name = el.dataset.explorer;
-    el.model = createModel(states[name]);
-    EXPLORERS[name]({ model: el.model, el });
-  }
+  for (const el of document.querySelectorAll("[data-explorer]")) fillPlace(el, states[el.dataset.explorer]);
 }

@@ -1,0 +1,68 @@
+"""Build the site: `make site`, or `python docs/build.py`. What comes out opens from disk, with no server and no network.
+
+The notebooks and the pages are laid out side by side in a folder of their own, for Sphinx wants one root; nothing is run
+and nothing in the repository is changed.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs"
+
+
+def lay_out(source: Path) -> None:
+    """Gather what Sphinx reads: the pages, the README that they quote, the notebooks, the explorers' script and style.
+
+    Args:
+        source: an empty folder, which is to become Sphinx's root.
+    """
+    from dpo_teach.widgets.bundles import bundle, stylesheet
+    from dpo_teach.widgets.playground import write_playground
+
+    shutil.copytree(PAGES, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "README.md", source)
+    (source / "notebooks").mkdir()
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        shutil.copy(notebook, source / "notebooks")
+    script = f"{bundle('site')}\n$site.enliven();\n"
+    (source / "static" / "explorers.js").write_text(script, encoding="utf-8")
+    (source / "static" / "explorers.css").write_text(stylesheet(), encoding="utf-8")
+    write_playground(source / "extra" / "dpo_teach_playground.html")
+
+
+def build(output: Path) -> int:
+    """Build the whole site anew.
+
+    Args:
+        output: the folder that it goes to; what was in it is removed.
+
+    Returns:
+        Sphinx's exit status: a warning is an error.
+    """
+    from sphinx.cmd.build import build_main
+
+    shutil.rmtree(output, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "source"
+        lay_out(source)
+        doctrees = str(Path(folder) / "doctrees")
+        return build_main(["-q", "-W", "--keep-going", "-b", "html", "-d", doctrees, str(source), str(output)])
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Build the site.")
+    parser.add_argument("output", nargs="?", default="build/site", type=Path, help="the folder to write")
+    output = parser.parse_args().output
+    status = build(output)
+    if status == 0:
+        print(output / "index.html")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

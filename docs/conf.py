@@ -1,0 +1,50 @@
+"""Sphinx's settings for the site. Everything that a page needs lies beside it: no font, script or style from elsewhere."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+
+MATHJAX = metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")
+
+project = "dpo_teach"
+author = "the dpo_teach contributors"
+root_doc = "index"
+exclude_patterns = ["README.md", "extra", "static", "extensions"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "explorers", "diagrams"]
+
+# The notebooks, as they were saved
+nb_execution_mode = "off"
+nb_merge_streams = True
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}
+myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_fence_as_directive = ["mermaid"]
+myst_heading_anchors = 3
+
+# The package, as its docstrings tell it: they are written to be read in an editor, with Markdown's code marks
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+python_use_unqualified_type_names = True
+add_module_names = False
+
+# Looks
+html_theme = "sphinx_book_theme"
+html_title = "dpo_teach"
+html_static_path = ["static", str(MATHJAX)]
+html_extra_path = ["extra"]
+html_css_files = ["explorers.css", "site.css"]
+html_js_files = ["search.js", ("explorers.js", {"defer": "defer"})]
+html_context = {"default_mode": "auto"}
+html_theme_options = {
+    "navbar_persistent": [],
+    "use_fullscreen_button": False,
+    "secondary_sidebar_items": {"notebooks/*": ["page-toc.html"], "api": ["page-toc.html"]},
+    "footer_content_items": ["extra-footer.html"],
+    "extra_footer": "MIT licence. This site needs no network: it opens from disk, too.",
+    "show_toc_level": 2,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+mathjax_path = "tex-svg.js"

@@ -1,0 +1,121 @@
+"""Explorers that move on a page with no kernel: in place of a cell's saved picture, and by the directive `explorer`.
+
+A cell whose last line is, say, `LossExplorer(preset="example 1")` is not run. The call is read, its arguments being plain
+values; the explorer that it makes must say of itself what the saved output says, or the build fails. The picture stays
+in the page, for readers without JavaScript and for paper. The notebook on disk is not touched.
+"""
+
+import ast
+import base64
+import html
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective
+
+import dpo_teach.widgets
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.photographs import photograph
+from dpo_teach.widgets.playground import EXPLORERS, explorer_state
+
+NAMES = {kind.__name__: name for name, kind in EXPLORERS.items()}
+"""What the browser calls an explorer, by the name of its Python class."""
+
+NEEDS_KERNEL = "A picture of a panel that computes in Python: run the notebook in JupyterLab to move it."
+
+
+def read_explorer(source: str) -> Explorer:
+    """The explorer that the last line of a cell makes, without running the cell.
+
+    Args:
+        source: the cell's code.
+
+    Raises:
+        ValueError: the last line is not the call of an explorer with plain values.
+    """
+    match ast.parse(source).body[-1]:
+        case ast.Expr(ast.Call(func=ast.Name(kind), args=[], keywords=settings)) if kind in NAMES:
+            values = {setting.arg: ast.literal_eval(setting.value) for setting in settings if setting.arg}
+            return EXPLORERS[NAMES[kind]](**values)
+    raise ValueError("the last line of the cell must be an explorer with plain values, as LossExplorer(beta=0.1)")
+
+
+def place_of(explorer: Explorer) -> str:
+    """HTML that site.js fills: the name of the explorer and its state."""
+    state = json.dumps(explorer_state(explorer)).replace("</", "<\\/")
+    name = NAMES[type(explorer).__name__]
+    return f'<div data-explorer="{name}"><script type="application/json">{state}</script></div>'
+
+
+def enliven(cell: dict[str, Any]) -> None:
+    """Make of a code cell what the page shows: a living explorer before its picture, and words for who sees no picture.
+
+    Raises:
+        ValueError: the explorer of the cell cannot be read, or is not the one whose picture was saved.
+    """
+    for output in _pictures(cell):
+        reading = "".join(output["data"]["text/plain"])
+        cell["metadata"]["mystnb"] = {"image": {"alt": reading}}
+        kind = reading.partition(":")[0]
+        if kind in NAMES:
+            explorer = read_explorer("".join(cell["source"]))
+            if repr(explorer) != reading:
+                raise ValueError(f"the saved output says {reading!r}, the code {repr(explorer)!r}: `make notebooks`")
+            cell["outputs"].insert(cell["outputs"].index(output), _html_output(place_of(explorer)))
+        elif kind in dpo_teach.widgets.__all__:
+            cell["outputs"].append(_html_output(f'<p class="needs-kernel">{NEEDS_KERNEL}</p>'))
+
+
+def enliven_notebook(app: Sphinx, docname: str, text: list[str]) -> None:
+    """Sphinx's event `source-read`: a notebook's text, before it is parsed."""
+    if app.env.doc2path(docname).suffix != ".ipynb":
+        return
+    notebook = json.loads(text[0])
+    for cell in notebook["cells"]:
+        try:
+            enliven(cell)
+        except ValueError as error:
+            raise ExtensionError(f"{docname}, cell {cell['id']}: {error}") from error
+    text[0] = json.dumps(notebook)
+
+
+class ExplorerDirective(SphinxDirective):
+    """An explorer on a page of its own: its content is the Python call that makes it."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """The place, and the photograph of these settings, if somebody took one."""
+        explorer = read_explorer("\n".join(self.content))
+        text = f'<div class="explorer">{place_of(explorer)}{_picture(repr(explorer))}</div>'
+        return [nodes.raw("", text, format="html")]
+
+
+def _pictures(cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The outputs of a cell that are pictures."""
+    for output in list(cell.get("outputs", [])):
+        if "image/png" in output.get("data", {}):
+            yield output
+
+
+def _html_output(text: str) -> dict[str, Any]:
+    return {"output_type": "display_data", "data": {"text/html": text}, "metadata": {}}
+
+
+def _picture(reading: str) -> str:
+    png = photograph(reading)
+    alt = html.escape(reading)
+    if png is None:
+        return f'<p class="needs-script">{alt}</p>'
+    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.connect("source-read", enliven_notebook)
+    app.add_directive("explorer", ExplorerDirective)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

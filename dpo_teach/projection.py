@@ -1,0 +1,83 @@
+"""Projector mode: larger lettering in figures, explorers and tables, by one switch for all of them.
+
+The switch is the environment variable DPO_TEACH_PROJECTOR, which `make lab PROJECTOR=1` sets; `dpo_teach.projector`
+sets it from a cell. What was made before stays as it is: run its cell again.
+"""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["lab_settings", "projector", "projector_scale", "room"]
+
+_VARIABLE = "DPO_TEACH_PROJECTOR"
+_OFF, _ON = {"", "off", "no", "false", "0"}, {"on", "yes", "true", "1"}
+_USUAL, _LARGEST = 1.6, 2.5
+
+
+def projector(scale: float = _USUAL) -> None:
+    """Enlarge the lettering of all that is made from now on.
+
+    Args:
+        scale: how many times, 1 to 2.5; 1 is back to normal.
+
+    Raises:
+        ValueError: it is not between 1 and 2.5.
+
+    >>> projector(1.8)
+    >>> projector_scale()
+    1.8
+    >>> projector(1)
+    >>> projector_scale()
+    1.0
+    """
+    os.environ[_VARIABLE] = "off" if _checked(scale, "scale") == 1 else f"{scale:g}"
+
+
+def projector_scale() -> float:
+    """How many times as large lettering is at the moment: 1.0 where there is no projector.
+
+    Raises:
+        ValueError: the environment variable is neither a switch nor a number from 1 to 2.5.
+    """
+    said = os.environ.get(_VARIABLE, "").strip().lower()
+    if said in _OFF:
+        return 1.0
+    return _USUAL if said in _ON else _checked(said, _VARIABLE)
+
+
+def room() -> float:
+    """What is left of the usual room for lettering: a card grows by less than what is on it, for a screen has an end.
+
+    >>> projector(1.44)
+    >>> round(room(), 3)
+    0.833
+    >>> projector(1)
+    """
+    return 1 / math.sqrt(projector_scale())
+
+
+def lab_settings() -> dict[str, dict[str, dict[str, str]]]:
+    """JupyterLab's own text and code, enlarged alike: what its `overrides.json` has to say."""
+    scale = projector_scale()
+    sizes = {"code-font-size": 13, "content-font-size1": 14}
+    enlarged = {name: f"{round(size * scale)}px" for name, size in sizes.items()}
+    return {"@jupyterlab/apputils-extension:themes": {"overrides": enlarged}}
+
+
+def _checked(scale: float | str, name: str) -> float:
+    try:
+        number = float(scale)
+    except ValueError:
+        number = math.nan
+    if not 1 <= number <= _LARGEST:
+        raise ValueError(f"{name} must be on, off or a number from 1 to {_LARGEST:g}, found {scale}")
+    return number
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1]) / "overrides.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(lab_settings(), indent=1) + "\n", encoding="utf-8")

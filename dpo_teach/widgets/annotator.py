@@ -1,0 +1,234 @@
+"""Be the annotator: thirty comparisons by hand, DPO on them, and a look at what it learned of somebody's taste."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import traitlets
+
+from dpo_teach.models import freeze_reference, load_model
+from dpo_teach.pairs import PreferencePair
+from dpo_teach.training import plan_steps
+from dpo_teach.widgets.annotation import Annotation, label_candidates
+from dpo_teach.widgets.annotation_pairs import Candidate, Rule, review_candidates
+from dpo_teach.widgets.annotation_training import (
+    SETTINGS,
+    Agreement,
+    compare_writing,
+    measure_agreement,
+    train_on_labels,
+)
+from dpo_teach.widgets.explorer import Explorer
+
+__all__ = ["Annotator"]
+
+OPENINGS, SHOWN = 64, 3
+PAUSE_S = 0.25
+_CURVES = ("step", "loss", "margin", "eval_loss", "eval_margin", "eval_preference_accuracy")
+
+
+class Annotator(Explorer, module="annotator", render="annotator", styles=("annotator",)):
+    """Compare reviews, by hand in the browser or by a rule; then train DPO on the labels and judge what it learned.
+
+    Every fifth label is held back from training. The labels are pairs in a file that `load_pairs` reads, each on the
+    disk when it was given; the same file goes on where it was left.
+
+    Args:
+        path: of the labels, ending in ".jsonl"; the file and its folder are made with the first label.
+        candidates: the pairs to compare; by default some that `reviews-gpt2` has written.
+        wanted: how many labels make an end; at least 5.
+
+    Raises:
+        ValueError: `wanted` is below 5 or above the number of candidates.
+        PairError: the file cannot be used; the message names file and line.
+
+    >>> asked = [Candidate("We saw it.", f" {n} stars.", " No stars.") for n in range(1, 6)]
+    >>> Annotator("labels.jsonl", candidates=asked, wanted=5)
+    Annotator: 0 of 5 labels, 0 to train on and 0 held back
+    """
+
+    asks = ("choose", "skip", "undo", "train")
+
+    turn = traitlets.Int(0).tag(sync=True)
+    phase = traitlets.Enum(["labelling", "ready", "training", "trained"], "labelling").tag(sync=True)
+    prompt = traitlets.Unicode("").tag(sync=True)
+    left = traitlets.Unicode("").tag(sync=True)
+    right = traitlets.Unicode("").tag(sync=True)
+    given = traitlets.Int(0).tag(sync=True)
+    wanted = traitlets.Int(30).tag(sync=True)
+    kept = traitlets.Int(0).tag(sync=True)
+    held = traitlets.Int(0).tag(sync=True)
+    can_undo = traitlets.Bool(False).tag(sync=True)
+    file = traitlets.Unicode("").tag(sync=True)
+    steps = traitlets.Int(0).tag(sync=True)
+    curve = traitlets.List(traitlets.Any()).tag(sync=True)
+    result = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        candidates: Sequence[Candidate] | None = None,
+        wanted: int = 30,
+    ) -> None:
+        asked = review_candidates() if candidates is None else candidates
+        self.annotation = Annotation(path, asked, wanted=wanted)
+        self.policy: Any = None
+        self.reference, self.tokenizer = None, None
+        self.agreement: Agreement | None = None
+        super().__init__(wanted=wanted, file=Path(path).name)
+        self._show()
+
+    @property
+    def labels(self) -> Sequence[PreferencePair]:
+        """Every label so far, in the order in which they were given."""
+        return self.annotation.labels
+
+    @property
+    def held_back(self) -> list[PreferencePair]:
+        """The labels that training does not see: every fifth."""
+        return self.annotation.held_back
+
+    @property
+    def training_pairs(self) -> list[PreferencePair]:
+        """The labels that training sees."""
+        return self.annotation.training_pairs
+
+    def choose(self, side: str, turn: int | None = None) -> None:
+        """Prefer the response on one side.
+
+        Args:
+            side: "left" or "right".
+            turn: which pair the person saw, where it was one: an answer to a pair that is gone counts for nothing.
+
+        Raises:
+            ValueError, PairError, OSError: as `Annotation.choose`.
+        """
+        if self._is_current(turn):
+            self.annotation.choose(side)
+            self._show()
+
+    def skip(self, turn: int | None = None) -> None:
+        """Prefer neither; the pair comes back behind all others. `turn` and what is raised: as `choose`."""
+        if self._is_current(turn):
+            self.annotation.skip()
+            self._show()
+
+    def undo(self, turn: int | None = None) -> None:
+        """Take the last answer back, and with it what was trained. `turn` and what is raised: as `choose`."""
+        if self._is_current(turn):
+            self.annotation.undo()
+            self._show()
+
+    def let(self, rule: Rule) -> None:
+        """Have a rule give the labels that are missing.
+
+        Args:
+            rule: gets prompt, left and right response, and gives "left", "right" or "skip".
+
+        Raises:
+            ValueError: the rule gave another answer, or skips every pair that is left.
+        """
+        if not self.annotation.finished:
+            try:
+                self.annotation.let(rule)
+            finally:
+                self._show()
+
+    def train(self, turn: int | None = None) -> None:
+        """Train `reviews-gpt2` on the labels, watched by the held-back ones, and judge it; some seconds.
+
+        Raises:
+            ValueError: labels are missing.
+        """
+        if not self._is_current(turn):
+            return
+        if not self.annotation.finished:
+            raise ValueError(f"{self.wanted} labels are wanted before training, {len(self.labels)} are given")
+        self._begin_training()
+        try:
+            self.policy = train_on_labels(self.reference, self.tokenizer, self.training_pairs,
+                                          held_back=self.held_back, on_step=self._watch)  # fmt: skip
+            self.result = self._judged()
+        finally:
+            self.phase = "trained" if self.result else "ready"
+
+    def agreement_with(self, rule: Rule, count: int = 200) -> Agreement:
+        """Ask the policy about fresh pairs, as many as a rule has an opinion on out of `count`.
+
+        Raises:
+            ValueError: nothing is trained yet, or the rule skips them all.
+        """
+        if self.policy is None:
+            raise ValueError("there is no policy yet: train() first")
+        fresh = label_candidates(review_candidates(count, split="test"), rule)
+        if not fresh:
+            raise ValueError(f"the rule skips all of {count} fresh pairs")
+        return measure_agreement(self.policy, self.reference, self.tokenizer, fresh)
+
+    def reading(self) -> str:
+        """How many labels there are, and how the policy does on those held back."""
+        labels = f"Annotator: {self.given} of {self.wanted} labels, {self.kept} to train on and {self.held} held back"
+        if self.agreement is None:
+            return labels
+        return f"{labels}; the policy agrees on {self.agreement.agreed:g} of {self.agreement.pairs} held-back pairs"
+
+    def _is_current(self, turn: int | None) -> bool:
+        return turn is None or turn == self.turn
+
+    def _show(self) -> None:
+        """Tell the browser where the labelling stands; what was trained on other labels is gone."""
+        asked = self.annotation.current
+        self.policy = self.agreement = None
+        with self.hold_sync():
+            self.prompt, self.left, self.right = (
+                ("", "", "") if asked is None else (asked.prompt, asked.left.strip(), asked.right.strip())
+            )
+            self.given, self.can_undo = len(self.labels), self.annotation.can_undo
+            self.kept, self.held = len(self.training_pairs), len(self.held_back)
+            self.phase = "ready" if asked is None else "labelling"
+            self.curve, self.result = [], {}
+            self.turn += 1
+
+    def _begin_training(self) -> None:
+        self.policy = self.agreement = None
+        lengths = [0] * len(self.training_pairs)
+        steps = len(plan_steps(lengths, batch_size=SETTINGS.batch_size, epochs=SETTINGS.epochs))
+        with self.hold_sync():
+            self.curve, self.result, self.steps, self.phase = [], {}, steps, "training"
+            self.turn += 1
+        self._rows: list[list[float]] = []
+        self._told_at = 0.0
+        if self.reference is None:
+            model, self.tokenizer = load_model("reviews-gpt2")
+            self.reference = freeze_reference(model)
+
+    def _watch(self, row: Mapping[str, Any]) -> None:
+        """Lengthen the curve in the browser, a few times a second."""
+        self._rows.append([float(row[name]) for name in _CURVES])
+        now = time.monotonic()
+        if now - self._told_at > PAUSE_S or len(self._rows) == self.steps:
+            self.curve, self._told_at = list(self._rows), now
+
+    def _judged(self) -> dict[str, Any]:
+        """What the browser shows of the policy."""
+        self.agreement, trained = (
+            measure_agreement(self.policy, self.reference, self.tokenizer, pairs)
+            for pairs in (self.held_back, self.training_pairs)
+        )
+        openings = [candidate.prompt for candidate in review_candidates(OPENINGS, split="test")]
+        texts, traits = compare_writing(self.reference, self.policy, self.tokenizer, openings)
+        samples = [
+            {"prompt": opening, "before": before.strip(), "after": after.strip()}
+            for opening, (before, after) in zip(openings[:SHOWN], texts, strict=False)
+        ]
+        return {
+            "agreed": self.agreement.agreed, "pairs": self.agreement.pairs, "share": self.agreement.share,
+            "error": self.agreement.error, "luck": self.agreement.luck,
+            "trained_agreed": trained.agreed, "trained_pairs": trained.pairs,
+            "openings": OPENINGS, "samples": samples,
+            "traits": [{"name": t.name, "before": t.before, "after": t.after, "error": t.error, "moved": t.moved}
+                       for t in traits],
+        }  # fmt: skip

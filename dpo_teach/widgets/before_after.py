@@ -1,0 +1,242 @@
+"""Before and after: what reference and policy write after the same prompt, with the same dice."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import traitlets
+
+from dpo_teach.batches import tokenize_prompt
+from dpo_teach.models import context_length
+from dpo_teach.sampling import Sample, decode, sample_tokens
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.token_scores import ScoredResponse, eval_mode, score_responses, unread_parts
+
+__all__ = ["WRITERS", "BeforeAfter"]
+
+WRITERS = ("reference", "policy")
+BOUNDS = {"seed": (0, 9999), "count": (2, 6)}
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text that a model wrote: its tokens under both models, whether it came to an end, and what a judge gives it."""
+
+    text: str
+    tokens: ScoredResponse
+    ended: bool
+    judged: float | None
+
+    def for_browser(self) -> dict[str, Any]:
+        """All that is shown of it, as JSON knows it."""
+        return {**self.tokens.for_browser(), "ended": self.ended, "judged": self.judged}
+
+
+class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=("tokens",)):
+    """A prompt of the reader's, and several texts by reference and policy after it, side by side.
+
+    Both models throw the same dice: where they are the same model, they write the same texts. Each token has the colour
+    of its log-ratio, log π - log π_ref, and each text its sum, nats. Over many texts by the policy those sums average
+    to KL(π ‖ π_ref); over many by the reference, to -KL(π_ref ‖ π).
+
+    Args:
+        policy, reference: causal language models that share the tokenizer.
+        tokenizer: their tokenizer, with a padding token.
+        prompt: what to begin with; nothing is written before there is one. The first suggestion by default.
+        suggestions: prompts to pick from.
+        count: texts by each model, 2 to 6.
+        seed: of the dice, 0 to 9999.
+        max_new_tokens: tokens of a text at most.
+        judge: a number for a text, such as `true_reward`; shown under its own name.
+
+    Raises:
+        traitlets.TraitError: a value out of its range, or a prompt after which the models cannot write.
+    """
+
+    settings = ("prompt", "seed", "count")
+    asks = ("write",)
+
+    prompt = traitlets.Unicode("").tag(sync=True)
+    seed = traitlets.Int(0).tag(sync=True)
+    count = traitlets.Int(3).tag(sync=True)
+    suggestions = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    judge_name = traitlets.Unicode("").tag(sync=True)
+    shown = traitlets.Dict().tag(sync=True)
+    writing = traitlets.Bool(False).tag(sync=True)
+    note = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        policy: Any,
+        reference: Any,
+        tokenizer: Any,
+        *,
+        prompt: str | None = None,
+        suggestions: Sequence[str] = (),
+        count: int = 3,
+        seed: int = 0,
+        max_new_tokens: int = 96,
+        judge: Callable[[str], float] | None = None,
+    ) -> None:
+        self.models = {"reference": reference, "policy": policy}
+        self.tokenizer, self.max_new_tokens, self.judge = tokenizer, max_new_tokens, judge
+        self._asked: tuple[str, int, int] | None = None
+        self._written: dict[str, list[_Text]] = {name: [] for name in WRITERS}
+        first = prompt if prompt is not None else next(iter(suggestions), "")
+        super().__init__(
+            suggestions=list(suggestions),
+            judge_name=getattr(judge, "__name__", "judge").strip("<>").replace("_", " ") if judge else "",
+            count=count,
+            seed=seed,
+            **({"prompt": first} if first else {}),
+        )
+        self._keep_up()
+
+    @traitlets.validate("seed", "count")
+    def _within_bounds(self, proposal: Any) -> int:
+        name, value = proposal["trait"].name, proposal["value"]
+        least, most = BOUNDS[name]
+        if not least <= value <= most:
+            raise traitlets.TraitError(f"{name} must lie between {least} and {most}, found {value}")
+        return int(value)
+
+    @traitlets.validate("prompt")
+    def _usable_prompt(self, proposal: Any) -> str:
+        problem = self.problem_with(proposal["value"])
+        if problem:
+            raise traitlets.TraitError(problem)
+        return str(proposal["value"])
+
+    @traitlets.observe("prompt", "seed", "count")
+    def _follow(self, _: Any) -> None:
+        """What Python sets is written at once; the browser moves its settings first, and then asks."""
+        if not self.as_given:
+            self._keep_up()
+
+    def set(self, **values: Any) -> None:
+        """As `Explorer.set`, and both models write."""
+        super().set(**values)
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Write, unless what is there is what the settings ask for."""
+        if self.prompt and self._asked != (self.prompt, self.seed, self.count):
+            self._write()
+
+    def problem_with(self, prompt: str) -> str:
+        """Why nothing can be written after a prompt, in a line for people; empty if something can."""
+        if not prompt.strip():
+            return "The prompt is empty: the beginning of a text is wanted."
+        unread = unread_parts(prompt, self.tokenizer)
+        if unread:
+            return f"The tokenizer cannot read {' '.join(unread)} in this prompt: it is wanted without."
+        if self._room_after(prompt) < 1:
+            tokens, context = len(tokenize_prompt(prompt, self.tokenizer)), self._context
+            return (
+                f"The prompt has {tokens} tokens, and the models take {context} with the response: "
+                f"at most {context - 1} are wanted."
+            )
+        return ""
+
+    @property
+    def _context(self) -> int:
+        return min(context_length(model) for model in self.models.values())
+
+    def _room_after(self, prompt: str) -> int:
+        """Tokens that are left for a response."""
+        return self._context - len(tokenize_prompt(prompt, self.tokenizer))
+
+    def write(self, prompt: str, seed: int, count: int) -> None:
+        """Write, as the browser asks for it; asked for the same again, write again.
+
+        A prompt after which the models cannot write is told in a line, and what was written before stays.
+
+        Args:
+            prompt: what the texts begin with.
+            seed: of the dice, 0 to 9999.
+            count: texts by each model, 2 to 6.
+        """
+        try:
+            self.note = self.problem_with(prompt)
+            if not self.note:
+                before = self._written
+                self.set(prompt=prompt, seed=seed, count=count)
+                if self._written is before:
+                    self._write()
+        finally:
+            self.writing = False
+
+    def _write(self) -> None:
+        """Let both models write after the prompt that is set, and judge it all."""
+        self.writing = True
+        try:
+            samples = {name: self._sample(model) for name, model in self.models.items()}
+            self._written = {name: self._judged(some) for name, some in samples.items()}
+            self._asked = (self.prompt, self.seed, self.count)
+            self.note = ""
+            self.shown = {
+                "prompt": self.prompt,
+                "seed": self.seed,
+                "texts": {name: [text.for_browser() for text in texts] for name, texts in self._written.items()},
+            }
+        finally:
+            self.writing = False
+
+    def _sample(self, model: Any) -> list[Sample]:
+        length = min(self.max_new_tokens, self._room_after(self.prompt))
+        prompts = [self.prompt] * self.count
+        with eval_mode(model):
+            return sample_tokens(model, self.tokenizer, prompts, max_new_tokens=length, seed=self.seed)
+
+    def _judged(self, samples: Sequence[Sample]) -> list[_Text]:
+        responses = [sample.response_ids for sample in samples]
+        scored = score_responses(
+            self.models["policy"], self.models["reference"], self.tokenizer, samples[0].prompt_ids, responses
+        )
+        return [
+            _Text(
+                text=text,
+                tokens=tokens,
+                ended=ids[-1] == self.tokenizer.eos_token_id,
+                judged=self._judge(text),
+            )
+            for text, tokens, ids in zip(decode(samples, self.tokenizer), scored, responses, strict=True)
+        ]
+
+    def _judge(self, text: str) -> float | None:
+        if self.judge is None:
+            return None
+        number = float(self.judge(text))
+        if not math.isfinite(number):
+            raise ValueError(f"judge: a finite number is wanted for {text!r}, found {number}")
+        return number
+
+    @property
+    def texts(self) -> dict[str, list[str]]:
+        """What each model wrote, by "reference" and "policy"; empty before there is a prompt."""
+        return {name: [text.text for text in texts] for name, texts in self._written.items()}
+
+    @property
+    def tokens(self) -> dict[str, list[ScoredResponse]]:
+        """The same texts, token by token, under both models."""
+        return {name: [text.tokens for text in texts] for name, texts in self._written.items()}
+
+    @property
+    def log_ratios(self) -> dict[str, list[float]]:
+        """log π(y|x) - log π_ref(y|x) of each text, nats."""
+        return {name: [text.tokens.log_ratio for text in texts] for name, texts in self._written.items()}
+
+    @property
+    def judged(self) -> dict[str, list[float]]:
+        """What the judge gives to each text; empty without a judge."""
+        return {
+            name: [text.judged for text in texts if text.judged is not None] for name, texts in self._written.items()
+        }
+
+    def reading(self) -> str:
+        """What was asked for, in one line; what trained models answer does not repeat on another machine."""
+        if self._asked is None:
+            return "BeforeAfter: no prompt yet"
+        prompt, seed, count = self._asked
+        return f"BeforeAfter: after {prompt!r}, {count} texts by reference and by policy with dice {seed}"

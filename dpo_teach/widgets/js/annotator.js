@@ -1,0 +1,284 @@
+// Two reviews side by side and a choice between them; then what DPO made of thirty such choices.
+
+import { html, put, say, svg } from "./nodes.js";
+import { brief, percent, plain, roundRange, signed } from "./numbers.js";
+import { watch } from "./model.js";
+import { button, key } from "./controls.js";
+import { follow, frame } from "./frame.js";
+import { chart } from "./chart.js";
+
+const KEYS = { ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right", ArrowDown: "skip", s: "skip",
+               u: "undo", Backspace: "undo" };
+const STATE = ["turn", "phase", "prompt", "left", "right", "given", "wanted", "kept", "held", "can_undo", "steps", "curve",
+               "result"];
+
+export function annotator({ model, el }) {
+  const { root, body, finding, read, close } = frame(el, "Be the annotator", model);
+  const ask = asker(model);
+  const progress = makeProgress();
+  const question = makeQuestion(ask);
+  const actions = makeActions(ask);
+  const curves = makeCurves();
+  const verdict = makeVerdict();
+  body.append(progress.node, question.node, actions.node, curves.node, verdict.node);
+  put(root, { tabindex: -1 }); // a click anywhere in the panel gives it the keys
+
+  const draw = () => {
+    const state = stateOf(model);
+    const held = root.contains(root.getRootNode().activeElement);
+    finding(headline(state));
+    [progress, question, actions, curves, verdict].forEach((part) => part.draw(state));
+    if (held && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true }); // what had it is gone or off
+    read(inWords(state));
+  };
+  const press = (event) => pressed(event, stateOf(model), ask);
+  root.addEventListener("keydown", press);
+  const stops = [
+    watch(model, STATE, draw),
+    ...curves.charts.map(({ node, fit }) => follow(node, (width) => { fit(width); curves.draw(stateOf(model)); })),
+  ];
+  draw();
+  return () => {
+    stops.forEach((stop) => stop());
+    close();
+  };
+}
+
+function stateOf(model) {
+  return Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
+}
+
+// Ask Python, and say which pair was seen: an answer that comes too late counts for nothing.
+function asker(model) {
+  return (name, more = {}) => model.send({ ask: name, turn: model.get("turn"), ...more });
+}
+
+function pressed(event, state, ask) {
+  const name = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!name || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (name === "undo" ? !state.can_undo || state.phase === "training" : state.phase !== "labelling") return;
+  event.preventDefault();
+  if (name === "left" || name === "right") ask("choose", { side: name });
+  else ask(name);
+}
+
+// Whether an element can still have the focus; a browser takes it away sooner or later where it cannot.
+function usable(element) {
+  return element && !element.disabled && !element.closest("[hidden]");
+}
+
+function headline({ phase, result }) {
+  if (phase === "labelling") return "Which review do you prefer? There is no right answer: it is your taste.";
+  if (phase === "ready") return "All labels are given. What can a model learn from so few?";
+  if (phase === "training") return "It learns from your labels.";
+  return `It agrees with you on ${plain(result.agreed, 0)} of ${result.pairs} pairs that it was not trained on.`;
+}
+
+function inWords(state) {
+  const { phase, prompt, left, right, given, wanted } = state;
+  if (phase === "labelling") return `${given} of ${wanted} labels. ${prompt} Left: ${left} Right: ${right}`;
+  if (phase === "trained") return `${headline(state)} ${doubt(state.result)}`;
+  return headline(state);
+}
+
+function doubt({ share, error, pairs, agreed, luck }) {
+  return `${plain(share)} ± ${plain(error)}, and ${pairs} pairs are few. A coin gets ${brief(pairs / 2)} of them, and ` +
+    `${plain(agreed, 0)} or more in ${plain(100 * luck, luck < 0.1 ? 1 : 0)} of 100 tries.`;
+}
+
+function makeProgress() {
+  const fill = html("i", { class: "dt-progress-fill" });
+  const room = html("div", { class: "dt-progress-room", role: "progressbar", "aria-label": "labels given", "aria-valuemin": 0 },
+                    fill);
+  const count = html("b", { "data-value": "given" }, "");
+  const parts = html("span", { class: "dt-muted", "data-value": "parts" }, "");
+  return {
+    node: html("div", { class: "dt-progress" }, html("p", { class: "dt-between" }, count, parts), room),
+    draw({ given, wanted, kept, held }) {
+      put(room, { "aria-valuenow": Math.min(given, wanted), "aria-valuemax": wanted });
+      const width = `${(100 * Math.min(given / wanted, 1)).toFixed(1)}%`;
+      if (fill.style.width !== width) fill.style.width = width;
+      say(count, `${given} of ${wanted}`);
+      say(parts, `${kept} to train on, ${held} held back: every fifth is kept out of training, for the test`);
+    },
+  };
+}
+
+function makeQuestion(ask) {
+  const opening = html("p", { class: "dt-opening", "data-value": "prompt" }, "");
+  const sides = { left: answer(ask, "left", "←", "ArrowLeft 1"), right: answer(ask, "right", "→", "ArrowRight 2") };
+  const node = html("div", { class: "dt-question", role: "group", "aria-label": "which review do you prefer" }, opening,
+                    html("div", { class: "dt-answers" }, sides.left.node, sides.right.node));
+  return {
+    node,
+    draw({ phase, prompt, left, right }) {
+      put(node, { hidden: phase === "labelling" ? null : "" });
+      say(opening, prompt);
+      say(sides.left.text, left);
+      say(sides.right.text, right);
+    },
+  };
+}
+
+function answer(ask, side, arrow, keys) {
+  const text = html("span", { class: "dt-answer-text", "data-value": side }, "");
+  const name = html("span", { class: "dt-answer-name" }, side, html("kbd", { "aria-hidden": "true" }, arrow));
+  const node = button("", () => ask("choose", { side }), {
+    class: "dt-button dt-answer", "data-name": side, "aria-keyshortcuts": keys,
+  });
+  node.append(name, text);
+  return { node, text };
+}
+
+// Measured with rules in a person's place, six times each; notebook 04 asks them again.
+const EXPECTATION = "It takes some seconds. What to expect of two dozen labels: a taste for short reviews is learned (8 of 10 " +
+  "new pairs right), one for reviews that speak of the cast in part (7 of 10), one for kind reviews hardly (a coin has 5).";
+
+function makeActions(ask) {
+  const skip = button("skip ↓", () => ask("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });
+  const undo = button("undo", () => ask("undo"), { "data-name": "undo", "aria-keyshortcuts": "U Backspace" });
+  const train = button("", () => ask("train"), { class: "dt-button dt-go", "data-name": "train" });
+  const expect = html("p", { class: "dt-muted", "data-value": "expect" }, EXPECTATION);
+  const hint = html("p", { class: "dt-muted dt-hint" }, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, " +
+                    "↓ or S skips, U or backspace takes the last answer back.");
+  return {
+    node: html("div", { class: "dt-actions" }, html("div", { class: "dt-between" },
+               html("span", { class: "dt-row" }, skip, undo), train), hint, expect),
+    draw({ phase, can_undo, given, wanted, kept }) {
+      put(skip, { disabled: phase === "labelling" ? null : "" });
+      put(undo, { disabled: can_undo && phase !== "training" ? null : "" });
+      put(train, { disabled: phase === "ready" ? null : "" });
+      put(hint, { hidden: phase === "labelling" ? null : "" });
+      put(expect, { hidden: phase === "ready" ? null : "" });
+      say(train, trainWords(phase, kept, wanted - given));
+    },
+  };
+}
+
+function trainWords(phase, kept, missing) {
+  if (phase === "labelling") return `train, after ${missing} more`;
+  if (phase === "training") return "training …";
+  return phase === "trained" ? "trained" : `train on ${kept} labels`;
+}
+
+// The columns of a row of the curve: the step, and each number in training and on the pairs held back.
+const CURVES = [
+  { name: "loss, nats", own: 1, held: 3, floor: [0.4, 0.8], rest: Math.LN2 },
+  { name: "margin, nats", own: 2, held: 4, floor: [-0.5, 0.5], rest: 0 },
+  { name: "agreement, held back", own: null, held: 5, floor: [0, 1], rest: 0.5 },
+];
+
+function makeCurves() {
+  const charts = CURVES.map(makeCurve);
+  const now = html("p", { class: "dt-muted", "data-value": "step" }, "");
+  const legend = html("p", { class: "dt-legend" }, key("policy", "the labels it trains on, a batch at a time"),
+                      key("held", "the labels held back"), key("rest", "a coin"));
+  const node = html("div", { class: "dt-curves", role: "group", "aria-label": "the training run" }, now, legend,
+                    html("div", { class: "dt-three" }, ...charts.map((one) => one.node)));
+  return {
+    node,
+    charts,
+    draw({ phase, curve, steps }) {
+      put(node, { hidden: phase === "training" || phase === "trained" ? null : "" });
+      say(now, curve.length ? `step ${curve.length} of ${steps}` : "getting ready");
+      charts.forEach((one) => one.draw(curve, steps));
+    },
+  };
+}
+
+function makeCurve({ name, own, held, floor, rest }) {
+  const picture = chart({ label: `${name}, by step`, height: 160, x: [0, 1], y: floor, xLabel: "step", yLabel: name });
+  const level = svg("path", { class: "dt-line dt-rest" });
+  const trained = svg("path", { class: "dt-line dt-stroke-policy" });
+  const kept = svg("path", { class: "dt-line dt-held" });
+  picture.marks.append(level, trained, kept);
+  return {
+    node: html("div", { class: "dt-plot" }, picture.node),
+    fit: picture.resize,
+    draw(curve, steps) {
+      const columns = [own, held].filter((column) => column !== null);
+      const values = curve.flatMap((row) => columns.map((column) => row[column]));
+      picture.range({ x: [0, steps || 1], y: roundRange(Math.min(floor[0], ...values), Math.max(floor[1], ...values), 4) });
+      put(level, { d: picture.path([[0, rest], [steps || 1, rest]]) });
+      put(trained, { d: own === null ? "" : picture.path(curve.map((row) => [row[0], row[own]])) });
+      put(kept, { d: picture.path(curve.map((row) => [row[0], row[held]])) });
+    },
+  };
+}
+
+// What each trait is called, how it is written, and in which words it moves.
+const TRAITS = {
+  words: { label: "words in a review", show: (value) => plain(value, 1), up: "longer", down: "shorter" },
+  reward: { label: "kindness (true reward)", show: (value) => signed(value, 2), up: "kinder", down: "harsher" },
+  cast: { label: "speak of the cast", show: percent, up: "more of the cast", down: "less of the cast" },
+  fluency: { label: "are proper reviews", show: percent, up: "more proper", down: "broken more often" },
+};
+
+function makeVerdict() {
+  const few = html("p", { "data-value": "doubt" }, "");
+  const trained = html("p", { class: "dt-muted", "data-value": "trained" }, "");
+  const traits = makeTraits();
+  const samples = [0, 1, 2].map(makeSample);
+  const node = html("div", { class: "dt-verdict" },
+                    html("div", { class: "dt-words" }, few, trained), traits.node,
+                    html("h4", {}, "The same openings, the same dice: before, and after your labels"),
+                    ...samples.map((one) => one.node));
+  return {
+    node,
+    draw({ phase, result }) {
+      put(node, { hidden: phase === "trained" ? null : "" });
+      if (phase !== "trained") return;
+      say(few, `On the pairs held back: ${doubt(result)}`);
+      say(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${plain(result.trained_agreed, 0)} right. ` +
+        "That is memory, and says nothing about your taste.");
+      traits.draw(result);
+      samples.forEach((one, i) => one.draw(result.samples[i]));
+    },
+  };
+}
+
+function makeTraits() {
+  const cell = (name, column) => html("td", { "data-value": `${name}-${column}` }, "");
+  const rows = Object.entries(TRAITS).map(([name, trait]) => {
+    const cells = { before: cell(name, "before"), after: cell(name, "after"), moved: cell(name, "moved") };
+    return { name, trait, cells, node: html("tr", {}, html("th", { scope: "row" }, trait.label), ...Object.values(cells)) };
+  });
+  const title = html("caption", {}, "");
+  const heads = ["", "before", "after", "difference"].map((text) => html("th", { scope: "col" }, text));
+  return {
+    node: html("table", { class: "dt-traits" }, title, html("thead", {}, html("tr", {}, ...heads)),
+               html("tbody", {}, ...rows.map((row) => row.node))),
+    draw({ traits, openings }) {
+      say(title, `Has its writing changed? ${openings} fresh openings`);
+      for (const { name, trait, cells } of rows) {
+        const found = traits.find((one) => one.name === name);
+        say(cells.before, trait.show(found.before));
+        say(cells.after, trait.show(found.after));
+        say(cells.moved, movedWords(found, trait));
+      }
+    },
+  };
+}
+
+function movedWords({ before, after, error, moved }, { up, down }) {
+  if (!moved) return "no more than chance";
+  const times = Math.abs(after - before) / (error || 1e-9);
+  return `${after > before ? up : down}, ${times > 99 ? "far more than" : `${plain(times, 0)} times`} its standard error`;
+}
+
+function makeSample(_, i) {
+  const opening = html("p", { class: "dt-opening" }, "");
+  const before = html("p", { "data-value": `before-${i}` }, "");
+  const after = html("p", { "data-value": `after-${i}` }, "");
+  const card = (name, colour, text) =>
+    html("div", { class: `dt-text-card dt-edge-${colour}` }, html("span", { class: "dt-answer-name" }, name), text);
+  return {
+    node: html("div", { class: "dt-question" }, opening, html("div", { class: "dt-answers" },
+               card("before", "reference", before), card("after", "policy", after))),
+    draw(sample) {
+      say(opening, sample.prompt);
+      say(before, sample.before);
+      say(after, sample.after);
+    },
+  };
+}

@@ -1,0 +1,170 @@
+"""Responses token by token: what each token adds to the text, and its log-probability under policy and reference."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dpo_teach.batches import TokenBatch, collate
+from dpo_teach.logps import response_token_logps
+
+__all__ = ["ScoredResponse", "eval_mode", "score_responses", "token_texts", "unread_parts"]
+
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+"""What a decoder writes for bytes that make no character."""
+
+BYTES_OF_A_CHARACTER = 4
+CONTEXT = 4
+
+
+@dataclass(frozen=True)
+class ScoredResponse:
+    """A response, token by token, under two models.
+
+    Args:
+        texts: what each token adds to the text; "" where it begins a character that a later token completes.
+        special: whether each token is a special one, as the end-of-sequence token is.
+        policy_logps: log π(token | all before it), nats.
+        reference_logps: log π_ref(token | all before it), nats.
+    """
+
+    texts: tuple[str, ...]
+    special: tuple[bool, ...]
+    policy_logps: tuple[float, ...]
+    reference_logps: tuple[float, ...]
+
+    @property
+    def log_ratios(self) -> tuple[float, ...]:
+        """log π - log π_ref of each token, nats."""
+        return tuple(p - r for p, r in zip(self.policy_logps, self.reference_logps, strict=True))
+
+    @property
+    def log_ratio(self) -> float:
+        """log π(y|x) - log π_ref(y|x) of the whole response, nats: the sum over its tokens."""
+        return math.fsum(self.log_ratios)
+
+    def for_browser(self) -> dict[str, Any]:
+        """All of it, as JSON knows it."""
+        return {
+            "texts": list(self.texts),
+            "special": list(self.special),
+            "policy": list(self.policy_logps),
+            "reference": list(self.reference_logps),
+        }
+
+
+def score_responses(
+    policy: Any, reference: Any, tokenizer: Any, prompt_ids: Sequence[int], responses: Sequence[Sequence[int]]
+) -> list[ScoredResponse]:
+    """Each response to one prompt, token by token, under both models.
+
+    Args:
+        policy: a causal language model; it is put in eval mode for the time.
+        reference: another, with the same tokenizer.
+        tokenizer: their tokenizer.
+        prompt_ids: token ids of the prompt.
+        responses: token ids of each response.
+
+    Returns:
+        The responses in their order.
+
+    Raises:
+        ValueError: a model gives a log-probability that is not finite.
+    """
+    pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    batch = collate([(prompt_ids, ids) for ids in responses], pad_id)
+    policy_logps, reference_logps = _token_logps("policy", policy, batch), _token_logps("reference", reference, batch)
+    special = set(tokenizer.all_special_ids)
+    return [
+        ScoredResponse(
+            texts=tuple(token_texts(prompt_ids, ids, tokenizer)),
+            special=tuple(token in special for token in ids),
+            policy_logps=policy_logps[row],
+            reference_logps=reference_logps[row],
+        )
+        for row, ids in enumerate(responses)
+    ]
+
+
+@torch.no_grad()
+def _token_logps(name: str, model: Any, batch: TokenBatch) -> list[tuple[float, ...]]:
+    """log π of each token, nats, row by row."""
+    with eval_mode(model):
+        logps, rows = response_token_logps(model, batch.to(next(model.parameters()).device))
+    if not torch.isfinite(logps).all():
+        raise ValueError(f"{name}: a log-probability that it gives is not finite (NaN or infinity)")
+    return [tuple(logps[rows == row].tolist()) for row in range(len(batch))]
+
+
+@contextlib.contextmanager
+def eval_mode(model: Any) -> Iterator[None]:
+    """Put a model in eval mode for the time: with dropout, no two calls would agree."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def token_texts(prompt_ids: Sequence[int], response_ids: Sequence[int], tokenizer: Any) -> list[str]:
+    """What each token of a response adds to the text, so that all of them together are the text.
+
+    A character may take several tokens, as most emoji do. It is told at the token that completes it, and the tokens
+    before that add "".
+
+    Args:
+        prompt_ids: what comes before; a few of its ids are enough.
+        response_ids: token ids.
+        tokenizer: what they mean.
+
+    Returns:
+        One text a token; bytes that make no character are told as "\\ufffd".
+    """
+    texts: list[str] = []
+    known, open_ids = list(prompt_ids[-CONTEXT:]), list[int]()
+    for token in response_ids:
+        open_ids.append(token)
+        added = _added_text(known, open_ids, tokenizer)
+        if added.endswith(BROKEN) and len(open_ids) < BYTES_OF_A_CHARACTER:
+            texts.append("")
+        else:
+            texts.append(added)
+            known, open_ids = (known + open_ids)[-CONTEXT:], []
+    if open_ids:
+        texts[-1] = _added_text(known, open_ids, tokenizer)
+    return texts
+
+
+def _added_text(known: list[int], added: list[int], tokenizer: Any) -> str:
+    """What some tokens add to the text of those before them; by itself a token may lose its space."""
+    return _decode(known + added, tokenizer)[len(_decode(known, tokenizer)) :]
+
+
+def _decode(ids: Sequence[int], tokenizer: Any) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def unread_parts(text: str, tokenizer: Any) -> list[str]:
+    """The characters of a text that a tokenizer leaves out, each once, in their order; white space is not counted.
+
+    A tokenizer that knows every byte, as GPT-2's own does, reads everything. Others know some characters only: the rest
+    becomes a token that means "unknown", or is dropped without a word.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    unknown = None if tokenizer.unk_token_id == tokenizer.eos_token_id else tokenizer.unk_token_id
+    read: set[int] = set()
+    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        if token != unknown:
+            read.update(range(start, end))
+    decoded = _decode(encoded["input_ids"], tokenizer)
+    broken = BROKEN in decoded  # some of a character's bytes were dropped, and others read
+    lost = [
+        character
+        for place, character in enumerate(text)
+        if not character.isspace() and (place not in read or (broken and character not in decoded))
+    ]
+    return list(dict.fromkeys(lost))

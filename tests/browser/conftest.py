@@ -1,0 +1,37 @@
+"""A real browser for the tests that click; what it complains of fails the test that made it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import CHROMIUM_FLAGS, find_chromium
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from dpo_teach.widgets.playground import write_playground
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page of 1040 pixels; an error in its console or an exception in it fails the test."""
+    page = browser.new_page(viewport={"width": 1040, "height": 900})
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield page
+    page.close()
+    assert not faults, faults
+
+
+@pytest.fixture(scope="session")
+def playground_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path: Path = write_playground(tmp_path_factory.mktemp("playground") / "playground.html")
+    return path.as_uri()

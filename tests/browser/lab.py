@@ -1,0 +1,161 @@
+"""A JupyterLab of its own, serving copies of the notebooks, and what a learner does in it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_client import BlockingKernelClient
+from playwright.sync_api import Locator, Page
+
+TOKEN = "a-token-for-tests"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+RUN = """(index) => {
+    const app = window.jupyterapp;
+    const notebook = app.shell.currentWidget.content;
+    notebook.activeCellIndex = index;
+    notebook.deselectAll();
+    window.ran = false;
+    app.commands.execute("notebook:run-cell").finally(() => { window.ran = true; });
+}"""
+QUIET = {
+    ("notebook-extension", "tracker"): {"windowingMode": "none"},
+    ("apputils-extension", "notification"): {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+class Lab:
+    """A running JupyterLab.
+
+    Args:
+        folder: for its files: `root` with the notebooks, `runtime` with the kernels' connections, `log`.
+        url: where it answers.
+        settings: the folder of its settings.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+
+    def log(self) -> str:
+        """All that server and kernels have said so far."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def set_theme(self, name: str) -> None:
+        """light or dark, for pages that are opened from now on."""
+        _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
+
+    def open(self, page: Page, notebook: str) -> None:
+        """Open a notebook, with a kernel that is ready."""
+        page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
+        page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.ready")
+        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000, state="attached")
+
+    def ask_kernel(self, code: str) -> str:
+        """Run code in the kernel of the notebook that is open, and give what it prints."""
+        (session,) = self.ask("sessions")
+        client = BlockingKernelClient()
+        client.load_connection_file(str(self.folder / "runtime" / f"kernel-{session['kernel']['id']}.json"))
+        client.start_channels()
+        printed: list[str] = []
+        try:
+            client.wait_for_ready(timeout=30)
+            reply = client.execute_interactive(
+                code, timeout=60, store_history=False, output_hook=lambda message: printed.append(_text_of(message))
+            )
+        finally:
+            client.stop_channels()
+        assert reply["content"]["status"] == "ok", reply["content"]
+        return "".join(printed).strip()
+
+    def close_kernels(self) -> None:
+        """Shut down every session, so that the next test begins with none."""
+        for session in self.ask("sessions"):
+            self.ask(f"sessions/{session['id']}", "DELETE")
+
+    def ask(self, what: str, method: str = "GET") -> Any:
+        """Ask the server's own interface."""
+        request = urllib.request.Request(
+            f"{self.url}/api/{what}", method=method, headers={"Authorization": f"token {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+def run_cell(page: Page, notebook: str, cell_id: str) -> Locator:
+    """Run one cell of the notebook that is open, and give its outputs; an error in it fails the test."""
+    cells = json.loads((NOTEBOOKS / notebook).read_text())["cells"]
+    index = next(i for i, cell in enumerate(cells) if cell["id"] == cell_id)
+    page.evaluate(RUN, index)
+    page.wait_for_function("() => window.ran", timeout=120_000)
+    output = page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".jp-Cell-outputWrapper")
+    errors = output.locator(
+        '[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText[data-mime-type*="error"]'
+    )
+    assert errors.count() == 0, errors.first.inner_text()
+    return output
+
+
+@contextmanager
+def running_lab(folder: Path) -> Iterator[Lab]:
+    """JupyterLab on copies of the notebooks, until the `with` block ends."""
+    (folder / "root").mkdir()
+    for notebook in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(notebook, folder / "root")
+    for name, value in QUIET.items():
+        _put(folder, name, value)
+    port = _free_port()
+    flags = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--expose-app-in-browser",
+             f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
+             f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
+    environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",
+                   "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"),
+                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "OMP_WAIT_POLICY": "passive"}  # fmt: skip
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)
+        try:
+            lab = Lab(folder, f"http://127.0.0.1:{port}")
+            _wait_for(lab, server)
+            yield lab
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _wait_for(lab: Lab, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(240):
+        try:
+            lab.ask("status")
+        except OSError:
+            assert server.poll() is None, lab.log()
+            time.sleep(0.25)
+        else:
+            return
+    raise AssertionError(f"JupyterLab did not answer within a minute:\n{lab.log()}")
+
+
+def _put(folder: Path, name: tuple[str, str], value: dict[str, Any]) -> None:
+    path = folder / "settings" / "@jupyterlab" / name[0] / f"{name[1]}.jupyterlab-settings"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def _text_of(message: dict[str, Any]) -> str:
+    content = message["content"]
+    return content["text"] if message["msg_type"] == "stream" and content["name"] == "stdout" else ""

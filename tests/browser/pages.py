@@ -1,0 +1,124 @@
+"""What a hand does in a browser, and what an eye reads there."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Locator, Page
+
+from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.pair_reading import PairReading
+
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync",
+                  "--disable-background-networking", "--disable-component-update", "--disable-quic"]  # fmt: skip
+
+KINDS: dict[str, type[Explorer]] = {
+    "lossExplorer": LossExplorer,
+    "betaTilt": BetaTilt,
+    "gradientWeights": GradientWeights,
+    "memoryCalculator": MemoryCalculator,
+}
+NUMBER = re.compile(r"[+−-]?\d[\d.]*(?:e[+−-]?\d+)?")
+
+
+def find_chromium() -> str:
+    """Debian's browser; where there is none the test is skipped, and fails where one was promised."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None and os.environ.get("DPO_TEACH_BROWSER") == "required":
+        pytest.fail("chromium is not installed, and DPO_TEACH_BROWSER=required says that it must be")
+    if path is None:
+        pytest.skip("chromium is not installed: Debian's `apt-get install chromium` brings it")
+    return path
+
+
+def number_in(text: str) -> tuple[float, float]:
+    """The first number of a text, and half a unit of its last digit: how far rounding may have taken it."""
+    found = NUMBER.search(text)
+    assert found, f"no number in {text!r}"
+    digits = found.group().replace("−", "-")
+    mantissa, _, exponent = digits.partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return float(digits), 0.5 * 10 ** (int(exponent or 0) - decimals)
+
+
+def assert_shown(text: str, wanted: float, what: str) -> None:
+    """A text tells a value, to the digits that it gives."""
+    shown, half = number_in(text)
+    assert abs(shown - wanted) <= half * 1.0001 + 1e-9 * abs(wanted), f"{what}: {text!r} is shown, {wanted} is right"
+
+
+def settings_in(model: Callable[[str], Any], kind: type[Explorer]) -> Explorer:
+    """The Python explorer with the settings that the browser has."""
+    explorer = kind()
+    explorer.set_state({name: model(name) for name in kind.settings})
+    return explorer
+
+
+def wanted_numbers(explorer: Explorer) -> Mapping[str, float]:
+    """What an explorer must show, by the functions of the package: values by their `data-value`."""
+    if isinstance(explorer, LossExplorer):
+        return _pair(explorer.values)
+    if isinstance(explorer, BetaTilt):
+        objective = explorer.beta * explorer.log_z
+        return {"reward": explorer.reward, "kl": explorer.kl, "logZ": explorer.log_z, "same": objective,
+                "objective": objective}  # fmt: skip
+    if isinstance(explorer, GradientWeights):
+        return {"whole": explorer.weights.sum().item()}
+    assert isinstance(explorer, MemoryCalculator)
+    return {f"{p.name}-{model.role}": model.total / 1e9 for p in explorer.pipelines for model in p.models}
+
+
+def _pair(values: PairReading) -> Mapping[str, float]:
+    return {
+        "chosen": values.chosen_log_ratio,
+        "rejected": values.rejected_log_ratio,
+        "difference": values.difference,
+        "margin": values.margin,
+        "probability": values.probability,
+        "loss": values.loss,
+        "weight": values.gradient_weight,
+    }
+
+
+def wanted_bars(explorer: Explorer) -> list[float]:
+    """The numbers beside the bars, top to bottom."""
+    if isinstance(explorer, BetaTilt):
+        both = zip(explorer.reference.tolist(), explorer.policy.tolist(), strict=True)
+        return [share for pair in both for share in pair]
+    if isinstance(explorer, GradientWeights):
+        shares = torch.softmax(torch.nn.functional.logsigmoid(-explorer.margins), dim=0)  # weights may all underflow
+        return [100 * share for share in shares.tolist()]
+    return []
+
+
+def check(root: Locator, explorer: Explorer) -> None:
+    """Every number on the page is the one that Python computes from the same settings."""
+    told = dict(
+        root.evaluate("e => [...e.querySelectorAll('[data-value]')].map(n => [n.dataset.value, n.textContent])")
+    )
+    for name, value in wanted_numbers(explorer).items():
+        assert_shown(told[name], value, f"{type(explorer).__name__} {name}")
+    bars = root.evaluate("e => [...e.querySelectorAll('.dt-bar .dt-bar-number')].map(n => n.textContent)")
+    for i, value in enumerate(wanted_bars(explorer)):
+        assert_shown(bars[i], value, f"{type(explorer).__name__} bar {i}")
+    text = root.inner_text()
+    assert not re.search(r"NaN|Infinity|undefined|null", text), text
+
+
+def drag(page: Page, slider: Locator, share: float) -> None:
+    """Take a slider's thumb and bring it to a share of its way, in several moves."""
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    at = slider.evaluate("e => (e.value - e.min) / (e.max - e.min)")
+    room, edge = box["width"] - 20, box["x"] + 10  # a thumb is 20 pixels wide
+    height = box["y"] + box["height"] / 2
+    page.mouse.move(edge + at * room, height)
+    page.mouse.down()
+    page.mouse.move(edge + share * room, height, steps=6)
+    page.mouse.up()

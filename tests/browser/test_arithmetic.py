@@ -1,0 +1,121 @@
+"""The JavaScript of the explorers against the Python functions, on a grid, in the browser, to 1e-9."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import pytest
+import torch
+from playwright.sync_api import Page
+
+from dpo_teach.loss import gradient_weight
+from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
+from dpo_teach.widgets.bundles import bundle
+from dpo_teach.widgets.pair_reading import read_pair
+from dpo_teach.worlds.tabular import expected_reward, film_world, kl, log_partition, optimal_policy
+
+BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)
+
+
+@pytest.fixture
+def compute(page: Page) -> Callable[[str, Sequence[Any]], list[Any]]:
+    """Call a function of dpo.js with many lists of arguments, in one go."""
+    page.goto("about:blank")
+    page.add_script_tag(content=f"{bundle('dpo')}\nwindow.$dpo = $dpo;")
+
+    def run(name: str, calls: Sequence[Any]) -> list[Any]:
+        text = page.evaluate(
+            "([name, calls]) => JSON.stringify(calls.map((call) => $dpo[name](...call)))", [name, list(calls)]
+        )
+        return json.loads(text)
+
+    return run
+
+
+def assert_near(found: float, wanted: float, where: object) -> None:
+    assert found is not None, f"not finite at {where}"
+    assert abs(found - wanted) <= 1e-9 * max(1.0, abs(wanted)), f"{found} instead of {wanted} at {where}"
+
+
+def test_one_pair(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    logps = (-2000.0, -61.3, -50.0, -0.25, 0.0)
+    names = ("policyChosen", "policyRejected", "referenceChosen", "referenceRejected", "beta", "agreement")
+    grid = list(itertools.product(logps, logps, (-2000.0, -51.0, 0.0), (-51.0, 0.0), BETAS, (0.5, 0.75, 0.99)))
+    assert len(grid) >= 1000
+    found = compute("readPair", [[dict(zip(names, point, strict=True))] for point in grid])
+    for point, here in zip(grid, found, strict=True):
+        wanted = read_pair(
+            policy_chosen=point[0], policy_rejected=point[1], reference_chosen=point[2], reference_rejected=point[3],
+            beta=point[4], agreement=point[5],
+        )  # fmt: skip
+        for name, value in (
+            ("chosenLogRatio", wanted.chosen_log_ratio),
+            ("rejectedLogRatio", wanted.rejected_log_ratio),
+            ("difference", wanted.difference),
+            ("margin", wanted.margin),
+            ("probability", wanted.probability),
+            ("loss", wanted.loss),
+            ("gradientWeight", wanted.gradient_weight),
+            ("bestDifference", wanted.best_difference),
+        ):
+            assert_near(here[name], value, (name, point))
+
+
+def test_the_tilt(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    world = film_world()
+    stretches = [(-50.0, 50.0), (0.0, 0.0), (0.7, -1.3), (12.0, 3.0)]
+    points = []
+    for row, beta, (scale, shift), turn in itertools.product(range(3), BETAS, stretches, range(12)):
+        reward = (world.reward[row].roll(turn) * scale / 3 + shift).clamp(-50, 50)
+        points.append((world.reference[row], reward, beta))
+    assert len(points) >= 1000
+    calls = [[reference.tolist(), reward.tolist(), beta] for reference, reward, beta in points]
+    for point, here in zip(points, compute("tilt", calls), strict=True):
+        reference, reward, beta = point
+        policy = optimal_policy(reference, reward, beta)
+        for found, wanted in zip(here["policy"], policy.tolist(), strict=True):
+            assert_near(found, wanted, point)
+        assert_near(here["logZ"], log_partition(reference, reward, beta).item(), point)
+        assert_near(here["reward"], expected_reward(policy, reward).item(), point)
+        assert_near(here["kl"], kl(policy, reference).item(), point)
+
+
+def test_the_weights_of_a_batch(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    differences = [-2000.0, -30.0, -0.5, 0.0, 2.0, 45.0, 2000.0]
+    grid = list(itertools.product(itertools.product(differences, repeat=3), BETAS))
+    assert len(grid) >= 1000
+    found = compute("weighBatch", [[list(batch), beta] for batch, beta in grid])
+    for (batch, beta), here in zip(grid, found, strict=True):
+        margins = beta * torch.tensor(batch, dtype=torch.float64)
+        weights = gradient_weight(margins, beta)
+        shares = torch.softmax(torch.nn.functional.logsigmoid(-margins), dim=0)
+        for i in range(3):
+            assert_near(here["margins"][i], margins[i].item(), (batch, beta))
+            assert_near(here["weights"][i], weights[i].item(), (batch, beta))
+            assert_near(here["shares"][i], shares[i].item(), (batch, beta))
+
+
+def test_memory(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    sizes = [10 ** (6 + 6 * i / 20) for i in range(21)]
+    grid = list(itertools.product(sizes, get_args(Dtype), get_args(Optimizer), (False, True), (False, True)))
+    assert len(grid) >= 1000
+    found = compute("countMemory", [[*point, byte_rules()] for point in grid])
+    for point, here in zip(grid, found, strict=True):
+        size, dtype, optimizer, precomputed, lora = point
+        for pipeline in count_memory(size, dtype, optimizer, precomputed_reference=precomputed, lora=lora):
+            shown = {role: model for role, model in here[pipeline.name].items() if model is not None}
+            assert shown.keys() == {model.role for model in pipeline.models}, point
+            for model in pipeline.models:
+                for part in ("weights", "gradients", "optimizer"):
+                    assert_near(shown[model.role][part], getattr(model, part), (part, point))
+
+
+def test_the_mean_loss_over_annotators(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    grid = list(itertools.product([-4000 + 55.5 * i for i in range(145)], BETAS, (0.5, 0.9)))
+    assert len(grid) >= 1000
+    for point, here in zip(grid, compute("expectedLoss", grid), strict=True):
+        d, beta, p = point
+        agree, disagree = (math.log1p(math.exp(-abs(m))) + max(-m, 0.0) for m in (beta * d, -beta * d))
+        assert_near(here, p * agree + (1 - p) * disagree, point)

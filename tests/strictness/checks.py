@@ -1,0 +1,28 @@
+"""All checks of a notebook's file: what `make test` does before it runs a cell."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from dpo_teach.notebooks.form import problems, read
+from strictness.claims import unasserted_sentences, unasserted_values
+from strictness.contract import broken_imports, violations
+from strictness.costs import costs_that_differ
+from strictness.numbers import unmatched_numbers
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def keeps_the_contract(path: Path) -> Iterator[str]:
+    """The contract, of the notebook in a file."""
+    return violations(read(path))
+
+
+CHECKS: dict[str, Callable[[Path], Iterable[str]]] = {
+    "form": problems,
+    "contract": keeps_the_contract,
+    "imports": broken_imports,
+    "numbers": unmatched_numbers,
+    "sentences": unasserted_sentences,
+    "values": unasserted_values,
+    "costs": costs_that_differ,
+}

@@ -1,0 +1,128 @@
+"""The notebook contract of DESIGN.md: what the file of a notebook must be, before anything is run."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dpo_teach.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
+
+LINES = 16
+TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}
+OPENING = ["you will be able to", "you need", "minutes to read", "seconds to run"]
+CLOSING = ["you now know", "where to go on"]
+FORBIDDEN = {
+    r";\s*$": "ends in a semicolon",
+    r"\b(?:interact|interactive|interactive_output)\(": "uses interact, which nbval cannot follow: write a named panel",
+    r"\bOutput\(": "uses an Output widget, which leaks what it shows: write a named panel",
+    r"(?i)#\s*(?:nbval_|pytest_validate_)": "is steered by a comment: use a tag",
+    r"(?i)\bsvg\b": "draws SVG, whose ids differ from run to run",
+    r"^\s*(?:!|%%(?:bash|sh|script)\b)|\b(?:subprocess|os\.system)\b": "starts a program that the network is open to",
+    r"\.(?:observe|on_click|on_submit|on_msg)\(": "hangs up a callback, whose errors nobody sees: write a named panel",
+}
+NO_DESCRIPTION = re.compile(r"\s*(?:<.*>)?\s*", re.DOTALL)  # nothing, or a repr such as <Figure size 640x480>
+
+
+def violations(notebook: Notebook) -> Iterator[str]:
+    """Each breach of the contract, beginning with the id of its cell."""
+    yield from missing_parts(notebook)
+    for cell in notebook["cells"]:
+        unknown = set(cell["metadata"].get("tags", [])) - TAGS
+        if unknown:
+            yield f"{cell['id']}: unknown tags {sorted(unknown)}"
+        path = MACHINE_PATH.search(cell["source"])
+        if path:
+            yield f"{cell['id']}: names a path of one machine, {path.group()}"
+    for cell in code_cells(notebook):
+        for breach in (*code_violations(cell), *output_violations(cell), *hidden_errors(cell)):
+            yield f"{cell['id']}: {breach}"
+
+
+def missing_parts(notebook: Notebook) -> Iterator[str]:
+    """What the opening and the closing do not say."""
+    texts = [cell["source"].lower() for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    for place, wanted, found in [("opening", OPENING, texts[:2]), ("closing", CLOSING, texts[-2:])]:
+        for words in wanted:
+            if not any(words in text for text in found):
+                yield f"the {place} does not say {words!r}"
+
+
+def code_violations(cell: Cell) -> Iterator[str]:
+    """Each breach within the source of one code cell."""
+    lines = cell["source"].splitlines()
+    if len(lines) > LINES:
+        yield f"{len(lines)} lines, at most {LINES} are wanted: more belongs in the package"
+    for pattern, breach in FORBIDDEN.items():
+        if re.search(pattern, cell["source"], re.MULTILINE):
+            yield breach
+
+
+def output_violations(cell: Cell) -> Iterator[str]:
+    """Each breach within the outputs of one code cell."""
+    unstable = UNSTABLE in cell["metadata"].get("tags", [])
+    if unstable and not cell["outputs"]:
+        yield "shows nothing, and is tagged as if it did"
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "image/svg+xml" in data:
+            yield "shows SVG, whose ids differ from run to run"
+        if "image/png" in data and NO_DESCRIPTION.fullmatch(data.get("text/plain", "")):
+            yield "shows a figure without alt text"
+        if output.get("name") == "stderr" and not unstable:
+            yield f"writes to stderr in a strict cell: {output['text'][:80]!r}"
+
+
+def hidden_errors(cell: Cell) -> Iterator[str]:
+    """Each place where an error would vanish: it is caught and nothing is made of it, or no assert could ever fail."""
+    for node in ast.walk(parsed(cell)):
+        if isinstance(node, ast.ExceptHandler) and (catches_all(node) or does_nothing(node.body)):
+            yield f"line {node.lineno} swallows an error"
+        if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith("suppress"):
+            yield f"line {node.lineno} swallows an error"
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant | ast.Tuple):
+            yield f"line {node.lineno} asserts what cannot be false"
+
+
+def catches_all(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler takes whatever comes, the guard against the network with it."""
+    return handler.type is None or ast.unparse(handler.type) in ("Exception", "BaseException")
+
+
+def does_nothing(body: list[ast.stmt]) -> bool:
+    """Whether a block has no effect."""
+    return all(
+        isinstance(node, ast.Pass | ast.Continue | ast.Break)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in body
+    )
+
+
+def parsed(cell: Cell) -> ast.Module:
+    """The syntax tree of a cell; an empty one if it is no plain Python, which running it will tell."""
+    try:
+        return ast.parse(cell["source"])
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])
+
+
+def broken_imports(path: Path) -> Iterator[str]:
+    """Each name that a notebook imports and that is not there."""
+    for cell in code_cells(read(path)):
+        for node in ast.walk(parsed(cell)):
+            if isinstance(node, ast.Import):
+                yield from (f"{cell['id']}: {fault}" for name in node.names if (fault := import_fault(name.name)))
+            if isinstance(node, ast.ImportFrom):
+                names = [(str(node.module), name.name) for name in node.names]
+                yield from (f"{cell['id']}: {fault}" for pair in names if (fault := import_fault(*pair)))
+
+
+def import_fault(module: str, name: str = "") -> str:
+    """What goes wrong when a module, or a name in it, is imported; empty if nothing does."""
+    try:
+        found = importlib.import_module(module)
+        if name and not hasattr(found, name):
+            importlib.import_module(f"{module}.{name}")
+    except ImportError as error:
+        return str(error)
+    return ""

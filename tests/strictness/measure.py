@@ -1,0 +1,49 @@
+"""How much of what could be wrong in a notebook is found by reading it: every number changed, every assert deleted."""
+
+import ast
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from dpo_teach.notebooks.form import code_cells, read, serialise
+from strictness.claims import asserts, unasserted_sentences, unasserted_values
+from strictness.numbers import matches, numbers_known, numbers_told, sections
+
+
+def changed_numbers(path: Path) -> Iterator[bool]:
+    """For each number in the prose, whether it would be found if its last digit were one more."""
+    for prose, code in sections(read(path)):
+        known = numbers_known(code)
+        for told in (told for cell in prose for told in numbers_told(cell["source"])):
+            wrong = told._replace(value=told.value + Decimal(1).scaleb(-told.decimals))
+            yield not any(matches(wrong, value) for value in known)
+
+
+def deleted_asserts(path: Path) -> Iterator[bool]:
+    """For each assert, whether its loss would be found."""
+    count = sum(len(asserts(cell)) for cell in code_cells(read(path)))
+    known = len(breaches(path))
+    for number in range(count):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            copy.write_text(without_assert(path, number), encoding="utf-8")
+            yield len(breaches(copy)) > known
+
+
+def breaches(path: Path) -> list[str]:
+    """What the checks of asserts say of a notebook."""
+    return [*unasserted_sentences(path), *unasserted_values(path)]
+
+
+def without_assert(path: Path, number: int) -> str:
+    """The text of the notebook without the assert of that number."""
+    notebook = read(path)
+    every = [(cell, node) for cell in code_cells(notebook) for node in asserts(cell)]
+    cell, node = every[number]
+    assert isinstance(node, ast.Assert)
+    lines = cell["source"].splitlines()
+    indent = " " * node.col_offset
+    lines[node.lineno - 1 : node.end_lineno] = [f"{indent}..."]
+    cell["source"] = "\n".join(lines)
+    return serialise(notebook)

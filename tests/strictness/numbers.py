@@ -1,0 +1,118 @@
+"""Every number in the prose of a notebook is printed or computed by a code cell nearby.
+
+"Nearby" is the section that the sentence stands in, from one `##` heading to the next, with the section before it; the
+summary at the end may speak of the whole notebook. A number matches if it is the same after rounding to the digits that
+the prose gives, as itself or as a percentage, whatever its sign.
+
+What this does not see: numbers written as words, numbers inside formulas and code, and a wrong number that happens to
+be right about something else nearby. `python tests/faults.py --measure` says how many changed digits it finds.
+"""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from dpo_teach.notebooks.form import Cell, Notebook, read
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
+IN_PROSE = re.compile(rf"(?<![\w.])({NUMBER})(?![\w,.]*\d)(\s*%)?")
+IN_CODE = re.compile(rf"(?<![A-Za-z_.\d])({NUMBER})")  # 3 of `x3` is a name's
+
+# What is no claim about a result: taken out before the numbers are looked for, each for the reason beside it.
+NO_CLAIMS = {
+    r"```.*?```": "a diagram or a command to type",
+    r"`[^`\n]*`": "a piece of code",
+    r"\$\$.*?\$\$|\$[^$\n]+\$": "a formula, which the code beside it computes",
+    r"(?<=\])\([^)\s]*\)|https?://\S+|arXiv:[\d.]+": "where a text is to be found",
+    r"<!--.*?-->|</?\w[^>]*>": "a mark of HTML",
+    r"(?m)^\s*(?:#+\s*)?(?:\*\*)?\d+\s*[.·](?=\s)": "the number of a heading, an exercise or an item",
+    r"(?i)\b(?:notebooks?|sections?|step|example|exercise|appendix) (?:[A-Z]\.)?\d+(?:(?:,| and| to) \d+)*": "a place",
+    r"\*\*\d\d · ": "a notebook by its number",
+    r"(?m)\b\d+ minutes to read|\babout \d+ seconds to run": "the costs, which are held against README",
+    r"\b(?:19[5-9]|20[0-3])\d\b": "a year",
+    r"(?<=\w)#\d+": "an issue of a repository",
+    r"[^.?!:]*\?(?=\s|$)": "a question",
+    r"\b(?:GPT-\d|Llama \d|Tülu \d|Qwen\d\.\d)": "a name",
+    r"\b(?:bfloat|float|int)\d+\b": "a name",
+}
+# Numbers that are right and that no cell can show, each read by a person: notebook, cell, number, reason.
+REVIEWED = {
+    ("03_loss_and_gradients", "where-to-go-on", "256"): "a suggestion to the reader",
+    ("04_training", "the-trainer", "5e-7"): "of the papers",
+    ("04_training", "the-trainer", "5e-6"): "of the papers",
+}
+LAST_WORDS = ("what you now know", "where to go on")
+
+
+class Told(NamedTuple):
+    """A number in the prose."""
+
+    text: str
+    value: Decimal
+    decimals: int
+    percent: bool
+
+
+def unmatched_numbers(path: Path) -> Iterator[str]:
+    """Each number in the prose that no code cell nearby prints or holds."""
+    notebook = read(path)
+    for section, cells in sections(notebook):
+        known = numbers_known(cells)
+        for cell in section:
+            for told in numbers_told(cell["source"]):
+                reviewed = (path.stem, cell["id"], told.text) in REVIEWED
+                if not reviewed and not any(matches(told, value) for value in known):
+                    yield f"{cell['id']}: {told.text!r} is neither printed nor computed nearby"
+
+
+def sections(notebook: Notebook) -> Iterator[tuple[list[Cell], list[Cell]]]:
+    """The prose of each section, with the code that it may speak of."""
+    parts: list[list[Cell]] = [[]]
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and re.search(r"^## ", cell["source"], re.MULTILINE):
+            parts.append([])
+        parts[-1].append(cell)
+    for place, part in enumerate(parts):
+        prose = [cell for cell in part if cell["cell_type"] == "markdown"]
+        summary = any(words in prose[0]["source"].lower() for words in LAST_WORDS) if prose else False
+        near = parts if summary or place == 0 else parts[max(0, place - 1) : place + 1]
+        yield prose, [cell for part in near for cell in part if cell["cell_type"] == "code"]
+
+
+def numbers_told(source: str) -> Iterator[Told]:
+    """The numbers that a text claims something with."""
+    text = source.replace("−", "-")
+    for pattern in NO_CLAIMS:
+        text = re.sub(pattern, " ", text, flags=re.DOTALL)
+    for found in IN_PROSE.finditer(text):
+        digits = found[1].replace(",", "")
+        value = Decimal(digits)
+        yield Told(found[0].strip(), value, max(0, -int(value.as_tuple().exponent)), bool(found[2]))
+
+
+def numbers_known(cells: list[Cell]) -> set[Decimal]:
+    """The numbers in the sources and the outputs of code cells, without their signs."""
+    texts = [cell["source"] for cell in cells] + [text for cell in cells for text in shown(cell)]
+    return {
+        Decimal(found.replace(",", ""))
+        for text in texts
+        for found in IN_CODE.findall(re.sub(r"(?<=\d)_(?=\d)", "", text.replace("−", "-")))
+    }
+
+
+def shown(cell: Cell) -> Iterator[str]:
+    """The texts that a code cell shows."""
+    for output in cell["outputs"]:
+        yield output.get("text", "")
+        yield output.get("data", {}).get("text/plain", "")
+
+
+def matches(told: Told, value: Decimal) -> bool:
+    """Whether the prose may say `told` where the code has `value`."""
+    candidates = [value, 100 * value] if told.percent else [value]
+    if told.decimals == 0 and told.value < 10 and not told.percent:
+        return told.value in candidates  # a small whole number is a count, and counts are not rounded
+    unit = Decimal(1).scaleb(-told.decimals)
+    return any(abs(candidate - told.value) <= unit / 2 for candidate in candidates)

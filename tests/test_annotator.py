@@ -1,0 +1,482 @@
+"""Be the annotator: no label is lost, none is trained on that was held back, and what is learned is said honestly."""
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dpo_teach.pairs import PairError, PreferencePair, load_pairs
+from dpo_teach.widgets import Annotator, annotator
+from dpo_teach.widgets.annotation import Annotation, label_candidates
+from dpo_teach.widgets.annotation_file import LabelFile
+from dpo_teach.widgets.annotation_pairs import (
+    RULES,
+    Candidate,
+    mentions_the_cast,
+    prefers_kinder,
+    prefers_shorter,
+    prefers_the_cast,
+    review_candidates,
+)
+from dpo_teach.widgets.annotation_training import Agreement, Trait
+from dpo_teach.worlds import reviews
+
+ASKED = [Candidate(f"We saw film {n}.", f" Fine {n}.", f" It was awful {n}.") for n in range(12)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "labels" / "mine.jsonl"
+
+
+def annotate(path: Path, wanted: int = 10) -> Annotation:
+    return Annotation(path, ASKED, wanted=wanted)
+
+
+def panel(path: Path, wanted: int = 10) -> Annotator:
+    return Annotator(path, candidates=ASKED, wanted=wanted)
+
+
+def press(shown: Annotator, name: str, **arguments: Any) -> None:
+    """As the browser does."""
+    shown._answer(None, {"ask": name, "turn": shown.turn, **arguments}, None)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# Labels on the disk
+
+
+def test_a_label_is_a_pair_that_load_pairs_reads(path: Path) -> None:
+    labelling = annotate(path)
+    labelling.choose("left")
+    labelling.choose("right")
+    assert load_pairs(path) == [
+        PreferencePair("We saw film 0.", chosen=" Fine 0.", rejected=" It was awful 0."),
+        PreferencePair("We saw film 1.", chosen=" It was awful 1.", rejected=" Fine 1."),
+    ]
+    assert rows(path)[0] == {"prompt": "We saw film 0.", "chosen": " Fine 0.", "rejected": " It was awful 0."}
+
+
+def test_a_label_is_on_the_disk_before_choose_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[int, int]] = []  # which file, and how long it was when the disk was waited for
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, os.fstat(file).st_size)))
+    labelling = annotate(path)
+    for _ in range(3):
+        labelling.choose("left")
+        assert (path.stat().st_ino, path.stat().st_size) in synced
+        assert len(rows(path)) == len(labelling.labels)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork")
+def test_a_kill_loses_no_label_and_the_next_session_goes_on(path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        labelling = annotate(path)
+        for side in ("left", "right", "left"):
+            labelling.choose(side)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    resumed = annotate(path)
+    assert [pair.chosen for pair in resumed.labels] == [" Fine 0.", " It was awful 1.", " Fine 2."]
+    assert resumed.current == ASKED[3]
+
+
+def test_on_a_full_disk_nothing_is_given_and_the_file_stays_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    labelling = annotate(path)
+    labelling.choose("left")
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            labelling.choose("right")
+        with pytest.raises(OSError, match="No space left"):
+            labelling.undo()
+    assert path.read_bytes() == before
+    assert (len(labelling.labels), labelling.current) == (1, ASKED[1])
+    labelling.choose("right")
+    assert len(load_pairs(path)) == 2
+
+
+# Skip and undo
+
+
+def test_a_skipped_pair_is_not_in_the_file_and_comes_back_behind_all_others(path: Path) -> None:
+    labelling = annotate(path, wanted=12)
+    labelling.skip()
+    assert not path.exists()
+    assert labelling.current == ASKED[1]
+    for _ in range(11):
+        labelling.choose("left")
+    assert labelling.current == ASKED[0]
+    labelling.choose("right")
+    assert labelling.finished
+    assert labelling.current is None
+    assert len(load_pairs(path)) == 12
+
+
+def test_undo_takes_a_label_out_of_the_file_and_asks_again(path: Path) -> None:
+    labelling = annotate(path)
+    for side in ("left", "right"):
+        labelling.choose(side)
+    labelling.undo()
+    assert (labelling.current, len(load_pairs(path))) == (ASKED[1], 1)
+    labelling.choose("left")
+    assert [pair.chosen for pair in load_pairs(path)] == [" Fine 0.", " Fine 1."]
+    for _ in range(2):
+        labelling.undo()
+    assert path.read_bytes() == b""
+    assert annotate(path).current == ASKED[0]  # an empty file is no labels, and not a broken file
+    with pytest.raises(ValueError, match="no answer to undo"):
+        labelling.undo()
+
+
+def test_undo_reaches_into_an_earlier_session(path: Path) -> None:
+    first = annotate(path)
+    first.choose("left")
+    first.choose("left")
+    second = annotate(path)
+    second.undo()
+    assert (second.current, len(load_pairs(path))) == (ASKED[1], 1)
+
+
+def test_undo_writes_beside_the_file_and_renames(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelling = annotate(path)
+    labelling.choose("left")
+    labelling.choose("left")
+    before = path.read_bytes()
+
+    def cut(self: Path, target: Path) -> Path:
+        assert (target, path.read_bytes()) == (path, before)  # the labels are all there until the very moment
+        raise OSError(errno.EIO, "the power went out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", cut)
+        with pytest.raises(OSError, match="power"):
+            labelling.undo()
+    assert len(load_pairs(path)) == len(labelling.labels) == 2
+
+
+@given(answers=st.lists(st.sampled_from(["left", "right", "skip", "undo", "reopen"]), max_size=40))
+def test_whatever_is_answered_the_file_holds_just_the_labels(
+    answers: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("answers") / "labels.jsonl"
+    labelling, stood = annotate(path), []
+    for answer in answers:
+        if answer == "reopen":
+            before = list(labelling.labels)
+            labelling, stood = annotate(path), []
+            assert labelling.labels == before
+        elif answer == "undo":
+            if stood:
+                labelling.undo()
+                assert (labelling.current, list(labelling.labels)) == stood.pop()
+        elif not labelling.finished:
+            stood.append((labelling.current, list(labelling.labels)))
+            labelling.skip() if answer == "skip" else labelling.choose(answer)
+        assert (load_pairs(path) if labelling.labels else []) == labelling.labels
+        assert len({pair.prompt for pair in labelling.labels}) == len(labelling.labels)  # nothing is asked twice
+
+
+# What is held back
+
+
+def test_every_fifth_label_is_held_back_and_no_other(path: Path) -> None:
+    labelling = annotate(path, wanted=11)
+    labelling.let(lambda prompt, left, right: "left")
+    assert [pair.prompt for pair in labelling.held_back] == ["We saw film 4.", "We saw film 9."]
+    assert [pair.prompt for pair in labelling.training_pairs] == [
+        f"We saw film {n}." for n in (0, 1, 2, 3, 5, 6, 7, 8, 10)
+    ]
+
+
+# Files that cannot be used
+
+GOOD = '{"prompt": "We saw it.", "chosen": " Good.", "rejected": " Bad."}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (GOOD + GOOD[:40], "line 2: broken JSON"),
+        (GOOD + '{"prompt": "We saw it.", "chosen": " Good."}\n', "line 2, rejected: "),
+        (GOOD + GOOD.replace(" Bad", " Good"), "line 2, rejected: is the same"),
+        (GOOD + "7\n", "line 2: is 7"),
+        ("[]", "line 1: found a JSON array"),
+        ('{"good": 1}\n', "no column 'chosen'"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line_that_says_where(path: Path, text: str, complaint: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PairError) as caught:
+        panel(path)
+    assert str(caught.value).startswith(str(path))
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_path_that_load_pairs_would_not_read_is_refused() -> None:
+    with pytest.raises(PairError, match=r"labels\.txt: the ending '\.txt' is not wanted"):
+        LabelFile("labels.txt")
+
+
+@pytest.mark.parametrize("wanted", [4, 13])
+def test_a_number_of_labels_that_cannot_be_is_refused(path: Path, wanted: int) -> None:
+    with pytest.raises(ValueError, match=f"wanted must be from 5 to the 12 candidates, found {wanted}"):
+        panel(path, wanted)
+
+
+def test_a_file_that_somebody_else_changed_is_left_alone(path: Path) -> None:
+    labelling = annotate(path)
+    labelling.choose("left")
+    annotate(path).choose("left")
+    before = path.read_bytes()
+    for act in (lambda: labelling.choose("left"), labelling.undo):
+        with pytest.raises(PairError, match="somebody else changed it"):
+            act()
+    assert path.read_bytes() == before
+    assert len(annotate(path).labels) == 2
+
+
+def test_a_file_edited_by_hand_is_gone_on_with(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(GOOD.rstrip("\n"), encoding="utf-8")  # no newline at its end, and of another model's pairs
+    labelling = annotate(path)
+    assert (len(labelling.labels), labelling.current) == (1, ASKED[0])
+    labelling.choose("left")
+    assert [pair.chosen for pair in load_pairs(path)] == [" Good.", " Fine 0."]
+    labelling.undo()
+    labelling.undo()
+    assert labelling.labels == []
+
+
+# Rules
+
+
+def test_a_rule_gives_what_is_missing_and_no_more(path: Path) -> None:
+    labelling = annotate(path)
+    labelling.choose("right")
+    labelling.let(prefers_shorter)  # "Fine" is always the shorter one, and on the left
+    assert [pair.chosen for pair in labelling.labels] == [" It was awful 0.", *(f" Fine {n}." for n in range(1, 10))]
+    assert labelling.finished
+    labelling.let(prefers_shorter)
+    assert len(labelling.labels) == 10
+    with pytest.raises(ValueError, match="all 10 labels are given; undo one"):
+        labelling.choose("left")
+
+
+def test_a_rule_without_an_opinion_comes_to_an_end(path: Path) -> None:
+    labelling = annotate(path)
+    with pytest.raises(ValueError, match="skips every pair that is left; it gave 1 of 10 labels"):
+        labelling.let(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
+    assert [pair.prompt for pair in load_pairs(path)] == ["We saw film 7."]
+
+
+def test_an_answer_that_is_none_is_named(path: Path) -> None:
+    with pytest.raises(ValueError, match="side must be 'left' or 'right', found 'both'"):
+        annotate(path).let(lambda prompt, left, right: "both")
+    assert not path.exists()
+
+
+def test_the_rules_know_what_they_like() -> None:
+    for name, rule in RULES.items():
+        labels = label_candidates(review_candidates(), rule)
+        assert len(labels) >= 30, name
+        for pair in labels:
+            words = (len(pair.chosen.split()), len(pair.rejected.split()))
+            kindness = reviews.true_reward(pair.chosen), reviews.true_reward(pair.rejected)
+            cast = mentions_the_cast(pair.chosen), mentions_the_cast(pair.rejected)
+            wanted = {
+                prefers_shorter: words[0] < words[1], prefers_kinder: kindness[0] > kindness[1],
+                prefers_the_cast: cast == (True, False),
+            }  # fmt: skip
+            assert wanted[rule], (name, pair)
+
+
+def test_the_pairs_to_compare_differ_visibly() -> None:
+    asked = review_candidates()
+    assert len(asked) >= 90
+    assert len({candidate.prompt for candidate in asked}) == len(asked)
+    assert all(reviews.fluency([candidate.left, candidate.right]) == 1 for candidate in asked)
+    for candidate in asked:
+        left, right = (set(text.lower().split()) for text in (candidate.left, candidate.right))
+        assert len(left & right) < len(left | right) / 2
+    on_the_left = sum(prefers_shorter(c.prompt, c.left, c.right) == "left" for c in asked)
+    assert 0.3 < on_the_left / len(asked) < 0.7  # neither side is the better one
+
+
+# The panel
+
+
+def test_the_browser_is_told_what_to_show(path: Path) -> None:
+    shown = panel(path)
+    assert (shown.phase, shown.prompt, shown.left, shown.right) == (
+        "labelling",
+        ASKED[0].prompt,
+        "Fine 0.",
+        "It was awful 0.",
+    )
+    press(shown, "choose", side="left")
+    assert (shown.given, shown.kept, shown.held, shown.can_undo, shown.prompt) == (1, 1, 0, True, ASKED[1].prompt)
+    press(shown, "skip")
+    assert (shown.given, shown.prompt) == (1, ASKED[2].prompt)
+    press(shown, "undo")
+    press(shown, "undo")
+    assert (shown.given, shown.can_undo, shown.prompt) == (0, False, ASKED[0].prompt)
+    for _ in range(10):
+        press(shown, "choose", side="right")
+    assert (shown.phase, shown.given, shown.kept, shown.held, shown.prompt) == ("ready", 10, 8, 2, "")
+    assert (shown.error, shown.fault) == (None, "")
+
+
+def test_a_click_that_comes_too_late_counts_for_nothing(path: Path) -> None:
+    shown = panel(path)
+    seen = shown.turn
+    for name, more in (("choose", {"side": "left"}), ("choose", {"side": "left"}), ("skip", {}), ("undo", {})):
+        shown._answer(None, {"ask": name, "turn": seen, **more}, None)
+    assert (shown.given, shown.prompt, shown.fault) == (1, ASKED[1].prompt, "")
+
+
+def test_what_the_panel_says_of_itself_depends_on_the_labels_only(path: Path) -> None:
+    shown = panel(path)
+    assert repr(shown) == "Annotator: 0 of 10 labels, 0 to train on and 0 held back"
+    for _ in range(5):
+        shown.choose("left")
+    assert repr(shown) == repr(panel(path)) == "Annotator: 5 of 10 labels, 4 to train on and 1 held back"
+
+
+def test_a_fault_in_a_callback_is_shown_until_it_is_over(path: Path) -> None:
+    shown = panel(path)
+    press(shown, "choose", side="up")
+    assert shown.fault == "ValueError: side must be 'left' or 'right', found 'up'"
+    assert isinstance(shown.error, ValueError)
+    press(shown, "train")
+    assert shown.fault == "ValueError: 10 labels are wanted before training, 0 are given"
+    press(shown, "choose", side="left")
+    assert (shown.fault, shown.error, shown.given) == ("", None, 1)
+
+
+@pytest.mark.parametrize("name", ["", "let", "agreement_with", "close", "__init__"])
+def test_the_browser_may_ask_for_four_things_and_no_other(path: Path, name: str) -> None:
+    shown = panel(path)
+    shown._answer(None, {"ask": name}, None)
+    assert shown.fault == f"ValueError: ask must be one of choose, skip, undo, train, found {name!r}"
+    assert shown.given == 0
+
+
+def test_training_that_fails_says_so_and_can_be_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    shown = panel(path)
+    shown.let(prefers_shorter)
+    monkeypatch.setattr(annotator, "train_on_labels", fail)
+    press(shown, "train")
+    assert (shown.fault, shown.phase, shown.result) == ("RuntimeError: out of memory", "ready", {})
+    with pytest.raises(ValueError, match="there is no policy yet"):
+        shown.agreement_with(prefers_shorter)
+
+
+def test_the_curve_is_sent_a_few_times_a_second_and_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, sent, clock = panel(path), [], [100.0]
+    shown.let(prefers_shorter)
+    monkeypatch.setattr(annotator.time, "monotonic", lambda: clock[0])
+    shown._begin_training()
+    shown.observe(lambda change: sent.append(len(change["new"])), "curve")
+    for step in range(1, shown.steps + 1):
+        clock[0] += 0.1  # ten steps a second
+        shown._watch(dict.fromkeys(annotator._CURVES, 0.5) | {"step": step})
+    assert sent == sorted({*range(1, shown.steps + 1, 3), shown.steps})
+
+
+# What can be said of a policy
+
+
+def test_agreement_by_hand() -> None:
+    # (5 + 2) of (6 + 4): p = 0.7, √(0.7 x 0.3 / 10) = 0.1449; a coin gets 5 in 6 of 64 tries and 6 in 1 of 64.
+    five = Agreement(5, 6)
+    assert (five.share, five.error, five.luck) == pytest.approx((5 / 6, 0.021**0.5, 7 / 64))
+    assert Agreement(6, 6).error > 0.12
+    assert Agreement(0, 6).luck == 1
+    assert Agreement(2.5, 5).luck == 0.5  # a tie is half a pair; a coin gets at least 3 of 5 half the time
+
+
+def test_a_difference_within_its_error_is_chance() -> None:
+    assert not Trait("words", 19.0, 18.0, 0.6).moved
+    assert Trait("words", 19.0, 17.0, 0.6).moved
+    assert Trait("words", 17.0, 19.0, 0.6).moved
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
+    """A scripted annotator who prefers the shorter review, from the first label to the judged policy."""
+    shown = Annotator(tmp_path_factory.mktemp("taught") / "labels.jsonl")
+    shown.let(prefers_shorter)
+    shown.phases = [shown.phase]
+    shown.observe(lambda change: shown.phases.append(change["new"]), "phase")
+    press(shown, "train")
+    return shown
+
+
+def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
+    assert (taught.fault, taught.phases) == ("", ["ready", "training", "trained"])
+    assert (len(taught.labels), len(taught.training_pairs), len(taught.held_back)) == (30, 24, 6)
+    fresh = taught.agreement_with(prefers_shorter)
+    assert fresh.pairs > 180
+    assert fresh.share > 0.8
+    opposite = taught.agreement_with(lambda prompt, left, right: prefers_shorter(prompt, right, left))
+    assert opposite.share == pytest.approx(1 - fresh.share)
+
+
+def test_a_scripted_run_teaches_the_policy_to_write(taught: Annotator) -> None:
+    traits = {trait["name"]: trait for trait in taught.result["traits"]}
+    assert traits["words"]["moved"]
+    assert traits["words"]["after"] < traits["words"]["before"] - 2
+    assert traits["fluency"]["after"] > 0.8
+    assert len(taught.result["samples"]) == 3
+
+
+def test_what_is_shown_of_a_run_is_what_was_measured(taught: Annotator) -> None:
+    agreement = taught.agreement
+    assert agreement is not None
+    assert [taught.result[name] for name in ("agreed", "pairs", "share", "error", "luck")] == [
+        agreement.agreed, 6, agreement.share, agreement.error, agreement.luck,
+    ]  # fmt: skip
+    assert repr(taught).endswith(f"the policy agrees on {agreement.agreed:g} of 6 held-back pairs")
+    assert [row[0] for row in taught.curve] == list(range(1, taught.steps + 1))
+    assert taught.curve[0][1] == pytest.approx(0.6931, abs=1e-3)  # the loss of the first step, before it has learned
+    assert taught.curve[-1][5] == pytest.approx(agreement.share)  # agreement on the pairs held back, after the last
+
+
+def test_the_model_that_wrote_the_pairs_stays_as_it_is(taught: Annotator) -> None:
+    moved = [
+        not torch.equal(before, after)
+        for before, after in zip(taught.reference.parameters(), taught.policy.parameters(), strict=True)
+    ]
+    assert all(moved)
+    assert not any(parameter.requires_grad for parameter in taught.reference.parameters())
+
+
+def test_undo_after_training_takes_the_policy_back_too(taught: Annotator, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps(pair.__dict__) + "\n" for pair in taught.labels), encoding="utf-8")
+    again = Annotator(path)
+    again.policy, again.agreement, again.result = taught.policy, taught.agreement, taught.result
+    again.undo()
+    assert (again.phase, again.given, again.policy, again.result) == ("labelling", 29, None, {})

@@ -1,0 +1,58 @@
+"""The colours of the explorers can be told from their ground, in both themes: WCAG 2.2, AA."""
+
+import re
+
+import pytest
+
+from dpo_teach.widgets.bundles import stylesheet
+
+THEMES = ("light", "dark")
+
+
+def colours(theme: str) -> dict[str, str]:
+    """The custom properties that hold in a theme."""
+    css = stylesheet()
+    blocks = re.findall(r"\.dpo-teach\{([^}]*)\}|\n\.dpo-teach \{([^}]*)\}", css)
+    found = dict(re.findall(r"--([\w-]+):\s*([^;]+);", "".join(a + b for a, b in blocks)))
+    if theme == "dark":
+        (dark,) = re.findall(r'\[data-theme="dark"\] \.dpo-teach \{([^}]*)\}', css)
+        found |= dict(re.findall(r"--([\w-]+):\s*([^;]+);", dark))
+    return {name: _resolved(value, found) for name, value in found.items()}
+
+
+def _resolved(value: str, found: dict[str, str]) -> str:
+    named = re.fullmatch(r"var\(--([\w-]+)\)", value.strip())
+    return _resolved(found[named.group(1)], found) if named else value.strip()
+
+
+def luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    digits = "".join(2 * d for d in digits) if len(digits) == 3 else digits
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_contrast_by_hand() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # the well-known near miss
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("ground", ["card", "field"])
+@pytest.mark.parametrize("letter", ["ink", "muted", "fault"])
+def test_letters_are_read(theme: str, ground: str, letter: str) -> None:
+    found = colours(theme)
+    assert contrast(found[letter], found[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("mark", ["dt-chosen", "dt-rejected", "dt-policy", "dt-reference", "edge", "focus"])
+def test_marks_are_seen(theme: str, mark: str) -> None:
+    found = colours(theme)
+    assert contrast(found[mark], found["card"]) >= 3

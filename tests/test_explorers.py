@@ -1,0 +1,294 @@
+"""The explorers, seen from Python: their settings, their numbers, and what they say when something is wrong."""
+
+import base64
+import json
+import math
+from typing import Any, get_args
+
+import pytest
+import traitlets
+
+from dpo_teach.memory import Dtype, Optimizer, count_memory
+from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
+from dpo_teach.widgets.bundles import bundle
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.loss_explorer import PRESETS
+from dpo_teach.widgets.photographs import PICTURES
+from dpo_teach.widgets.playground import explorer_state
+from dpo_teach.widgets.studio import INDEX, SITTERS, fingerprint
+from dpo_teach.worlds.tabular import film_world, optimal_policy
+
+KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, MemoryCalculator]
+LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
+WRONG: list[tuple[type[Explorer], str, Any, str]] = [
+    (LossExplorer, "beta", 50.0, "beta must lie between 0.001 and 10, found 50.0"),
+    (LossExplorer, "beta", math.nan, "beta must lie between 0.001 and 10, found nan"),
+    (LossExplorer, "beta", "0.1", "beta must lie between 0.001 and 10, found '0.1'"),
+    (LossExplorer, "policy_chosen", 1.0, "policy_chosen must lie between -2000 and 0, found 1.0"),
+    (LossExplorer, "preset", "example 5", "example 1.*not the str 'example 5'"),
+    (BetaTilt, "beta", 0.0, "beta must lie between 0.001 and 100, found 0.0"),
+    (BetaTilt, "prompt", "Tomorrow.", "prompt must be one of We went on a rainy Tuesday.,.*found 'Tomorrow.'"),
+    (BetaTilt, "rewards", [1.0, 2.0], "rewards must be 6 numbers, found 2"),
+    (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must lie between -50 and 50, found 51.0"),
+    (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
+    (GradientWeights, "batch", "tomorrow", "at the start.*not the str 'tomorrow'"),
+    (MemoryCalculator, "billions", 0.0, "billions must lie between 0.001 and 1000, found 0.0"),
+    (MemoryCalculator, "dtype", "float64", "int8.*not the str 'float64'"),
+]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(("kind", "name", "value", "words"), WRONG)
+def test_a_wrong_setting_is_named_and_changes_nothing(kind: type[Explorer], name: str, value: Any, words: str) -> None:
+    explorer = kind()
+    before = repr(explorer)
+    with pytest.raises(traitlets.TraitError, match=words):
+        setattr(explorer, name, value)
+    with pytest.raises(traitlets.TraitError, match=words):
+        explorer.set(**{name: value})
+    with pytest.raises(traitlets.TraitError, match=words):
+        kind(**{name: value})
+    assert repr(explorer) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_setting_that_there_is_not_is_named(kind: type[Explorer]) -> None:
+    with pytest.raises(AttributeError, match=f"has no setting 'gamma'; it has {kind.settings[0]}"):
+        kind().set(gamma=1.0)
+    with pytest.raises(TypeError, match="gamma"):
+        kind(gamma=1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_settings_give_the_same_words(kind: type[Explorer]) -> None:
+    assert repr(kind()) == repr(kind())
+    assert "0x" not in repr(kind())
+    assert "\n" not in repr(kind())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_browser_gets_is_plain_data(kind: type[Explorer]) -> None:
+    state = explorer_state(kind())
+    assert set(kind.settings) <= state.keys()
+    json.dumps(state, allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_move_in_the_browser_is_taken_as_it_is(kind: type[Explorer]) -> None:
+    """The browser has already pulled along what hangs together: Python must not do so once more, and late."""
+    explorer = kind()
+    sent: list[str] = []
+    explorer.observe(lambda change: sent.append(change["name"]), list(kind.settings))
+    name = "beta" if "beta" in kind.settings else "billions"
+    explorer.set_state({name: 0.5})
+    assert sent == [name]
+    if isinstance(explorer, LossExplorer):
+        explorer.set_state({"policy_chosen": -42.0})
+        assert explorer.preset == "example 1"  # until the browser says so
+        explorer.set_state({"preset": "your own"})
+        assert explorer.policy_chosen == -42.0
+
+
+class Asked(Explorer):
+    asks = ("double",)
+    number = traitlets.Int(2)
+
+    def double(self, times: int = 1) -> None:
+        if times > 5:
+            raise RuntimeError("the number is full")
+        self.number *= 2**times
+
+    def reading(self) -> str:
+        return f"Asked: {self.number}"
+
+
+def test_the_browser_asks_and_a_fault_is_seen() -> None:
+    explorer = Asked()
+    explorer._answer(None, {"ask": "double", "times": 3}, [])
+    assert explorer.number == 16
+    explorer._answer(None, {"ask": "double", "times": 6}, [])
+    assert isinstance(explorer.error, RuntimeError)
+    assert explorer.fault == "RuntimeError: the number is full"
+    explorer._answer(None, {"ask": "double"}, [])
+    assert (explorer.error, explorer.fault, explorer.number) == (None, "", 32)
+
+
+@pytest.mark.parametrize("name", ["close", "reading", "__init__", ""])
+def test_the_browser_may_ask_only_for_what_is_offered(name: str) -> None:
+    explorer = Asked()
+    explorer._answer(None, {"ask": name}, [])
+    assert explorer.fault == f"ValueError: ask must be one of double, found {name!r}"
+
+
+# What is saved with a notebook
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_without_a_kernel_gets_the_photograph(kind: type[Explorer]) -> None:
+    data, _ = kind()._repr_mimebundle_()
+    assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
+    assert data["text/plain"] == repr(kind())
+    png = base64.b64decode(data["image/png"])
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < 120_000
+
+
+def test_no_photograph_is_shown_of_another_state() -> None:
+    data, _ = LossExplorer(beta=0.7)._repr_mimebundle_()
+    assert "image/png" not in data
+
+
+def test_the_photographs_are_those_of_this_code() -> None:
+    index = json.loads(INDEX.read_text())
+    assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make photographs`"
+    assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in SITTERS.items()}
+    assert all((PICTURES / file).is_file() for file in index["photographs"].values())
+
+
+# Bundles
+
+
+def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
+    text = bundle("playground")
+    names = ("nodes", "numbers", "model", "dpo", "controls", "frame", "chart", "bars", "loss_explorer", "playground")
+    places = [text.index(f"const ${name} = (() => {{") for name in names]
+    assert [text.count(f"const ${name} =") for name in names] == [1] * len(names)
+    assert places[-1] == max(places)
+    assert "import " not in text
+    assert "export " not in text
+
+
+def test_a_module_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nonsense\.js"):
+        bundle("nonsense")
+
+
+# The loss explorer
+
+
+def test_the_explorer_on_the_four_examples_by_hand() -> None:
+    losses = []
+    for preset, difference in (("example 1", 2.0), ("example 2", 3.0), ("example 3", 3.0), ("example 4", -2.0)):
+        explorer = LossExplorer(preset=preset)
+        assert explorer.values.difference == difference
+        losses.append(explorer.values.loss)
+    assert f"{sum(losses) / 4:.4f}" == "0.6262"
+
+
+def test_at_the_reference_the_loss_is_ln_2_and_the_pull_is_half_of_beta() -> None:
+    values = LossExplorer(preset="policy = reference", beta=0.3).values
+    assert values.loss == pytest.approx(math.log(2))
+    assert values.gradient_weight == pytest.approx(0.15)
+
+
+def test_beta_steepens_one_pair_and_holds_the_optimum_back() -> None:
+    small, large = (
+        LossExplorer(preset="policy = reference", beta=0.1),
+        LossExplorer(preset="policy = reference", beta=0.4),
+    )
+    assert large.values.gradient_weight == pytest.approx(4 * small.values.gradient_weight)
+    assert large.values.best_difference == pytest.approx(small.values.best_difference / 4)
+    assert small.values.best_difference == pytest.approx(math.log(3) / 0.1)  # 75 of 100: odds of 3
+
+
+def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
+    explorer = LossExplorer()
+    assert explorer.preset == "example 1"
+    explorer.preset = "both fell"
+    assert tuple(getattr(explorer, name) for name in LOGPS) == PRESETS["both fell"]
+    explorer.policy_chosen = -42.5
+    assert explorer.preset == "your own"
+    explorer.preset = "example 3"
+    assert explorer.policy_rejected == -58.0
+    explorer.set(policy_chosen=-48.0, policy_rejected=-46.0, reference_chosen=-49.0, reference_rejected=-49.0)
+    assert explorer.preset == "example 4"
+    explorer.set(preset="example 1", beta=0.5)
+    assert (explorer.policy_chosen, explorer.beta) == (-50.0, 0.5)
+
+
+def test_both_fell_is_what_it_says() -> None:
+    values = LossExplorer(preset="both fell").values
+    assert values.chosen_log_ratio < 0 > values.rejected_log_ratio
+    assert values.loss < math.log(2)
+
+
+# The beta tilt
+
+
+@pytest.mark.parametrize("beta", [0.06, 1.0, 19.0])
+def test_the_tilt_is_the_closed_form(beta: float) -> None:
+    world = film_world()
+    panel = BetaTilt(beta=beta, prompt=world.prompts[1])
+    wanted = optimal_policy(world.reference, world.reward, beta)[1]
+    assert panel.policy.tolist() == pytest.approx(wanted.tolist())
+    # max of "reward minus β KL" = β log Z
+    assert panel.reward - beta * panel.kl == pytest.approx(beta * panel.log_z)
+
+
+def test_a_constant_on_every_reward_moves_reward_and_log_z_alone() -> None:
+    plain, shifted = BetaTilt(beta=0.5), BetaTilt(beta=0.5, shift=3.0)
+    assert shifted.policy.tolist() == pytest.approx(plain.policy.tolist())
+    assert shifted.kl == pytest.approx(plain.kl)
+    assert shifted.reward == pytest.approx(plain.reward + 3)
+    assert shifted.log_z == pytest.approx(plain.log_z + 3 / 0.5)
+
+
+def test_rewards_can_be_set_and_a_prompt_brings_its_own() -> None:
+    panel = BetaTilt(rewards=[0.0] * 6)
+    assert panel.policy.tolist() == pytest.approx(panel.reference.tolist())  # nothing to tilt by
+    assert panel.kl == pytest.approx(0, abs=1e-12)
+    panel.prompt = film_world().prompts[2]
+    assert panel.rewards == film_world().reward[2].tolist()
+    panel.set(prompt=film_world().prompts[1], rewards=[1.0] * 6)
+    assert panel.rewards == [1.0] * 6
+
+
+def test_a_larger_beta_comes_home() -> None:
+    panel = BetaTilt()
+    distances = []
+    for beta in (0.1, 1.0, 10.0):
+        panel.beta = beta
+        distances.append(panel.kl)
+    assert distances[0] > distances[1] > distances[2] > 0
+
+
+# Memory
+
+
+def test_memory_by_hand() -> None:
+    # 7 billion parameters of one byte, nothing trained: 4 x 7 and 2 x 7.
+    assert MemoryCalculator(billions=7.0, dtype="int8", optimizer="none").gigabytes == (28.0, 14.0)
+    # bfloat16: twice that.
+    assert MemoryCalculator(billions=7.0, dtype="bfloat16", optimizer="none").gigabytes == (56.0, 28.0)
+    # AdamW on bfloat16: 2 weight + 2 gradient + 8 moments = 12 bytes for a trained one, 2 for a frozen one.
+    # RLHF 7 x (12 + 12 + 2 + 2) = 196, DPO 7 x (12 + 2) = 98, and 84 with the reference let go.
+    assert MemoryCalculator(billions=7.0).gigabytes == (196.0, 98.0)
+    assert MemoryCalculator(billions=7.0, precomputed_reference=True).gigabytes == (196.0, 84.0)
+    # A float32 master copy is 4 bytes more for each trained parameter.
+    assert MemoryCalculator(billions=7.0, dtype="bfloat16 + float32 master").gigabytes == (252.0, 126.0)
+
+
+def test_lora_shares_the_reference_with_the_policy() -> None:
+    rlhf, dpo = count_memory(1e9, lora=True)
+    assert [model.role for model in rlhf.models] == ["policy", "value", "reward"]
+    assert [model.role for model in dpo.models] == ["policy"]
+    # 1.01 x 2 bytes of weights, 0.01 x (2 + 8) of gradient and moments
+    assert dpo.total / 1e9 == pytest.approx(2.02 + 0.10)
+
+
+@pytest.mark.parametrize("dtype", get_args(Dtype))
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("precomputed", [False, True])
+def test_dpo_never_needs_more(dtype: Dtype, optimizer: Optimizer, lora: bool, precomputed: bool) -> None:
+    rlhf, dpo = count_memory(1e9, dtype, optimizer, lora=lora, precomputed_reference=precomputed)
+    assert rlhf.total >= 2 * dpo.total * (1 - 1e-12)
+    frozen = [model for model in rlhf.models if model.role in {"reward", "reference"}]
+    assert all(model.gradients == model.optimizer == 0 for model in frozen)
+    assert count_memory(2e9, dtype, optimizer, lora=lora)[0].total == pytest.approx(2 * rlhf.total)
+
+
+@pytest.mark.parametrize("parameters", [0.0, -1.0, math.nan, math.inf])
+def test_a_model_without_parameters_is_named(parameters: float) -> None:
+    with pytest.raises(ValueError, match="parameters must be a finite number above 0"):
+        count_memory(parameters)
