@@ -1,7 +1,7 @@
-"""Build the site: `make site`, or `python docs/build.py`. What comes out opens from disk, with no server and no network.
+"""Build the site: `make site`, or `python docs/build.py`. It opens from disk, with no server and no network.
 
-The notebooks and the pages are laid out side by side in a folder of their own, for Sphinx wants one root; nothing is run
-and nothing in the repository is changed.
+The notebooks and the pages are laid out side by side in a folder of their own, for Sphinx wants one root; nothing is
+run and nothing in the repository is changed.
 """
 
 import argparse

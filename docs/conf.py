@@ -1,4 +1,4 @@
-"""Sphinx's settings for the site. Everything that a page needs lies beside it: no font, script or style from elsewhere."""
+"""Sphinx's settings for the site. All that a page needs lies beside it: no font, script or style from elsewhere."""
 
 import sys
 from importlib import metadata
@@ -6,13 +6,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
-MATHJAX = metadata.distribution("sphinx-mathjax-offline").locate_file("sphinx-mathjax-offline/static/mathjax/tex-svg.js")
+MATHJAX = metadata.distribution("sphinx-mathjax-offline").locate_file(
+    "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
+)
 
 project = "dpo_teach"
 author = "the dpo_teach contributors"
 root_doc = "index"
 exclude_patterns = ["README.md", "extra", "static", "extensions"]
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "explorers", "diagrams"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "diagrams", "docstrings", "explorers"]
 
 # The notebooks, as they were saved
 nb_execution_mode = "off"
@@ -32,6 +34,7 @@ add_module_names = False
 # Looks
 html_theme = "sphinx_book_theme"
 html_title = "dpo_teach"
+html_favicon = "static/favicon.svg"
 html_static_path = ["static", str(MATHJAX)]
 html_extra_path = ["extra"]
 html_css_files = ["explorers.css", "site.css"]
@@ -43,7 +46,7 @@ html_theme_options = {
     "secondary_sidebar_items": {"notebooks/*": ["page-toc.html"], "api": ["page-toc.html"]},
     "footer_content_items": ["extra-footer.html"],
     "extra_footer": "MIT licence. This site needs no network: it opens from disk, too.",
-    "show_toc_level": 2,
+    "show_toc_level": 1,
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }

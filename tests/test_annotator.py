@@ -439,7 +439,7 @@ def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
     assert (len(taught.labels), len(taught.training_pairs), len(taught.held_back)) == (30, 24, 6)
     fresh = taught.agreement_with(prefers_shorter)
     assert fresh.pairs > 180
-    assert fresh.share > 0.8
+    assert fresh.share > 0.7  # a coin: 0.5 ± 0.04; measured with six other sets of 24 labels: 0.76 to 0.80
     opposite = taught.agreement_with(lambda prompt, left, right: prefers_shorter(prompt, right, left))
     assert opposite.share == pytest.approx(1 - fresh.share)
 

@@ -1,7 +1,7 @@
-"""Mermaid fences as drawings in the page: mermaid.js itself draws them while the site is built, so readers need no script.
+"""Mermaid fences as drawings in the page: mermaid.js draws them while the site is built, so readers need no script.
 
-The letters are measured in a wide font and shown in the reader's own, and colours are left to site.css: one drawing serves
-the light theme and the dark one.
+The letters are measured in a wide font and shown in the reader's own, and colours are left to site.css: one drawing
+serves the light theme and the dark one.
 """
 
 import mermaidx

@@ -1,8 +1,8 @@
 """Explorers that move on a page with no kernel: in place of a cell's saved picture, and by the directive `explorer`.
 
-A cell whose last line is, say, `LossExplorer(preset="example 1")` is not run. The call is read, its arguments being plain
-values; the explorer that it makes must say of itself what the saved output says, or the build fails. The picture stays
-in the page, for readers without JavaScript and for paper. The notebook on disk is not touched.
+A cell whose last line is, say, `LossExplorer(preset="example 1")` is not run. The call is read, its arguments being
+plain values; the explorer that it makes must say of itself what the saved output says, or the build fails. The picture
+stays in the page, for readers without JavaScript and for paper. The notebook on disk is not touched.
 """
 
 import ast

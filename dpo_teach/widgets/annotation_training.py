@@ -19,7 +19,8 @@ __all__ = ["SETTINGS", "TRAITS", "Agreement", "Trait", "compare_writing", "measu
 SETTINGS = DPOConfig(
     beta=0.3, learning_rate=2e-4, epochs=10, batch_size=8, eval_every=1, save_every=0, precision="fp32"
 )
-"""Chosen by measuring on rules, not on people."""
+"""Chosen by measuring three rules on several sets of 24 labels: no other did better on fresh pairs, and with twice the
+learning rate up to two of three texts were no longer proper reviews."""
 
 
 @dataclass(frozen=True)

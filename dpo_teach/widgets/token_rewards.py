@@ -36,6 +36,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         pair: which of them, counted from 1.
         beta: 0.001 to 10.
         view: "each token" for the token's own share, "summed so far" for the sum of the shares up to it.
+        max_prompt_length: tokens of a prompt that are kept, as in training; None keeps them all.
 
     Raises:
         ValueError: there is no pair.
@@ -46,7 +47,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
     asks = ("show",)
 
     pair = traitlets.Int(1).tag(sync=True)
-    beta = Number(0.1, least=0.001, most=10)
+    beta = Number(0.1, least=0.001, most=10.0)
     view = traitlets.Enum(VIEWS, VIEWS[0]).tag(sync=True)
     count = traitlets.Int().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)
@@ -62,10 +63,12 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         pair: int = 1,
         beta: float = 0.1,
         view: str = VIEWS[0],
+        max_prompt_length: int | None = None,
     ) -> None:
         if not pairs:
             raise ValueError("pairs is empty: at least one is wanted")
         self.policy, self.reference, self.tokenizer, self.pairs = policy, reference, tokenizer, pairs
+        self.max_prompt_length = max_prompt_length
         self._scored: dict[int, dict[str, ScoredResponse]] = {}
         super().__init__(count=len(pairs), pair=pair, beta=beta, view=view)
         self.show()
@@ -108,7 +111,9 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
 
     def _tokenized(self) -> TokenizedPair:
         longest = min(context_length(self.policy), context_length(self.reference))
-        return tokenize_pair(self.pairs[self.pair - 1], self.tokenizer, max_length=longest)
+        return tokenize_pair(
+            self.pairs[self.pair - 1], self.tokenizer, max_length=longest, max_prompt_length=self.max_prompt_length
+        )
 
     def _score(self, ids: TokenizedPair) -> dict[str, ScoredResponse]:
         """Both responses of the pair that is set, token by token; computed once."""

@@ -67,7 +67,7 @@ def unasserted_titles(cell: Cell, asserting: Cell | None) -> Iterator[str]:
 def unasserted_values(path: Path) -> Iterator[str]:
     """Each cell whose output is not compared, and shows nothing that an assert depends on."""
     cells = code_cells(read(path))
-    givers = [set(recipes(cell)) for cell in cells]
+    givers = [results(cell) for cell in cells]
     held: set[Value] = set()
     for place, cell in enumerate(cells):
         held |= values(ingredients(cell, names_in(asserts(cell))), place, givers)
@@ -78,10 +78,20 @@ def unasserted_values(path: Path) -> Iterator[str]:
                 yield f"{cell['id']}: its output is not compared, and no assert depends on {', '.join(sorted(shown))}"
 
 
-def values(names: set[str], place: int, givers: list[set[str]]) -> set[Value]:
-    """The names as they stand in the cell at a place: each with the last cell that gave it a value."""
+def values(names: set[str], place: int, givers: list[dict[str, bool]]) -> set[Value]:
+    """The results among the names as they stand in the cell at a place: each with the cell that made it."""
     last = ((name, [cell for cell in range(place + 1) if name in givers[cell]]) for name in names)
-    return {(cells[-1], name) for name, cells in last if cells}
+    return {(cells[-1], name) for name, cells in last if cells and givers[cells[-1]][name]}
+
+
+def results(cell: Cell) -> dict[str, bool]:
+    """For each name that a cell gives a value to, whether that is a result, and not merely given."""
+    found: dict[str, bool] = {}
+    for node in ast.walk(ast.parse(cell["source"])):
+        for target, value in bindings(node):
+            for name in names_in([target]):
+                found[name] = found.get(name, False) or not is_given(value)
+    return found
 
 
 def statements(cell: Cell) -> list[ast.stmt]:
@@ -162,7 +172,7 @@ def recipes(cell: Cell) -> dict[str, set[str]]:
     made_from: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(cell["source"])):
         for target, value in bindings(node):
-            for name in names_in([target]) if not is_given(value) else ():
+            for name in names_in([target]):
                 made_from.setdefault(name, set()).update(names_in([value]))
     return made_from
 

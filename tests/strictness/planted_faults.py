@@ -10,6 +10,8 @@ from dpo_teach.notebooks.form import UNSTABLE
 from strictness.checks import NOTEBOOKS
 
 Json = dict[str, Any]
+Plant = Callable[[Json, dict[str, Json]], None]
+"""Changes a notebook in place, given its JSON and its cells by their ids."""
 
 
 class Fault(NamedTuple):
@@ -18,13 +20,13 @@ class Fault(NamedTuple):
     Args:
         name: what it is, in words.
         notebook: the number of the notebook that it is planted in.
-        plant: plants it, given the file's JSON and its cells by their ids.
+        plant: plants it.
         needs: the code cells that must run for it to be seen, in order; none if reading the file is enough.
     """
 
     name: str
     notebook: str
-    plant: Callable[[Json, dict[str, Json]], None]
+    plant: Plant
     needs: tuple[str, ...] = ()
 
 
@@ -60,7 +62,7 @@ def copy_with(fault: Fault) -> Json:
 # How to plant
 
 
-def replace(cell_id: str, old: str, new: str) -> Callable[[Json, dict[str, Json]], None]:
+def replace(cell_id: str, old: str, new: str) -> Plant:
     """In a source."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -70,7 +72,7 @@ def replace(cell_id: str, old: str, new: str) -> Callable[[Json, dict[str, Json]
     return plant
 
 
-def add(cell_id: str, lines: str) -> Callable[[Json, dict[str, Json]], None]:
+def add(cell_id: str, lines: str) -> Plant:
     """At the beginning of a source."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -79,7 +81,7 @@ def add(cell_id: str, lines: str) -> Callable[[Json, dict[str, Json]], None]:
     return plant
 
 
-def delete_asserts(cell_id: str, beginning: str) -> Callable[[Json, dict[str, Json]], None]:
+def delete_asserts(cell_id: str, beginning: str) -> Plant:
     """The asserts of a cell that begin so."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -89,7 +91,7 @@ def delete_asserts(cell_id: str, beginning: str) -> Callable[[Json, dict[str, Js
     return plant
 
 
-def replace_output(cell_id: str, old: str, new: str) -> Callable[[Json, dict[str, Json]], None]:
+def replace_output(cell_id: str, old: str, new: str) -> Plant:
     """In what a cell shows."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -100,17 +102,27 @@ def replace_output(cell_id: str, old: str, new: str) -> Callable[[Json, dict[str
     return plant
 
 
-def set_cell(cell_id: str, **fields: Any) -> Callable[[Json, dict[str, Json]], None]:
+def set_cell(cell_id: str, **fields: Any) -> Plant:
     """Fields of a cell."""
     return lambda _, cells: cells[cell_id].update(fields)
 
 
-def tag(cell_id: str, *tags: str) -> Callable[[Json, dict[str, Json]], None]:
+def tag(cell_id: str, *tags: str) -> Plant:
     """The tags of a cell, instead of those it has."""
     return lambda _, cells: cells[cell_id]["metadata"].update(tags=list(tags))
 
 
-def remove_id(cell_id: str) -> Callable[[Json, dict[str, Json]], None]:
+def both(*plants: Plant) -> Plant:
+    """Two changes that make one fault."""
+
+    def plant(notebook: Json, cells: dict[str, Json]) -> None:
+        for one in plants:
+            one(notebook, cells)
+
+    return plant
+
+
+def remove_id(cell_id: str) -> Plant:
     """The id of a cell, taken away."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -119,7 +131,7 @@ def remove_id(cell_id: str) -> Callable[[Json, dict[str, Json]], None]:
     return plant
 
 
-def swap(first: str, second: str) -> Callable[[Json, dict[str, Json]], None]:
+def swap(first: str, second: str) -> Plant:
     """Two code cells, each counted as its new place wants it."""
 
     def plant(notebook: Json, cells: dict[str, Json]) -> None:
@@ -134,7 +146,7 @@ def swap(first: str, second: str) -> Callable[[Json, dict[str, Json]], None]:
     return plant
 
 
-def forget_alt_text(cell_id: str) -> Callable[[Json, dict[str, Json]], None]:
+def forget_alt_text(cell_id: str) -> Plant:
     """The words beside a figure, taken away."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
@@ -167,7 +179,8 @@ FAULTS = [
           add("beta-roles-asked", "BetaRoles().inputs['beta'].observe(lambda change: 1 / 0)")),
     Fault("a cell was never executed", "03", set_cell(CHECKED, execution_count=None, outputs=[])),
     Fault("a cell raises", "03", add(CHECKED, "1 / 0"), (DRAWN, CHECKED)),
-    Fault("a cell raises behind a tag that allows it", "03", tag(CHECKED, "raises-exception")),
+    Fault("a cell raises behind a tag that allows it", "03",
+          both(add(CHECKED, "1 / 0"), tag(CHECKED, "raises-exception"))),
     Fault("an error is swallowed", "03", add(CHECKED, "try:\n    1 / 0\nexcept ZeroDivisionError:\n    pass")),
     Fault("two cells are out of order, and counted anew", "03", swap(DRAWN, CHECKED), (CHECKED, DRAWN)),
     Fault("a tag is misspelt", "03", tag("both-fall", "nbval-ignore-ouput")),

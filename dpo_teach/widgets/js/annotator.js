@@ -71,7 +71,7 @@ function headline({ phase, result }) {
   if (phase === "labelling") return "Which review do you prefer? There is no right answer: it is your taste.";
   if (phase === "ready") return "All labels are given. What can a model learn from so few?";
   if (phase === "training") return "It learns from your labels.";
-  return `It agrees with you on ${plain(result.agreed, 0)} of ${result.pairs} pairs that it was not trained on.`;
+  return `It agrees with you on ${brief(result.agreed)} of ${result.pairs} pairs that it was not trained on.`;
 }
 
 function inWords(state) {
@@ -83,7 +83,7 @@ function inWords(state) {
 
 function doubt({ share, error, pairs, agreed, luck }) {
   return `${plain(share)} ± ${plain(error)}, and ${pairs} pairs are few. A coin gets ${brief(pairs / 2)} of them, and ` +
-    `${plain(agreed, 0)} or more in ${plain(100 * luck, luck < 0.1 ? 1 : 0)} of 100 tries.`;
+    `${brief(agreed)} or more in ${plain(100 * luck, luck < 0.1 ? 1 : 0)} of 100 tries.`;
 }
 
 function makeProgress() {
@@ -132,7 +132,7 @@ function answer(ask, side, arrow, keys) {
 
 // Measured with rules in a person's place, six times each; notebook 04 asks them again.
 const EXPECTATION = "It takes some seconds. What to expect of two dozen labels: a taste for short reviews is learned (8 of 10 " +
-  "new pairs right), one for reviews that speak of the cast in part (7 of 10), one for kind reviews hardly (a coin has 5).";
+  "new pairs right), one for reviews that speak of the cast in part (7), one for kind reviews hardly (6, and a coin has 5).";
 
 function makeActions(ask) {
   const skip = button("skip ↓", () => ask("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });
@@ -229,7 +229,7 @@ function makeVerdict() {
       put(node, { hidden: phase === "trained" ? null : "" });
       if (phase !== "trained") return;
       say(few, `On the pairs held back: ${doubt(result)}`);
-      say(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${plain(result.trained_agreed, 0)} right. ` +
+      say(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${brief(result.trained_agreed)} right. ` +
         "That is memory, and says nothing about your taste.");
       traits.draw(result);
       samples.forEach((one, i) => one.draw(result.samples[i]));

@@ -24,7 +24,7 @@ export function tokenRewards({ model, el }) {
   const pair = html("div", { class: "dt-body" }, html("div", { class: "dt-two" }, cards.chosen.node, cards.rejected.node),
                     scale.node, group.detail, numbers.node);
   body.append(html("div", { class: "dt-controls" }, controls.pair.node, controls.beta.node, controls.view.node),
-              html("div", {}, html("h4", {}, "prompt"), prompt), note, pair);
+              note, html("div", {}, html("h4", {}, "prompt"), prompt), pair);
 
   const draw = () => {
     state = stateOf(model);

@@ -6,7 +6,7 @@ import { brief, signed } from "./numbers.js";
 
 export const DEEPEST = 50; // per cent of the colour at the end of the scale: ink can be read on it
 const HINT = "Point at a token for its number, or step through a text with the arrow keys.";
-const STEPS = [1, 2, 5, 10];
+const STEPS = [1, 2, 3, 5, 10];
 
 // The end of the colour scale: a round number that no value passes; 1 where all are 0.
 export function scaleEnd(values) {
