@@ -23,7 +23,7 @@ def lay_out(source: Path) -> None:
     from dpo_teach.widgets.bundles import bundle, stylesheet
     from dpo_teach.widgets.playground import write_playground
 
-    shutil.copytree(PAGES, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PAGES, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "slides"))
     shutil.copy(ROOT / "README.md", source)
     (source / "notebooks").mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):

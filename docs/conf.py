@@ -26,6 +26,7 @@ myst_heading_anchors = 3
 
 # The package, as its docstrings tell it: they are written to be read in an editor, with Markdown's code marks
 default_role = "code"
+highlight_language = "none"  # a formula is not code
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True

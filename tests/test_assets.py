@@ -33,6 +33,7 @@ def test_models_are_safetensors_of_at_most_ten_megabytes(name):
     assert (ASSETS / name / "model.safetensors").stat().st_size <= 10_000_000
 
 
+@pytest.mark.slow
 def test_there_are_enough_pairs_and_no_prompt_is_in_both_parts():
     assert len(load_pairs("reviews-preferences", split="train")) >= 2048
     assert len(load_pairs("reviews-preferences", split="test")) >= 512

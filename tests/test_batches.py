@@ -129,6 +129,7 @@ def test_an_empty_batch_is_refused():
         collate([], PAD)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=6))
 def test_masks_count_what_was_laid_in(lengths):
     batch = collate([([BOS] * prompt, [GOOD] * response) for prompt, response in lengths], PAD)

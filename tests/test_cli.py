@@ -63,6 +63,7 @@ def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data)
     assert said.count("the plot was|") == 2
 
 
+@pytest.mark.slow
 def test_evaluate_in_the_reviews_world_also_judges_fresh_samples(capsys):
     said = run(capsys, "evaluate", "reviews-gpt2", "--split", "test", "--samples", "16", "--json")
     scores = json.loads(said)
@@ -126,6 +127,7 @@ BAD_COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_COMMANDS)
 def test_bad_input_is_one_line_and_nothing_is_written(capsys, tmp_path, name):
     arguments, message = BAD_COMMANDS[name]

@@ -102,12 +102,14 @@ def test_the_pinned_version_is_allowed(requirement):
     assert requirement.specifier.contains(VERSIONS[canonicalize_name(requirement.name)])
 
 
+@pytest.mark.slow
 def test_nothing_below_a_requirement_is_left_open():
     names = {name for name in closure(REQUIREMENTS) if not FROM_TORCH.fullmatch(name)}
     assert len(names) > len(REQUIREMENTS)
     assert names - set(VERSIONS) == set()
 
 
+@pytest.mark.slow
 def test_nothing_is_pinned_without_a_need():
     installed = {canonicalize_name(distribution.name) for distribution in metadata.distributions()}
     assert (set(VERSIONS) & installed) - set(closure(REQUIREMENTS)) == set()

@@ -50,6 +50,7 @@ def test_the_examples_of_a_step_are_of_different_lengths():
         assert len({len(trainer.pairs[i].chosen_ids) for i in step}) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [train_dpo, train_sft])
 @pytest.mark.parametrize("micro_batch_size", [1, 3])
 def test_eight_at_once_are_one_at_a_time(train, micro_batch_size):
@@ -60,6 +61,7 @@ def test_a_precomputed_reference_is_one_that_is_asked_at_every_step():
     assert_same(train_dpo(precompute_reference=False), train_dpo())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", [train_dpo, train_sft])
 def test_packed_is_one_text_a_row(train):
     assert_same(train(packed=False), train(packed=True))
@@ -90,6 +92,7 @@ def test_which_pairs_share_a_batch_is_nothing_to_a_pairs_loss(packed):
     assert alone.std() > 0.01, "losses that are all the same could be anybody's"
 
 
+@pytest.mark.slow
 def test_bfloat16_is_within_a_hundredth_of_float32():
     """Of 64 responses of 32 bundled pairs; measured were 0.006 at most and 0.002 in the mean."""
     model, tokenizer = load_model("reviews-gpt2")

@@ -31,6 +31,7 @@ def test_swapping_policy_and_reference_turns_every_sign():
     assert one.margin == pytest.approx(0.5 * (one.chosen_log_ratio - one.rejected_log_ratio), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_from_the_model_and_not_from_its_favourites():
     """One step from one prompt, many times: the shares are the model's probabilities."""
     model, tokenizer = tiny_model(), tiny_tokenizer()
@@ -86,6 +87,7 @@ def test_sampling_that_makes_no_sense_is_refused(options, message):
         sample_responses(tiny_model(), tiny_tokenizer(), ["the plot"], **options)
 
 
+@pytest.mark.slow
 def test_the_bundled_model_writes_fluent_reviews_of_the_grammar_s_mean_reward():
     model, tokenizer = load_model("reviews-gpt2")
     prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")][:256]
@@ -95,6 +97,7 @@ def test_the_bundled_model_writes_fluent_reviews_of_the_grammar_s_mean_reward():
     assert scores.kl == 0.0
 
 
+@pytest.mark.slow
 def test_the_bundled_policy_writes_better_reviews_than_its_reference():
     model, tokenizer = load_model("reviews-gpt2-dpo")
     reference, _ = load_model("reviews-gpt2")

@@ -239,6 +239,7 @@ def test_reference_samples_are_grouped_by_prompt_and_judged(monkeypatch):
         draw_reference_samples(model, tokenizer, [], 3)
 
 
+@pytest.mark.slow
 def test_samples_of_a_mixture_carry_the_reference_s_odds():
     model, tokenizer, other = tiny_model(), tiny_tokenizer(), tiny_model(seed=1)
     same = draw_reference_samples(model, tokenizer, ["the plot"], 8, proposals=[tiny_model()], max_new_tokens=5)

@@ -63,6 +63,7 @@ def test_every_exercise_is_in_the_catalogue_under_its_notebook_and_its_own_names
     assert set(PLANTED) == {exercise for exercise in ALL if isinstance(exercise, FunctionExercise)}
 
 
+@pytest.mark.slow
 def test_the_catalogue_does_not_wait_for_transformers() -> None:
     code = "import sys, dpo_teach.exercises; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -116,6 +117,7 @@ def test_unattempted_is_no_error_and_says_what_to_do(exercise: Exercise) -> None
 # Planted mistakes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exercise", "answer", "words"),
     [(exercise, answer, words) for exercise, _, answer, words in MISTAKES],
@@ -141,6 +143,7 @@ def test_every_diagnosis_has_a_planted_mistake(exercise: FunctionExercise) -> No
     assert all(any(word in mistake.diagnosis for word in words) for mistake in exercise.mistakes)
 
 
+@pytest.mark.slow
 @every_function
 def test_planted_answers_differ_from_each_other_and_from_the_solution(exercise: FunctionExercise) -> None:
     answers = {"solution": exercise.solution} | {name: answer for name, (answer, _) in PLANTED[exercise].items()}
@@ -160,6 +163,7 @@ def test_a_diagnosis_says_what_is_wrong_and_why_it_matters(exercise: FunctionExe
         assert "\n" not in mistake.diagnosis
 
 
+@pytest.mark.slow
 def test_the_table_counts_every_planted_mistake() -> None:
     lines = planted.table().splitlines()
     assert len(lines) == 1 + len(PLANTED) + 2

@@ -189,6 +189,7 @@ def test_a_loop_that_swallows_every_error_is_stopped_all_the_same() -> None:
     assert not alive()
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_stopped_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dpo_teach.exercises.running._PATIENCE", 1)
     done = threading.Event()

@@ -121,6 +121,7 @@ def run_ppo(beta: float, clip_range: float, iterations: int = 400) -> tuple[torc
     return logits.softmax(dim=0), furthest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_range", [0.05, 0.2])
 def test_with_clip_and_normalisation_alone_small_updates_go_all_the_way(clip_range: float) -> None:
     policy, furthest = run_ppo(beta=0.0, clip_range=clip_range)
@@ -129,6 +130,7 @@ def test_with_clip_and_normalisation_alone_small_updates_go_all_the_way(clip_ran
     assert kl(policy, REFERENCE).item() > 0.99 * math.log(1 / 0.1), "where the most there can be is log 1/0.1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_range", [0.05, 0.2])
 def test_with_the_price_it_stops_where_beta_says_whatever_the_clip(clip_range: float) -> None:
     policy, _ = run_ppo(beta=2.0, clip_range=clip_range)

@@ -167,6 +167,7 @@ def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
             assert gap < 4 * error, (one.cell, beta)
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_run_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
     cell = Cell("sft", 0.0, 0)  # the cheapest that trains
     config = SweepConfig(**{**shipped.config, **{name: tuple(shipped.config[name]) for name in

@@ -44,6 +44,7 @@ def test_one_figure_and_its_artists_serve_the_whole_run() -> None:
     assert [len(axes.lines) for axes in curves._axes] == [3, 3, 3, 5]  # a line at rest, and two for each curve
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_words_and_bytes() -> None:
     first, second = LiveCurves(steps=8, beta=0.1), LiveCurves(steps=8, beta=0.1)
     assert drive(first, 8) == drive(second, 8)
@@ -68,6 +69,7 @@ def test_a_bold_point_is_the_mean_of_the_steps_before_it() -> None:
     assert list(curves._lines["margin"][1].get_ydata()) == pytest.approx([0.0, 0.2, 0.3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chosen", "rejected", "margin", "finding"),
     [
@@ -95,6 +97,7 @@ def test_no_value_leaves_its_axes() -> None:
         assert all(low <= y <= high for y in curves._lines[name][0].get_ydata())
 
 
+@pytest.mark.slow
 def test_no_lettering_leaves_the_card() -> None:
     curves = LiveCurves(steps=64, beta=0.3)
     drive(curves, 64)
@@ -116,6 +119,7 @@ def test_a_second_run_starts_over() -> None:
     assert len(curves.rows) == 4
 
 
+@pytest.mark.slow
 def test_it_follows_a_real_run() -> None:
     curves = LiveCurves(steps=6, beta=0.5, every=2)
     config = DPOConfig(beta=0.5, batch_size=8, max_steps=6, epochs=2, learning_rate=1e-2, save_every=0)

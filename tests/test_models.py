@@ -120,6 +120,7 @@ def test_a_folder_without_a_model_says_what_it_holds(tmp_path):
         load_model(tmp_path)
 
 
+@pytest.mark.slow
 def test_without_a_network_a_hub_name_says_that_the_hub_is_not_reachable(tmp_path):
     """In a process of its own, since the Hub is switched off for the rest; nobody listens where it is sought."""
     code = "from dpo_teach.models import load_model\nload_model('gpt2')"

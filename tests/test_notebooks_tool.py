@@ -76,6 +76,7 @@ def lesson(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_lesson_is_executed_and_normalised(lesson):
     assert list(problems(lesson)) == []
     cells = read(lesson)["cells"]
@@ -96,6 +97,7 @@ def test_a_lesson_is_executed_and_normalised(lesson):
     assert sys.version.split()[0] not in lesson.read_text()
 
 
+@pytest.mark.slow
 def test_a_second_run_changes_nothing(lesson, capsys):
     before = lesson.read_bytes()
     assert main([str(lesson)]) == 0
@@ -104,6 +106,7 @@ def test_a_second_run_changes_nothing(lesson, capsys):
     assert [path.name for path in lesson.parent.iterdir()] == ["lesson.ipynb"]
 
 
+@pytest.mark.slow
 def test_fresh_renews_what_differs_from_run_to_run(lesson):
     before = [cell["outputs"] for cell in code_cells(read(lesson))]
     assert main(["--fresh", str(lesson)]) == 0
@@ -111,6 +114,7 @@ def test_fresh_renews_what_differs_from_run_to_run(lesson):
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, True, True, False]
 
 
+@pytest.mark.slow
 def test_a_lesson_passes_nbval_strictly_and_planted_faults_do_not(lesson, tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider"]
     assert subprocess.run([*command, lesson], check=False, capture_output=True).returncode == 0
@@ -124,6 +128,7 @@ def test_a_lesson_passes_nbval_strictly_and_planted_faults_do_not(lesson, tmp_pa
     assert "2 failed, 2 passed" in run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -145,6 +150,7 @@ def test_a_cell_that_fails_is_named_and_the_file_is_left(source, message, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["bad.ipynb"]
 
 
+@pytest.mark.slow
 def test_one_bad_notebook_does_not_stop_the_next(tmp_path, capsys):
     missing, good = tmp_path / "missing.ipynb", write(tmp_path / "good.ipynb", new_code_cell("1"))
     assert main([str(missing), str(good)]) == 1
@@ -152,6 +158,7 @@ def test_one_bad_notebook_does_not_stop_the_next(tmp_path, capsys):
     assert list(problems(good)) == []
 
 
+@pytest.mark.slow
 def test_the_kernel_is_this_interpreter_in_the_notebooks_folder_offline(tmp_path, monkeypatch):
     """Whatever kernel of that name the user has installed."""
     spec = tmp_path / "jupyter" / "kernels" / "python3"

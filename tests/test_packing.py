@@ -86,6 +86,7 @@ def test_packed_equals_one_text_a_row_in_value_and_gradient():
 ids = st.lists(st.integers(3, 9), min_size=1, max_size=6).map(tuple)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(ids, ids, ids), min_size=1, max_size=6))
 def test_any_pairs_in_any_number_are_scored_the_same(texts):

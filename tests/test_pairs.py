@@ -143,6 +143,7 @@ def test_the_bundled_name_is_a_folder_of_the_package(tmp_path, monkeypatch):
     assert load_pairs("reviews-preferences", split="test") == PAIRS[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (ASSETS / "reviews-preferences").is_dir(), reason="the bundled pairs are not made yet")
 @pytest.mark.parametrize(("split", "at_least"), [("train", 2048), ("test", 512)])
 def test_the_bundled_pairs_are_all_usable(split, at_least):
@@ -696,6 +697,7 @@ def test_a_hub_dataset_is_read_by_name_and_split(tmp_path, monkeypatch):
     assert str(survey.problems[0]) == "org/pairs-v1.5 (test_prefs), row 3, chosen: is empty, wanted text"
 
 
+@pytest.mark.slow
 def test_json_is_read_without_the_datasets_library():
     code = "import sys, dpo_teach.pairs as p; p.load_pairs([p.PreferencePair('a', 'b', 'c')]); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -731,6 +733,7 @@ def test_hold_out_leaves_something_to_train_on(size):
 # Data that this project did not make.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="../shared/data is not here")
 def test_real_instruction_preferences():
     template = "{instruction}\n{input}\n"

@@ -30,6 +30,7 @@ def assert_same(ones, others, distance=1e-5):
     assert max(differences.values()) <= distance, differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["two", "divided"])
 def test_two_processes_take_the_steps_of_one(files, one, tmp_path, processes):
     assert_same(launch(files, tmp_path / "two", processes), one)
@@ -37,18 +38,21 @@ def test_two_processes_take_the_steps_of_one(files, one, tmp_path, processes):
     assert one[-1]["loss"] < one[0]["loss"] - 0.1, "a run that goes nowhere would agree with itself"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["two", "divided"])
 def test_two_processes_in_micro_batches_take_the_steps_of_one(files, one, tmp_path, processes):
     """One process has two micro-batches and the other one, and all have to meet in every forward pass of FSDP."""
     assert_same(launch(files, tmp_path / "two", processes, "--micro-batch-size", "1"), one)
 
 
+@pytest.mark.slow
 def test_a_model_divided_in_bfloat16_keeps_its_sums_in_float32(files, tmp_path):
     rows = launch(files, tmp_path / "divided", "divided", "--precision", "bf16", "--max-steps", "2")
     logps = torch.tensor([row["chosen_logps"] for row in rows])
     assert not torch.equal(logps, logps.bfloat16().float())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("divided", "one"), ("one", "two")])
 def test_a_killed_run_goes_on_with_another_number_of_processes(files, one, tmp_path, before, after):
     kill_at_first_checkpoint(start(files, tmp_path / "run", before), tmp_path / "run")
@@ -56,6 +60,7 @@ def test_a_killed_run_goes_on_with_another_number_of_processes(files, one, tmp_p
     assert_same(launch(files, tmp_path / "run", after, "--resume"), one)
 
 
+@pytest.mark.slow
 def test_a_compiled_run_takes_the_same_steps(files, one, tmp_path):
     """In a process of its own: here the shapes of every call are checked, which the compiler would stumble over."""
     assert_same(launch(files, tmp_path / "compiled", "one", "--compile"), one, distance=1e-4)

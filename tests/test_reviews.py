@@ -62,6 +62,7 @@ def test_what_the_grammar_writes_it_reads_back_to_the_letter(seed):
     assert reviews.is_prompt(prompt)
 
 
+@pytest.mark.slow
 def test_the_true_reward_has_mean_near_0_and_enough_spread():
     rng = random.Random(0)
     rewards = [reviews.true_reward(reviews.write_response(rng)) for _ in range(4000)]

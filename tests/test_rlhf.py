@@ -136,6 +136,7 @@ def total_variation(one, other):
     return (one - other).abs().sum(dim=-1).max().item() / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.1, 0.3, 1.0, 3.0])
 def test_ppo_and_dpo_arrive_at_the_closed_form(beta):
     world = film_world()
@@ -148,12 +149,14 @@ def test_ppo_and_dpo_arrive_at_the_closed_form(beta):
     assert ppo.history[-1] == pytest.approx(best, abs=1e-3) and ppo.history[0] < best - 0.05
 
 
+@pytest.mark.slow
 def test_without_the_penalty_s_beta_ppo_would_go_elsewhere():
     world = film_world()
     optimum = optimal_policy(world.reference, world.reward, 1.0)
     assert total_variation(fit_ppo(world, 0.5).policy, optimum) > 0.1
 
 
+@pytest.mark.slow
 def test_a_constant_reward_leaves_the_tabular_policy_at_the_reference():
     world = film_world()
     world = TabularWorld(world.prompts, world.responses, world.reference, torch.full_like(world.reward, 1.5))

@@ -145,6 +145,7 @@ def test_the_first_step_has_kl_0_and_ratio_1():
     assert rows[1]["kl"] != 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [0.0, 0.7, -3.0])
 def test_a_constant_reward_leaves_the_policy_at_the_reference(constant):
     run = trainer(lambda prompts, responses: [constant] * len(responses), iterations=4)
@@ -154,6 +155,7 @@ def test_a_constant_reward_leaves_the_policy_at_the_reference(constant):
     assert run.value.head.bias.item() == pytest.approx(constant)
 
 
+@pytest.mark.slow
 def test_ppo_raises_the_reward_and_a_higher_beta_holds_it_back():
     free, held = (trainer(beta=beta, iterations=12, rollouts=32).train() for beta in (0.02, 2.0))
     assert free[-1]["reward"] > free[0]["reward"] + 1.0
@@ -162,6 +164,7 @@ def test_ppo_raises_the_reward_and_a_higher_beta_holds_it_back():
     assert free[-1]["objective"] == pytest.approx(free[-1]["reward"] - 0.02 * free[-1]["kl"])
 
 
+@pytest.mark.slow
 def test_the_value_model_learns_to_foresee():
     rows = trainer(beta=0.02, iterations=10, rollouts=64, learning_rate=1e-5, value_learning_rate=1e-2).train()
     assert rows[0]["explained_variance"] == pytest.approx(0.0, abs=1e-5), "it starts as a constant"

@@ -56,6 +56,7 @@ def without_training(notebook):
     return notebook
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", NOTEBOOKS)
 def test_with_every_stub_filled_in_the_notebook_runs_and_every_check_passes(number, tmp_path, monkeypatch):
     card = tmp_path / "progress.json"

@@ -175,6 +175,7 @@ def test_two_answers_to_one_comparison_share_a_whole(world: TabularWorld) -> Non
 # The searches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.05, 0.3, 1.0, 10.0])
 def test_brute_force_lands_on_the_closed_form(beta: float) -> None:
     world = film_world()
@@ -185,6 +186,7 @@ def test_brute_force_lands_on_the_closed_form(beta: float) -> None:
     assert climb.history[-1] == pytest.approx(beta * log_partition(world.reference, world.reward, beta).mean().item())
 
 
+@pytest.mark.slow
 @settings(quick, max_examples=5)
 @given(worlds())
 def test_brute_force_lands_on_the_closed_form_in_any_world(world: TabularWorld) -> None:
@@ -192,6 +194,7 @@ def test_brute_force_lands_on_the_closed_form_in_any_world(world: TabularWorld) 
     assert total_variation(climb.policy, optimal_policy(world.reference, world.reward, 0.5)) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.05, 0.3, 1.0, 10.0])
 def test_dpo_lands_on_the_closed_form_and_never_sees_a_reward(beta: float) -> None:
     world = film_world()

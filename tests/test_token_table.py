@@ -92,6 +92,7 @@ def held(read, path):
     return taken
 
 
+@pytest.mark.slow
 def test_mapped_pairs_hold_a_small_part_of_the_memory(tmp_path):
     row = json.dumps({"prompt": "the plot " * 40, "chosen": " good" * 40, "rejected": " bad" * 40})
     (tmp_path / "pairs.jsonl").write_text(f"{row}\n" * 5_000)

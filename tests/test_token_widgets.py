@@ -13,7 +13,7 @@ import torch
 import traitlets
 from test_contrast import THEMES, colours, contrast
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dpo_teach.batches import collate, tokenize_pair
@@ -113,6 +113,16 @@ def test_what_a_tokenizer_leaves_out_is_named() -> None:
     )
     assert unread_parts("good", unknown) == []
     assert unread_parts("bad", unknown) == ["b", "a", "d"]
+
+
+def test_a_tokenizer_may_drop_case_and_accents() -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    assert unread_parts("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
+
+
+def test_special_tokens_in_a_prompt_are_read() -> None:
+    assert unread_parts("x<|endoftext|>", byte_tokenizer()) == []
 
 
 # TokenRewards

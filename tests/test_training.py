@@ -102,6 +102,7 @@ def kill_after(step):
     return on_step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [1, 2, 3, 5])
 def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path, killed_after):
     straight, expected = train(output=tmp_path / "straight", save_every=2)

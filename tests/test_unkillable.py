@@ -113,6 +113,7 @@ def straight(start, tmp_path_factory):
 # Kills
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_been(start, straight, tmp_path):
     rng, kills, runs = random.Random(0), 0, 0
     while kills < 20:
@@ -131,6 +132,7 @@ def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_be
     assert runs <= kills
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_path):
     """Writes cut in half, before each fsync, rename, folder made and folder removed, from the first to the last."""
     output, expected = tmp_path / "run", tmp_path / "expected"
@@ -210,6 +212,7 @@ def here(tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
 def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path, capsys, here, name, damage):
@@ -314,6 +317,7 @@ def test_every_random_state_is_kept():
     assert draw() == expected
 
 
+@pytest.mark.slow
 def test_a_run_with_dropout_goes_on_with_the_same_draws(tmp_path):
     def with_dropout():
         model = tiny_model()
@@ -340,6 +344,7 @@ FULL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeypatch, here, name):
     output, save_file = tmp_path / "run", checkpoint.save_file
@@ -435,6 +440,7 @@ def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monk
 # Two runs
 
 
+@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, here):
     output, refusals = tmp_path / "run", []
 
@@ -451,6 +457,7 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(t
         make_trainer(output, **SHORT).train()
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_is_refused_in_one_line(start, command, tmp_path):
     output, logs = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
     first = start(unkillable.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
@@ -473,6 +480,7 @@ def wait_for_rows(output, count):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status", "word"), [
     (signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
 ])  # fmt: skip

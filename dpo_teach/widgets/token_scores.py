@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,19 +154,19 @@ def unread_parts(text: str, tokenizer: Any) -> list[str]:
     """The characters of a text that a tokenizer leaves out, each once, in their order; white space is not counted.
 
     A tokenizer that knows every byte, as GPT-2's own does, reads everything. Others know some characters only: the rest
-    becomes a token that means "unknown", or is dropped without a word.
+    becomes a token that means "unknown", or is dropped without a word. A character that only loses its case or its
+    accent counts as read.
     """
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     unknown = None if tokenizer.unk_token_id == tokenizer.eos_token_id else tokenizer.unk_token_id
-    read: set[int] = set()
-    for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        if token != unknown:
-            read.update(range(start, end))
-    decoded = _decode(encoded["input_ids"], tokenizer)
-    broken = BROKEN in decoded  # some of a character's bytes were dropped, and others read
-    lost = [
-        character
-        for place, character in enumerate(text)
-        if not character.isspace() and (place not in read or (broken and character not in decoded))
-    ]
-    return list(dict.fromkeys(lost))
+    read = _decode([token for token in ids if token != unknown], tokenizer)
+    if not Counter(_bare(text)) - Counter(_bare(read)):
+        return []
+    lost = Counter(text) - Counter(read)
+    return [character for character in dict.fromkeys(text) if character in lost and not character.isspace()]
+
+
+def _bare(text: str) -> str:
+    """A text in lower case, without accents and without white space."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in apart if not unicodedata.combining(c) and not c.isspace())

@@ -249,7 +249,7 @@ function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
     put(does, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
     put(carries, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    put(does, { x: end + 1, y: up ? y + 16 : y - 9, "text-anchor": "end" });
+    put(does, { x: end - 6, y: up ? y + 18 : y - 10, "text-anchor": "end" });
     put(carries, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
   }
 }

@@ -3,7 +3,7 @@
 export function plain(value, digits = 2) {
   const size = Math.abs(value);
   if (size >= 1e7) return value.toExponential(1).replace("-", "−").replace("e+", "e");
-  const fewer = size >= 1000 ? digits - 2 : size >= 100 ? digits - 1 : digits;
+  const fewer = size >= 10000 ? digits - 4 : size >= 1000 ? digits - 2 : size >= 100 ? digits - 1 : digits;
   const text = value.toFixed(Math.max(fewer, 0));
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
