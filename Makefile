@@ -8,7 +8,7 @@ PYTEST    = $(OFFLINE) $(PY) -m pytest
 
 # Tests and committed outputs: nobody's progress card, the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings,
 # and threads that wait without spinning, which on a busy machine would cost ten times their work.
-OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
+OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
 NB_FILE   = $(if $(NB),$(wildcard notebooks/$(NB) notebooks/$(NB)_*.ipynb))
@@ -18,12 +18,16 @@ LAB_QUIET := --LabApp.news_url=None \
              --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-# What builds the site: a learner does without it, so it is installed when it is first wanted.
-SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme' 2>/dev/null || \
+# For a teacher: PROJECTOR=1 enlarges everything, JupyterLab's own text too; REVEAL=off keeps solutions back.
+LARGE    := $(CURDIR)/build/projector
+TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETTINGS_DIR="$(LARGE)") $(if $(REVEAL),DPO_TEACH_REVEAL="$(REVEAL)")
+
+# What builds site and slides: a learner does without it, so it is installed when it is first wanted.
+SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
 	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,site]'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebook prove-strict flakes install notebooks lint base-model preferences policy curves frontier bench bench-widgets playground photographs site constraints clean force
+.PHONY: help lab test test-fast test-notebook prove-strict flakes install notebooks lint base-model preferences policy curves frontier bench bench-widgets playground photographs site slides handout constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,11 +37,13 @@ help:  ## say what there is
 	@echo "                 CPU builds (its install page names it) saves 3 GB"
 	@echo "  LAB_FLAGS=...  for JupyterLab, as LAB_FLAGS=--no-browser"
 	@echo "  TEST_FLAGS=... for pytest, as TEST_FLAGS='-x -k loss'"
+	@echo "  PROJECTOR=1    with lab: large lettering; REVEAL=off keeps the solutions back (TEACHING.md)"
 	@echo "  FRESH=1        with notebooks: renew also the outputs that differ from run to run"
 
 lab: install  ## open the notebooks in JupyterLab (the first time sets everything up)
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
-	@JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
+	@$(TEACHER) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@$(SITE_TOOLS)
@@ -48,7 +54,7 @@ test: lint  ## check everything: style, tests, the site, and every cell of every
 	@echo "All good."
 
 test-fast: install  ## check the package in under a minute: no notebook is run, no browser started
-	@$(PYTEST) -q -m "not slow and not browser" tests $(TEST_FLAGS)
+	@$(PYTEST) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
 
 test-notebook: install  ## run one notebook and compare its outputs with those that are saved: NB=03
 	$(if $(filter 1,$(words $(NB_FILE))),,$(error Which notebook? Say its number or its file, as in: make test-notebook NB=03))
@@ -103,6 +109,13 @@ playground: install  ## write the four explorers into one file that opens from d
 site: install  ## build the notebooks into web pages that open from disk: build/site/index.html
 	@$(SITE_TOOLS)
 	@$(OFFLINE) $(PY) docs/build.py
+
+slides: install  ## write slides of the notebooks, one file for each, which opens from disk: build/slides
+	@$(SITE_TOOLS)
+	@$(OFFLINE) $(PY) docs/slides/build.py
+
+handout: install  ## copy the notebooks without the solutions that their saved outputs carry: build/handout
+	@$(PY) -m dpo_teach.notebooks.handout notebooks/*.ipynb
 
 photographs: install  ## photograph the explorers again, for README and notebooks (needs chromium)
 	@$(OFFLINE) $(PY) -m dpo_teach.widgets.studio

@@ -34,6 +34,7 @@ add_module_names = False
 
 # Looks
 html_theme = "sphinx_book_theme"
+html_use_index = html_domain_indices = False  # the package has a page, and the site a search
 html_title = "dpo_teach"
 html_favicon = "static/favicon.svg"
 html_static_path = ["static", str(MATHJAX)]

@@ -7,10 +7,9 @@ sets it from a cell. What was made before stays as it is: run its cell again.
 import json
 import math
 import os
-import sys
 from pathlib import Path
 
-__all__ = ["lab_settings", "projector", "projector_scale", "room"]
+__all__ = ["projector", "projector_scale", "room", "write_lab_settings"]
 
 _VARIABLE = "DPO_TEACH_PROJECTOR"
 _OFF, _ON = {"", "off", "no", "false", "0"}, {"on", "yes", "true", "1"}
@@ -59,12 +58,18 @@ def room() -> float:
     return 1 / math.sqrt(projector_scale())
 
 
-def lab_settings() -> dict[str, dict[str, dict[str, str]]]:
-    """JupyterLab's own text and code, enlarged alike: what its `overrides.json` has to say."""
+def write_lab_settings(folder: str | Path) -> None:
+    """JupyterLab's own text and code, enlarged alike.
+
+    Args:
+        folder: of settings, for JUPYTERLAB_SETTINGS_DIR; made if it is not there. Other settings in it stay.
+    """
     scale = projector_scale()
-    sizes = {"code-font-size": 13, "content-font-size1": 14}
-    enlarged = {name: f"{round(size * scale)}px" for name, size in sizes.items()}
-    return {"@jupyterlab/apputils-extension:themes": {"overrides": enlarged}}
+    sizes = {"code-font-size": 13, "content-font-size1": 14}  # what JupyterLab begins with, pixels
+    settings = {"overrides": {name: f"{round(size * scale)}px" for name, size in sizes.items()}}
+    path = Path(folder) / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def _checked(scale: float | str, name: str) -> float:
@@ -75,9 +80,3 @@ def _checked(scale: float | str, name: str) -> float:
     if not 1 <= number <= _LARGEST:
         raise ValueError(f"{name} must be on, off or a number from 1 to {_LARGEST:g}, found {scale}")
     return number
-
-
-if __name__ == "__main__":
-    path = Path(sys.argv[1]) / "overrides.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(lab_settings(), indent=1) + "\n", encoding="utf-8")

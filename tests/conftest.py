@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OFFLINE = str(Path(__file__).parent / "offline")
+BROWSER = Path(__file__).parent / "browser"
 
 # Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -32,9 +33,9 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for a browser, wherever it is."""
+    """Mark every test in the folder of those that click, or that asks for a browser."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if BROWSER in item.path.parents or "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
 
 

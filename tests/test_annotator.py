@@ -170,6 +170,7 @@ def test_undo_writes_beside_the_file_and_renames(path: Path, monkeypatch: pytest
     assert len(load_pairs(path)) == len(labelling.labels) == 2
 
 
+@pytest.mark.slow
 @given(answers=st.lists(st.sampled_from(["left", "right", "skip", "undo", "reopen"]), max_size=40))
 def test_whatever_is_answered_the_file_holds_just_the_labels(
     answers: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -294,6 +295,7 @@ def test_an_answer_that_is_none_is_named(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_the_rules_know_what_they_like() -> None:
     for name, rule in RULES.items():
         labels = label_candidates(review_candidates(), rule)
@@ -434,6 +436,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
     return shown
 
 
+@pytest.mark.slow
 def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
     assert (taught.fault, taught.phases) == ("", ["ready", "training", "trained"])
     assert (len(taught.labels), len(taught.training_pairs), len(taught.held_back)) == (30, 24, 6)
@@ -444,6 +447,7 @@ def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
     assert opposite.share == pytest.approx(1 - fresh.share)
 
 
+@pytest.mark.slow
 def test_a_scripted_run_teaches_the_policy_to_write(taught: Annotator) -> None:
     traits = {trait["name"]: trait for trait in taught.result["traits"]}
     assert traits["words"]["moved"]
@@ -452,6 +456,7 @@ def test_a_scripted_run_teaches_the_policy_to_write(taught: Annotator) -> None:
     assert len(taught.result["samples"]) == 3
 
 
+@pytest.mark.slow
 def test_what_is_shown_of_a_run_is_what_was_measured(taught: Annotator) -> None:
     agreement = taught.agreement
     assert agreement is not None
@@ -464,6 +469,7 @@ def test_what_is_shown_of_a_run_is_what_was_measured(taught: Annotator) -> None:
     assert taught.curve[-1][5] == pytest.approx(agreement.share)  # agreement on the pairs held back, after the last
 
 
+@pytest.mark.slow
 def test_the_model_that_wrote_the_pairs_stays_as_it_is(taught: Annotator) -> None:
     moved = [
         not torch.equal(before, after)
@@ -473,6 +479,7 @@ def test_the_model_that_wrote_the_pairs_stays_as_it_is(taught: Annotator) -> Non
     assert not any(parameter.requires_grad for parameter in taught.reference.parameters())
 
 
+@pytest.mark.slow
 def test_undo_after_training_takes_the_policy_back_too(taught: Annotator, path: Path) -> None:
     path.parent.mkdir()
     path.write_text("".join(json.dumps(pair.__dict__) + "\n" for pair in taught.labels), encoding="utf-8")

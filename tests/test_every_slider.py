@@ -8,17 +8,35 @@ import traitlets
 from strictness.checks import NOTEBOOKS
 from strictness.shown import cells_in_the_browser, widgets_shown
 from test_widgets import settings_of
+from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
-from dpo_teach.widgets import LiveCurves, Panel
+from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, Panel, TokenRewards
+from dpo_teach.widgets.annotation_pairs import Candidate
 from dpo_teach.widgets.explorer import Number, Numbers
 
 SHOWN = sorted({kind for path in NOTEBOOKS for _, kind in widgets_shown(path)}, key=lambda kind: kind.__name__)
-NO_CONTROL = {"LiveCurves"}  # it is driven by the steps of a run, in test_live_curves.py
+NO_CONTROL = {
+    "LiveCurves",  # it is driven by the steps of a run, in test_live_curves.py
+    "Annotator",  # it has buttons and keys only: test_annotator.py, and tests/browser/test_lab_models.py
+}
 
 # A widget that is not made with no argument, and a setting whose trait does not tell its range.
-MAKERS: dict[str, Callable[[], Any]] = {"LiveCurves": lambda: LiveCurves(steps=4, beta=0.1)}
+MAKERS: dict[str, Callable[[], Any]] = {
+    "LiveCurves": lambda: LiveCurves(steps=4, beta=0.1),
+    "TokenRewards": lambda: TokenRewards(tiny_model(1), tiny_model(), tiny_tokenizer(), tiny_pairs(4)),
+    "BeforeAfter": lambda: BeforeAfter(
+        tiny_model(1), tiny_model(), tiny_tokenizer(), prompt="the plot was", max_new_tokens=8
+    ),
+    "Annotator": lambda: Annotator(
+        "labels.jsonl", candidates=[Candidate("the plot", " was", f" {n}") for n in range(30)]
+    ),
+}
 RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
-    ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts
+    ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts,
+    ("TokenRewards", "pair"): lambda panel: range(1, panel.count + 1),
+    ("BeforeAfter", "prompt"): lambda _: ("the plot", "the plot was very"),
+    ("BeforeAfter", "seed"): lambda _: (0, 1, 9999),
+    ("BeforeAfter", "count"): lambda _: range(2, 7),
 }
 
 
@@ -68,6 +86,7 @@ def test_the_notebooks_show_widgets() -> None:
     assert len(SHOWN) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SHOWN)
 def test_every_setting_of_a_widget_that_is_shown_goes_over_its_range(kind: type) -> None:
     names = list(settings(make(kind)))

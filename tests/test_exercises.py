@@ -105,6 +105,7 @@ def test_the_package_and_other_ways_to_the_same_numbers_solve(exercise: Exercise
 # Stubs
 
 
+@pytest.mark.slow
 @every_exercise
 def test_unattempted_is_no_error_and_says_what_to_do(exercise: Exercise) -> None:
     blanks: list[Any] = [None, ...]

@@ -31,6 +31,7 @@ def test_a_policy_that_stays_is_told_the_loss_after_the_first_step() -> None:
     assert "After step 1 the loss of its batch is 0.6931, and 0." in message(no_step)
 
 
+@pytest.mark.slow
 def test_an_unforeseen_step_is_told_by_its_first_number_or_by_its_weights() -> None:
     def smooth(*arguments: Any) -> Any:
         return right_step(*arguments) + 0.25

@@ -28,6 +28,7 @@ def drive(curves: LiveCurves, steps: int) -> list[bytes]:
     return pictures
 
 
+@pytest.mark.slow
 def test_the_picture_changes_every_few_steps_and_after_the_last() -> None:
     pictures = drive(LiveCurves(steps=10, beta=0.1, every=4), 10)
     changes = [step for step, (a, b) in enumerate(itertools.pairwise(pictures), start=2) if a != b]
@@ -112,6 +113,7 @@ def test_no_lettering_leaves_the_card() -> None:
         assert card.y0 <= box.y0 <= box.y1 <= card.y1, text.get_text()
 
 
+@pytest.mark.slow
 def test_a_second_run_starts_over() -> None:
     curves = LiveCurves(steps=4, beta=0.1)
     drive(curves, 4)

@@ -226,6 +226,7 @@ def test_the_population_loss_by_hand() -> None:
     assert population_dpo_loss(tilted, world, beta=0.7).item() == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 def test_without_the_anchor_the_optimum_forgets_the_reference() -> None:
     world = film_world()
     loose = fit_dpo(world, beta=1.0, anchor=False).policy
@@ -238,6 +239,7 @@ def test_without_the_anchor_the_optimum_forgets_the_reference() -> None:
     ).all()
 
 
+@pytest.mark.slow
 def test_preferences_without_doubt_pull_the_anchor_out() -> None:
     # With certain labels no finite policy is the optimum: the longer one trains, the further it goes, anchor or not.
     world = film_world()

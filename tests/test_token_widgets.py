@@ -128,6 +128,7 @@ def test_special_tokens_in_a_prompt_are_read() -> None:
 # TokenRewards
 
 
+@pytest.mark.slow
 def test_the_shares_sum_to_the_implicit_rewards(reviews: tuple[Any, Any, Any], held_out: list[PreferencePair]) -> None:
     policy, reference, tokenizer = reviews
     panel = TokenRewards(*reviews, held_out, beta=0.3)
@@ -269,6 +270,7 @@ def panel(reviews: tuple[Any, Any, Any]) -> BeforeAfter:
     return BeforeAfter(*reviews, prompt=OPENING, count=2, seed=1, judge=true_reward)
 
 
+@pytest.mark.slow
 def test_the_texts_and_their_numbers_are_those_of_the_package(
     panel: BeforeAfter, reviews: tuple[Any, Any, Any]
 ) -> None:
@@ -301,6 +303,7 @@ def test_the_same_model_throws_the_same_dice(reviews: tuple[Any, Any, Any]) -> N
     assert all(set(tokens.log_ratios) == {0.0} for tokens in panel.tokens["policy"])
 
 
+@pytest.mark.slow
 def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter) -> None:
     before, reading = panel.shown, repr(panel)
     panel.seed = 2
@@ -310,6 +313,7 @@ def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter)
     assert repr(panel) == reading == f"BeforeAfter: after {OPENING!r}, 2 texts by reference and by policy with dice 1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "line"),
     [
@@ -321,9 +325,11 @@ def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter)
 def test_a_prompt_that_will_not_do_is_told_and_nothing_is_lost(prompt: str, line: str) -> None:
     panel = BeforeAfter(byte_model(0), byte_model(1), byte_tokenizer(), prompt="Film:")
     before = panel.shown
-    panel.writing = True  # as the browser sets it when it asks
+    told: list[bool] = []
+    panel.observe(lambda change: told.append(change["new"]), "writing")
     ask(panel, ask="write", prompt=prompt, seed=5, count=4)
-    assert (panel.note, panel.fault, panel.writing) == (line, "", False)
+    assert (panel.note, panel.fault) == (line, "")
+    assert told == [True, False]  # what the browser waits for
     assert (panel.prompt, panel.seed, panel.shown) == ("Film:", 0, before)
     with pytest.raises(traitlets.TraitError, match=re.escape(line)):
         panel.prompt = prompt
@@ -347,6 +353,7 @@ def test_a_prompt_that_leaves_little_room_is_written_after_and_the_cut_is_told()
     assert not all(text["ended"] for text in texts)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_before_there_is_a_prompt(reviews: tuple[Any, Any, Any]) -> None:
     panel = BeforeAfter(*reviews)
     assert panel.texts == {"reference": [], "policy": []}
@@ -357,11 +364,13 @@ def test_nothing_is_written_before_there_is_a_prompt(reviews: tuple[Any, Any, An
     assert panel.judged == {"reference": [], "policy": []}
 
 
+@pytest.mark.slow
 def test_a_suggestion_is_what_is_begun_with(reviews: tuple[Any, Any, Any]) -> None:
     panel = BeforeAfter(*reviews, suggestions=[OPENING, "Last night we saw The Paper Lighthouse."], count=2)
     assert panel.prompt == OPENING == panel.shown["prompt"]
 
 
+@pytest.mark.slow
 def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     write = panel._write

@@ -281,6 +281,7 @@ def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
         make_trainer(output, **changes, **SHORT).train(resume=True)
 
 
+@pytest.mark.slow
 def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
     output, model = tmp_path / "run", tiny_model()
     interrupted_run(output)
@@ -296,6 +297,7 @@ def test_a_tokenizer_that_was_used_with_padding_is_the_same_tokenizer():
     assert fingerprint_tokenizer(tokenizer) == before != fingerprint_tokenizer(tiny_tokenizer(with_bos=False))
 
 
+@pytest.mark.slow
 def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
     settings = {**SHORT, "precompute_reference": False}
     make_trainer(tmp_path / "straight", **settings).train()
@@ -407,6 +409,7 @@ def lines_of(log):
     return [line for line in log.read_text().splitlines() if line.startswith("dpo-teach: ")]
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp_path):
     """The system itself refuses here: files may not grow beyond 12,000 bytes."""
     log, output = tmp_path / "log", tmp_path / "run"
@@ -526,6 +529,7 @@ def raise_interrupt():
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [press_ctrl_c, raise_interrupt])
 @pytest.mark.parametrize("with_folder", [True, False])
 def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
@@ -553,6 +557,7 @@ def test_another_trainer_goes_on_after_ctrl_c_too(tmp_path, here):
     assert_same_run(tmp_path / "run", here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_folder", [True, False])
 def test_ctrl_c_between_two_micro_batches_leaves_no_gradient_behind(tmp_path, with_folder):
     settings = {**SHORT, "micro_batch_size": 2}

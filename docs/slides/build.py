@@ -1,4 +1,4 @@
-"""Slides out of the notebooks: `make slides`, or `python docs/slides/build.py`. One file for each, which opens from disk.
+"""Slides out of the notebooks: `make slides`, or `python docs/slides/build.py`; one file each, which opens from disk.
 
 A cell is on a slide if its metadata says so: its `slide_type` is "slide" for a new one, "subslide" for a new one on the
 same subject, "fragment" for what comes at the next key, "-" for what stands on the same slide at once. All other cells

@@ -1,4 +1,4 @@
-"""What a slide keeps of a cell: the heading, the question, the formula, the picture. The rest is for the speaker's notes."""
+"""What a slide keeps of a cell: heading, question, formula, picture. The rest is for the speaker's notes."""
 
 import re
 

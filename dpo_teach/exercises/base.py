@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dpo_teach.exercises.record import note
@@ -13,8 +14,21 @@ _OFF = {"off", "0", "no", "false"}
 
 
 def solutions_are_shown() -> bool:
-    """False where a teacher has set DPO_TEACH_REVEAL to off (or 0, no, false)."""
-    return os.environ.get("DPO_TEACH_REVEAL", "").strip().lower() not in _OFF
+    """False where a teacher has set DPO_TEACH_REVEAL to off (or 0, no, false).
+
+    It may also be the path of a file, and then the file says it, anew at each call; while it is missing or empty, off.
+    """
+    said = os.environ.get("DPO_TEACH_REVEAL", "").strip()
+    if os.sep in said:
+        said = _said_by(Path(said)) or "off"
+    return said.lower() not in _OFF
+
+
+def _said_by(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

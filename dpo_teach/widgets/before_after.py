@@ -157,6 +157,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
             seed: of the dice, 0 to 9999.
             count: texts by each model, 2 to 6.
         """
+        self.writing = True  # and false again whatever happens: the browser waits for that
         try:
             self.note = self.problem_with(prompt)
             if not self.note:

@@ -58,7 +58,7 @@ class Panel(ipw.VBox):
         self._quiet = False
         with house_style():
             self.figure: Figure = self.build()
-        self.figure.set_size_inches(self.figure.get_size_inches() / room())  # laid out by hand: it grows as a whole
+        self.figure.set_size_inches(*(self.figure.get_size_inches() / room()))  # laid out by hand: it grows as a whole
         for artist in self.moving:
             artist.set_animated(True)
         self.image = LivingPicture(layout=ipw.Layout(width="100%"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab import Lab, running_lab
 from pages import CHROMIUM_FLAGS, find_chromium
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -35,3 +36,21 @@ def page(browser: Browser) -> Iterator[Page]:
 def playground_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     path: Path = write_playground(tmp_path_factory.mktemp("playground") / "playground.html")
     return path.as_uri()
+
+
+@pytest.fixture(scope="session")
+def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with running_lab(tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
+
+
+@pytest.fixture
+def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page in a theme, dark if the test names none; a traceback that server or kernel has logged fails the test."""
+    lab.set_theme(getattr(request, "param", "dark"))
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    before = len(lab.log())
+    yield page
+    page.goto("about:blank")
+    lab.close_kernels()
+    assert "Traceback" not in lab.log()[before:], lab.log()[before:]

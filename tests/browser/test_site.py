@@ -1,6 +1,7 @@
 """The site: every page, from a server and from disk; nothing is fetched from elsewhere, and the explorers move."""
 
 import base64
+import doctest
 import functools
 import importlib.util
 import json
@@ -79,6 +80,12 @@ def pages_of(site: Path) -> list[str]:
 
 def page_of(notebook: Path) -> str:
     return f"notebooks/{notebook.stem}.html"
+
+
+def words_of(notebook: Path) -> str:
+    """The Markdown of a notebook."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
 
 
 def saved_explorers(notebook: Path) -> list[str]:
@@ -161,9 +168,9 @@ def test_maths_and_diagrams_are_drawn(page: Page, base: str) -> None:
     for notebook in NOTEBOOKS:
         page.goto(f"{base}/{page_of(notebook)}")
         wait_for_maths(page)
-        assert page.locator(".math").count() > 0
+        text = words_of(notebook)
+        assert (page.locator(".math").count() > 0) == ("$" in text)
         assert page.evaluate(RAW_MATHS) == [], notebook.name
-        text = "\n".join("".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"])
         drawings = page.locator("figure.diagram svg")
         fences = re.findall(r"^```mermaid\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         assert drawings.count() == len(fences)
@@ -199,9 +206,9 @@ def test_search_finds_the_margin(page: Page, base: str) -> None:
     found.first.wait_for()
     page.wait_for_timeout(500)  # the results come one by one
     addresses = found.evaluate_all("links => links.map((link) => link.href)")
-    assert {page_of(notebook) for notebook in NOTEBOOKS} <= {
-        address.removeprefix(f"{base}/").partition("?")[0].partition("#")[0] for address in addresses
-    }
+    wanted = {page_of(notebook) for notebook in NOTEBOOKS if re.search(r"\bmargin\b", words_of(notebook))}
+    assert len(wanted) >= 3
+    assert wanted <= {address.removeprefix(f"{base}/").partition("?")[0].partition("#")[0] for address in addresses}
     found.first.click()
     page.wait_for_load_state()
     assert "margin" in page.locator("article").inner_text()
@@ -249,9 +256,9 @@ def test_the_pages_of_our_own_have_explorers_that_move(page: Page, base: str, pa
 def test_the_explorers_follow_the_theme(page: Page, base: str) -> None:
     page.goto(f"{base}/{page_of(NOTEBOOKS[0])}")
     cards: dict[str, tuple[int, int]] = {}
-    for _ in range(3):  # the switch goes round: light, dark, as the system has it
-        page.locator(".theme-switch-button:visible").first.click()
-        theme = page.evaluate("() => document.documentElement.dataset.theme")
+    for theme in ("dark", "light", "dark"):
+        page.locator(".theme-switch-button:visible").click()
+        page.locator(f".theme-change-button[data-mode={theme}]:visible").click()
         cards[theme] = (brightness(page.locator(".dpo-teach").first), brightness(page.locator("body")))
     assert all(shade > 200 for shade in cards["light"])
     assert all(shade < 60 for shade in cards["dark"])
@@ -282,17 +289,22 @@ def test_paper_and_a_page_without_script_have_the_picture(browser: Browser, page
     quiet.close()
 
 
-# Reading a cell
+# Reading cells and docstrings
 
 
-@pytest.fixture(scope="module")
-def extension(site: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("explorers", ROOT / "docs" / "extensions" / "explorers.py")
+def load_extension(name: str) -> ModuleType:
+    """One of the modules that Sphinx loads for the site."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "extensions" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def extension(site: Path) -> ModuleType:
+    return load_extension("explorers")
 
 
 def cell_of(source: str, reading: str) -> dict[str, Any]:
@@ -301,7 +313,7 @@ def cell_of(source: str, reading: str) -> dict[str, Any]:
 
 
 def test_a_picture_of_other_settings_is_refused(extension: ModuleType) -> None:
-    cell = cell_of("MemoryCalculator(billions=8)", repr(KINDS["memoryCalculator"]()))
+    cell = cell_of("MemoryCalculator(billions=8.0)", repr(KINDS["memoryCalculator"]()))
     with pytest.raises(ValueError, match=r"8 billion parameters.*`make notebooks`"):
         extension.enliven(cell)
 
@@ -316,3 +328,9 @@ def test_a_panel_that_needs_a_kernel_says_so(extension: ModuleType) -> None:
     cell = cell_of("BetaRoles()", "BetaRoles: beta 1")
     extension.enliven(cell)
     assert "JupyterLab" in cell["outputs"][1]["data"]["text/html"]
+
+
+def test_the_examples_of_the_docstring_reader(site: Path) -> None:
+    result = doctest.testmod(load_extension("docstrings"))
+    assert result.attempted > 0
+    assert result.failed == 0

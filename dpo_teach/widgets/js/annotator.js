@@ -9,8 +9,8 @@ import { chart } from "./chart.js";
 
 const KEYS = { ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right", ArrowDown: "skip", s: "skip",
                u: "undo", Backspace: "undo" };
-const STATE = ["turn", "phase", "prompt", "left", "right", "given", "wanted", "kept", "held", "can_undo", "steps", "curve",
-               "result"];
+const STATE = ["turn", "phase", "prompt", "left", "right", "given", "wanted", "kept", "held", "can_undo", "file", "steps",
+               "curve", "result"];
 
 export function annotator({ model, el }) {
   const { root, body, finding, read, close } = frame(el, "Be the annotator", model);
@@ -139,16 +139,17 @@ function makeActions(ask) {
   const undo = button("undo", () => ask("undo"), { "data-name": "undo", "aria-keyshortcuts": "U Backspace" });
   const train = button("", () => ask("train"), { class: "dt-button dt-go", "data-name": "train" });
   const expect = html("p", { class: "dt-muted", "data-value": "expect" }, EXPECTATION);
-  const hint = html("p", { class: "dt-muted dt-hint" }, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, " +
-                    "↓ or S skips, U or backspace takes the last answer back.");
+  const hint = html("p", { class: "dt-muted dt-hint", "data-value": "hint" }, "");
   return {
     node: html("div", { class: "dt-actions" }, html("div", { class: "dt-between" },
                html("span", { class: "dt-row" }, skip, undo), train), hint, expect),
-    draw({ phase, can_undo, given, wanted, kept }) {
+    draw({ phase, can_undo, given, wanted, kept, file }) {
       put(skip, { disabled: phase === "labelling" ? null : "" });
       put(undo, { disabled: can_undo && phase !== "training" ? null : "" });
       put(train, { disabled: phase === "ready" ? null : "" });
       put(hint, { hidden: phase === "labelling" ? null : "" });
+      say(hint, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, ↓ or S skips, U or backspace takes the " +
+        `last answer back. Each label is in the file ${file} when it is given.`);
       put(expect, { hidden: phase === "ready" ? null : "" });
       say(train, trainWords(phase, kept, wanted - given));
     },

@@ -2,7 +2,7 @@
 
 import { html, identity, put, say } from "./nodes.js";
 import { plain, signed } from "./numbers.js";
-import { assign, watch } from "./model.js";
+import { watch } from "./model.js";
 import { button, slider } from "./controls.js";
 import { drags, frame } from "./frame.js";
 import { colourScale, logRatios, scaled, scaleEnd, tokenGroup, tokenName, total } from "./tokens.js";
@@ -61,58 +61,95 @@ function stateOf(model) {
   return { prompt, texts: Object.fromEntries(WRITERS.map((name) => [name, texts[name].map(read)])) };
 }
 
-// The form: a prompt of one's own, dice, and how many.
+// The form: a prompt of one's own, dice, and how many. What is set here is a draft until Python has written with it.
 
 function makeForm(model) {
-  const field = html("textarea", { class: "dt-text dt-field", id: identity("prompt"), rows: 2, spellcheck: "false",
-                                   "data-name": "prompt", "data-lm-suppress-shortcuts": "true" });
-  const label = html("label", { for: field.id, class: "dt-label" }, "the beginning of a text (Enter writes, Shift+Enter is a new line)");
-  const note = html("p", { class: "dt-note", role: "alert", id: identity("note"), "data-value": "note" }, "");
-  const progress = html("p", { class: "dt-progress", role: "status", "data-value": "progress" }, "");
-  put(field, { "aria-describedby": note.id });
-  const asking = makeAsking(model, field);
+  const field = makeField(() => asking.ask());
+  const draft = { seed: model.get("seed"), count: model.get("count") };
+  const asking = makeAsking(model, () => ({ prompt: field.area.value, ...draft }), () => telling.refresh());
+  const stopFollowing = followPython(model, field.area, draft, asking);
+  const dice = makeDice(model, draft, asking.ask);
   const write = button("write", asking.ask, { "data-name": "write" });
-  const dice = slider(model, { name: "seed", label: "dice", low: 0, high: 99, least: 0, most: DICE, step: 1, show: String,
-                               set: (value) => { assign(model, { seed: Math.round(value) }); dice.refresh(); asking.ask(); } });
-  const other = button("other dice", () => {
-    assign(model, { seed: (model.get("seed") + 1) % (DICE + 1) });
-    asking.ask();
-  }, { "data-name": "other-dice" });
-  const count = slider(model, { name: "count", label: "texts by each", low: 2, high: MOST, step: 1, show: String,
-                                set: (value) => { assign(model, { count: Math.round(value) }); count.refresh(); asking.ask(); } });
-  const suggestions = makeSuggestions(model, field);
+  const telling = makeTelling(model, asking, field.area, write);
+  const stops = [asking.stop, stopFollowing, dice.stop, telling.stop];
+  return {
+    node: html("div", { class: "dt-body dt-form" },
+               html("div", { class: "dt-asking" }, field.node, makeSuggestions(model, field.area), telling.note),
+               html("div", { class: "dt-controls" }, dice.seed, dice.count,
+                    html("div", { class: "dt-write" }, write, telling.progress))),
+    stop: () => stops.forEach((undo) => undo()),
+  };
+}
 
-  const refresh = () => {
-    const [text, busy] = [model.get("note"), model.get("writing")];
-    say(note, busy ? "" : text);
-    put(note, { hidden: text && !busy ? null : "" });
-    put(field, { "aria-invalid": text && !busy ? "true" : null });
-    put(write, { "aria-disabled": String(busy) });
-  };
-  // A prompt that Python has set is shown, unless somebody has typed another one.
-  let known = model.get("prompt");
-  field.value = known;
-  const follow = () => {
-    if (field.value === known) field.value = model.get("prompt");
-    known = model.get("prompt");
-  };
-  field.addEventListener("keydown", (event) => {
+// Several lines, for prompts have them; what is typed here must not run a cell.
+function makeField(enter) {
+  const area = html("textarea", { class: "dt-text dt-field", id: identity("prompt"), rows: 2, spellcheck: "false", dir: "auto",
+                                  "data-name": "prompt", "data-lm-suppress-shortcuts": "true" });
+  const label = html("label", { for: area.id, class: "dt-label" },
+                     "the beginning of a text (Enter writes, Shift+Enter is a new line)");
+  area.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.stopPropagation();
     if (event.shiftKey) return;
     event.preventDefault();
-    asking.ask();
+    enter();
   });
-  refresh();
-  const stops = [watch(model, ["note", "writing", "fault"], refresh), watch(model, ["prompt"], follow),
-                 asking.follow(progress), dice.stop, count.stop];
-  return {
-    node: html("div", { class: "dt-body dt-form" },
-               html("div", { class: "dt-asking" }, html("div", { class: "dt-choice" }, label, field), suggestions, note),
-               html("div", { class: "dt-controls" }, html("div", { class: "dt-stepper" }, dice.node, other), count.node,
-                    html("div", { class: "dt-write" }, write, progress))),
-    stop: () => stops.forEach((undo) => undo()),
+  return { area, node: html("div", { class: "dt-choice" }, label, area) };
+}
+
+// What Python has set is taken over, unless a hand has moved on meanwhile.
+function followPython(model, area, draft, asking) {
+  let known = model.get("prompt");
+  area.value = known;
+  return watch(model, ["prompt", "seed", "count"], () => {
+    if (area.value === known) area.value = model.get("prompt");
+    known = model.get("prompt");
+    if (!asking.again) Object.assign(draft, { seed: model.get("seed"), count: model.get("count") });
+  });
+}
+
+function makeDice(model, draft, ask) {
+  const sliders = {};
+  const propose = (name, value) => {
+    draft[name] = Math.round(value);
+    sliders[name].refresh();
+    ask();
   };
+  const drafted = (spec) => slider(model, { step: 1, show: String, get: () => draft[spec.name],
+                                            set: (value) => propose(spec.name, value), ...spec });
+  sliders.seed = drafted({ name: "seed", label: "dice", low: 0, high: 99, least: 0, most: DICE });
+  sliders.count = drafted({ name: "count", label: "texts by each", low: 2, high: MOST });
+  const other = button("other dice", () => propose("seed", (draft.seed + 1) % (DICE + 1)), { "data-name": "other-dice" });
+  return {
+    seed: html("div", { class: "dt-stepper" }, sliders.seed.node, other),
+    count: sliders.count.node,
+    stop: () => [sliders.seed.stop, sliders.count.stop].forEach((undo) => undo()),
+  };
+}
+
+// What is told of the asking: that both write, or why they cannot.
+function makeTelling(model, asking, area, write) {
+  const note = html("p", { class: "dt-note", role: "alert", id: identity("note"), "data-value": "note" }, "");
+  const progress = html("p", { class: "dt-progress", role: "status", "data-value": "progress" }, "");
+  put(area, { "aria-describedby": note.id });
+  let clock = 0;
+  const refresh = () => {
+    const text = asking.busy ? "" : model.get("note");
+    say(note, text);
+    put(note, { hidden: text ? null : "" });
+    put(area, { "aria-invalid": text ? "true" : null });
+    put(write, { "aria-disabled": String(asking.busy) });
+    say(progress, asking.busy ? "Both are writing …" : "");
+    clearTimeout(clock);
+    if (asking.busy) clock = setTimeout(() => say(progress, LATE), PATIENCE);
+  };
+  const stopWatching = watch(model, ["note"], refresh);
+  refresh();
+  const stop = () => {
+    clearTimeout(clock);
+    stopWatching();
+  };
+  return { note, progress, refresh, stop };
 }
 
 function makeSuggestions(model, field) {
@@ -123,40 +160,35 @@ function makeSuggestions(model, field) {
     if (select.value) field.value = select.value;
   });
   field.addEventListener("input", () => { select.value = ""; });
-  const node = html("div", { class: "dt-choice" }, html("label", { for: select.id, class: "dt-label" }, "or a suggestion"), select);
+  const label = html("label", { for: select.id, class: "dt-label" }, "or a suggestion");
+  const node = html("div", { class: "dt-choice" }, label, select);
   put(node, { hidden: model.get("suggestions").length ? null : "" });
   return node;
 }
 
-// Ask Python to write what is in the field; asked while it writes, it is asked once more at the end, with what holds then.
-function makeAsking(model, field) {
-  let [again, clock] = [false, 0];
+// Ask Python to write; asked while it writes, it is asked once more at the end, for what is wanted then.
+function makeAsking(model, wanted, changed) {
+  let [busy, again] = [model.get("writing"), false];
   const ask = () => {
-    if (model.get("writing")) {
-      again = true;
-      return;
-    }
-    assign(model, { writing: true });
-    model.send({ ask: "write", prompt: field.value, seed: model.get("seed"), count: model.get("count") });
+    again = busy;
+    if (busy) return;
+    busy = true;
+    changed();
+    model.send({ ask: "write", ...wanted() });
   };
+  const stop = watch(model, ["writing"], () => {
+    busy = model.get("writing");
+    if (!busy && again) ask();
+    else changed();
+  });
   return {
     ask,
-    follow(progress) {
-      const refresh = () => {
-        clearTimeout(clock);
-        const busy = model.get("writing");
-        say(progress, busy ? "Both are writing …" : "");
-        if (busy) clock = setTimeout(() => say(progress, LATE), PATIENCE);
-        if (busy || !again) return;
-        again = false;
-        ask();
-      };
-      const stop = watch(model, ["writing"], refresh);
-      refresh();
-      return () => {
-        clearTimeout(clock);
-        stop();
-      };
+    stop,
+    get busy() {
+      return busy;
+    },
+    get again() {
+      return again;
     },
   };
 }
@@ -173,7 +205,7 @@ function makeColumn(name, group) {
     nodes: [heading, ...cards.map((card) => card.node)],
     draw(texts, end, judge) {
       const judged = judge ? `, ${judge} ${signed(total(texts.map((text) => text.judged)) / texts.length, 1)}` : "";
-      say(mean, `on average: log-ratio ${signed(mean_(texts), 2)} nats${judged}`);
+      say(mean, `on average: log-ratio ${signed(meanOf(texts), 2)} nats${judged}`);
       cards.forEach((card, i) => {
         put(card.node, { hidden: texts[i] ? null : "" });
         if (texts[i]) card.draw(texts[i], end, judge);
@@ -201,7 +233,7 @@ function makeCard(name, i, group) {
   };
 }
 
-function mean_(texts) {
+function meanOf(texts) {
   return total(texts.map((text) => text.sum)) / texts.length;
 }
 
@@ -209,8 +241,9 @@ function headline({ texts }) {
   if (!texts) return "Type the beginning of a text, and let both models go on with it.";
   const all = WRITERS.flatMap((name) => texts[name].flatMap((text) => text.values));
   if (all.every((value) => value === 0)) return "Policy and reference are the same: the same dice, the same texts, no log-ratio.";
-  const [reference, policy] = WRITERS.map((name) => mean_(texts[name]));
-  return `Mean log-ratio: ${signed(policy, 1)} nats on what the policy wrote, ${signed(reference, 1)} on what the reference wrote.`;
+  const [reference, policy] = WRITERS.map((name) => meanOf(texts[name]));
+  return `Mean log-ratio: ${signed(policy, 1)} nats on what the policy wrote, ` +
+    `${signed(reference, 1)} on what the reference wrote.`;
 }
 
 function sentence({ texts }, end, name, i, token) {

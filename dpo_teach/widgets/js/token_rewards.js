@@ -147,8 +147,8 @@ function headline({ responses, margin }) {
   if (!responses.chosen) return "This pair cannot be shown.";
   const all = RESPONSES.flatMap((name) => responses[name].rewards);
   if (all.every((reward) => reward === 0)) return "Policy and reference agree on every token: no reward, and no margin.";
-  const order = margin === 0 ? "The policy prefers neither" : `The policy prefers the ${margin > 0 ? "chosen" : "rejected"} response`;
-  return `${order}, and ${mostTelling(responses)} says the most.`;
+  const preferred = margin === 0 ? "neither" : `the ${margin > 0 ? "chosen" : "rejected"} response`;
+  return `The policy prefers ${preferred}, and ${mostTelling(responses)} says the most.`;
 }
 
 function mostTelling(responses) {
