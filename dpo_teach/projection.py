@@ -13,17 +13,17 @@ __all__ = ["projector", "projector_scale", "room", "write_lab_settings"]
 
 _VARIABLE = "DPO_TEACH_PROJECTOR"
 _OFF, _ON = {"", "off", "no", "false", "0"}, {"on", "yes", "true", "1"}
-_USUAL, _LARGEST = 1.6, 2.5
+_USUAL, _LARGEST = 1.6, 2.0
 
 
-def projector(scale: float = _USUAL) -> None:
+def projector(scale: float | int = _USUAL) -> None:
     """Enlarge the lettering of all that is made from now on.
 
     Args:
-        scale: how many times, 1 to 2.5; 1 is back to normal.
+        scale: how many times, 1 to 2; 1 is back to normal.
 
     Raises:
-        ValueError: it is not between 1 and 2.5.
+        ValueError: it is not between 1 and 2.
 
     >>> projector(1.8)
     >>> projector_scale()
@@ -39,7 +39,7 @@ def projector_scale() -> float:
     """How many times as large lettering is at the moment: 1.0 where there is no projector.
 
     Raises:
-        ValueError: the environment variable is neither a switch nor a number from 1 to 2.5.
+        ValueError: the environment variable is neither a switch nor a number from 1 to 2.
     """
     said = os.environ.get(_VARIABLE, "").strip().lower()
     if said in _OFF:
@@ -72,7 +72,7 @@ def write_lab_settings(folder: str | Path) -> None:
     path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
-def _checked(scale: float | str, name: str) -> float:
+def _checked(scale: float | int | str, name: str) -> float:
     try:
         number = float(scale)
     except ValueError:

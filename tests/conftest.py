@@ -27,6 +27,9 @@ import pytest  # noqa: E402
 import sitecustomize as offline  # noqa: E402
 from jaxtyping import config as jaxtyping_config  # noqa: E402
 
+# With --doctest-modules pytest would import both of them under one name, and stop.
+collect_ignore = ["conftest.py", "browser/conftest.py"]
+
 # The same examples on every machine, and no failure because a machine is slow.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")

@@ -1,6 +1,7 @@
 """Three hints and a solution, folded; and a teacher's switch that keeps solutions back."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import planted
 import pytest
@@ -91,3 +92,16 @@ def test_any_other_value_means_on(value: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DPO_TEACH_REVEAL", value)
     assert solutions_are_shown()
     assert introduction.loss.reveal().startswith("def my_dpo_loss(")
+
+
+def test_a_file_says_it_for_a_whole_room_and_anew_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "reveal"
+    monkeypatch.setenv("DPO_TEACH_REVEAL", str(file))
+    assert not solutions_are_shown(), "the file is not there"
+    for said, shown in [("", False), ("on\n", True), (" off\n", False), ("yes", True)]:
+        file.write_text(said)
+        assert solutions_are_shown() is shown
+    file.write_bytes(b"\xff\xfe")
+    assert not solutions_are_shown(), "nobody can read that"
+    monkeypatch.setenv("DPO_TEACH_REVEAL", str(tmp_path))
+    assert not solutions_are_shown(), "a folder says nothing"

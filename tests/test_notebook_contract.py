@@ -43,6 +43,7 @@ def test_a_lesson_that_keeps_the_contract():
     source = "\n".join(["for x in range(3):"] + ["    y = x"] * (LINES - 1))
     cells = [
         new_code_cell(source, metadata={"tags": [UNSTABLE]}, outputs=[new_output("stream", name="stderr", text="10%")]),
+        new_markdown_cell("On a slide.", metadata={"slideshow": {"slide_type": "-"}}),
         new_code_cell("s = 'a;b'  # no interaction, no output, Outputs(1)\nOutputs = print"),
     ]
     assert list(violations(lesson(*cells))) == []
@@ -60,6 +61,8 @@ def test_a_lesson_that_keeps_the_contract():
         (new_code_cell("\n".join("abcdefghijklmnopq")), "17 lines"),
         (new_code_cell("f()", metadata={"tags": ["nbval-ignore-ouput"]}), "unknown tags ['nbval-ignore-ouput']"),
         (new_markdown_cell("In", metadata={"tags": ["aside"]}), "unknown tags ['aside']"),
+        (new_markdown_cell("On", metadata={"slideshow": {"slide_type": "slid"}}), "unknown slide metadata"),
+        (new_markdown_cell("On", metadata={"slideshow": {"start_slideshow": True}}), "unknown slide metadata"),
         (new_code_cell("open('/home/me/pairs.jsonl')"), "/home/me/pairs.jsonl"),
         (new_markdown_cell("Look in `/tmp/runs`."), "/tmp/runs"),
         (new_code_cell("f()", outputs=[new_output("stream", name="stderr", text="UserWarning")]), "stderr"),

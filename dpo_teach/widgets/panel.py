@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dpo_teach.plots import encode_png, house_style, render_png
-from dpo_teach.projection import projector_scale, room
+from dpo_teach.projection import room
 from dpo_teach.widgets.living_picture import LivingPicture
 
 __all__ = ["Control", "Panel", "slider_style"]
@@ -72,9 +72,7 @@ class Panel(ipw.VBox):
         heading = ipw.HTML(f"<b>{escape(title)}</b>")
         children = [heading, grid, self.status, self.image]
         super().__init__(children, layout=ipw.Layout(width="100%", max_width=_WIDTH))
-        self.add_class("dpo-teach-panel")  # by which the picture finds it
-        if projector_scale() > 1:
-            self.add_class("dpo-teach-panel")
+        self.add_class("dpo-teach-panel")  # by which picture and projector find it
         self._redraw()
         for control in self.inputs.values():
             control.observe(self._on_change, names="value")

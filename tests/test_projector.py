@@ -1,0 +1,162 @@
+"""The projector: one switch enlarges figures, panels, explorers, tables and JupyterLab; without it nothing changes."""
+
+import importlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import dpo_teach
+from dpo_teach.plots import card, picture_of, plot_log_ratios, plot_token_rewards
+from dpo_teach.plots.tables import Table
+from dpo_teach.projection import projector_scale, room, write_lab_settings
+from dpo_teach.widgets import BetaRoles, LossExplorer
+from dpo_teach.widgets.bundles import projector_style
+from dpo_teach.widgets.living_picture import LivingPicture
+
+Switch = Callable[[str], None]
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
+    """Sets the environment variable for one test."""
+    return lambda value: monkeypatch.setenv("DPO_TEACH_PROJECTOR", value)
+
+
+@pytest.mark.parametrize(
+    ("said", "scale"),
+    [("1", 1.6), ("on", 1.6), (" Yes ", 1.6), ("2", 2.0), ("1.25", 1.25), ("1.0", 1.0), ("off", 1.0), ("0", 1.0), ("", 1.0)],
+)
+def test_the_switch_in_the_environment(said: str, scale: float, switch: Switch) -> None:
+    switch(said)
+    assert projector_scale() == scale
+    assert room() == pytest.approx(scale**-0.5)
+
+
+def test_there_is_no_projector_unless_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DPO_TEACH_PROJECTOR", raising=False)
+    assert projector_scale() == 1.0
+
+
+@pytest.mark.parametrize("said", ["large", "0.5", "3", "-1", "nan"])
+def test_a_switch_that_says_nothing_known_is_told(said: str, switch: Switch) -> None:
+    switch(said)
+    words = f"DPO_TEACH_PROJECTOR must be on, off or a number from 1 to 2, found {said}"
+    with pytest.raises(ValueError, match=words):
+        card(1.0, 1.0)
+
+
+def test_the_switch_from_a_cell(switch: Switch) -> None:
+    switch("off")
+    dpo_teach.projector()
+    assert projector_scale() == 1.6
+    dpo_teach.projector(2)
+    assert projector_scale() == 2.0
+    with pytest.raises(ValueError, match=r"scale must be .* from 1 to 2, found 4"):
+        dpo_teach.projector(4)
+    assert projector_scale() == 2.0
+    dpo_teach.projector(1)
+    assert projector_scale() == 1.0
+
+
+# Without it, all stays as it is
+
+
+@pytest.mark.parametrize("value", ["", "off", "1.0"])
+def test_off_and_unset_are_the_same_to_the_last_byte(value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DPO_TEACH_PROJECTOR", raising=False)
+    unset = _arrows(), BetaRoles().image.value, Table(["a"], [[1]])._repr_html_(), LossExplorer()._css
+    switch(value)
+    assert (_arrows(), BetaRoles().image.value, Table(["a"], [[1]])._repr_html_(), LossExplorer()._css) == unset
+    assert projector_style() == ""
+    assert BetaRoles().image._css == LivingPicture()._css
+    assert "--dpo-teach-zoom:" not in BetaRoles().image._css
+
+
+def test_a_card_of_the_usual_size(switch: Switch) -> None:
+    switch("off")
+    figure = card(9.0, 3.0)
+    assert (figure.get_size_inches().tolist(), figure.dpi) == ([9.0, 3.0], 100)
+
+
+# With it
+
+
+def test_lettering_grows_by_the_scale_and_the_card_by_its_root(switch: Switch) -> None:
+    switch("1.44")
+    figure = card(9.0, 3.0)
+    assert figure.dpi == pytest.approx(144)
+    assert (figure.get_size_inches() * figure.dpi).tolist() == pytest.approx([9 * 120, 3 * 120])
+    assert picture_of(figure, "Nothing yet.").width == 1080
+    crowded = card(9.0, 3.0, crowded=True)
+    assert (crowded.get_size_inches() * crowded.dpi).tolist() == pytest.approx([9 * 144, 3 * 144])
+
+
+@pytest.mark.parametrize("said", ["1.6", "2"])
+def test_nothing_is_cut_off(said: str, switch: Switch) -> None:
+    """All around a picture, the card is empty: nothing runs off its edge."""
+    switch(said)
+    tokens = [(" predictable", -0.4), (" dull", 0.1)] * 7
+    for png in (_arrows(), plot_token_rewards({"chosen": tokens, "rejected": tokens}, "One word did it.").png):
+        picture = Image.open(io.BytesIO(png)).convert("RGB")
+        width, height = picture.size
+        edges = [picture.crop(box) for box in
+                 ((0, 0, width, 2), (0, height - 2, width, height), (0, 0, 2, height), (width - 2, 0, width, height))]  # fmt: skip
+        assert all(len(edge.getcolors() or []) == 1 for edge in edges)
+
+
+def test_a_panel_keeps_its_layout_and_is_drawn_finer(switch: Switch) -> None:
+    """Panels are laid out by hand, so they grow as a whole, by the zoom of the stylesheet."""
+    switch("off")
+    usual = Image.open(io.BytesIO(BetaRoles().image.value)).size
+    switch("1.6")
+    panel = BetaRoles()
+    assert Image.open(io.BytesIO(panel.image.value)).size == pytest.approx([1.6 * side for side in usual], abs=1)
+    assert "dpo-teach-panel" in panel._dom_classes
+    assert "--dpo-teach-zoom: 1.6" in panel.image._css
+    assert repr(panel) == repr(BetaRoles())
+
+
+def test_an_explorer_brings_the_zoom_with_its_style(switch: Switch) -> None:
+    switch("off")
+    usual = LossExplorer()
+    switch("1.6")
+    large = LossExplorer()
+    assert large._css == usual._css + projector_style()
+    assert "zoom: var(--dpo-teach-zoom, 1)" in usual._css
+    assert ":root { --dpo-teach-zoom: 1.6; }" in large._css
+    assert repr(large) == repr(usual)
+
+
+def test_a_table_is_enlarged_and_says_the_same(switch: Switch) -> None:
+    table = Table(["beta"], [[0.1]])
+    switch("off")
+    usual, words = table._repr_html_(), repr(table)
+    switch("1.6")
+    style = ' style="font-size: calc(1.6 * var(--jp-ui-font-size1, 13px))"'
+    assert table._repr_html_() == usual.replace("<table>", f"<table{style}>")
+    assert repr(table) == words
+
+
+def test_jupyterlab_is_enlarged_alike(tmp_path: Path, switch: Switch) -> None:
+    switch("2")
+    write_lab_settings(tmp_path / "settings")
+    (path,) = (tmp_path / "settings").rglob("*.jupyterlab-settings")
+    assert path.parts[-3:] == ("@jupyterlab", "apputils-extension", "themes.jupyterlab-settings")
+    assert json.loads(path.read_text()) == {"overrides": {"code-font-size": "26px", "content-font-size1": "28px"}}
+
+
+def test_the_committed_outputs_are_never_enlarged() -> None:
+    """Whatever a teacher's shell says: the kernels of `make notebooks` and `make test` are told otherwise."""
+    source = Path(importlib.import_module("dpo_teach.notebooks.run").__file__ or "").read_text()
+    assert '"DPO_TEACH_PROJECTOR": "off"' in source
+    assert "DPO_TEACH_PROJECTOR=off" in (Path(__file__).parent.parent / "Makefile").read_text()
+
+
+def _arrows() -> bytes:
+    chosen, rejected = torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([-1.0, -2.0, -2.0, 3.0])
+    return plot_log_ratios(chosen, rejected, "Three arrows point right. Example 4 points the wrong way.").png

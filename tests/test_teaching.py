@@ -1,0 +1,215 @@
+"""TEACHING.md: its sections are in the notebooks, its minutes add up, its quotes are what is really said."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import planted
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from dpo_teach.exercises import EXERCISES
+from dpo_teach.exercises.choices import ChoiceExercise, MatchExercise
+from dpo_teach.exercises.verdict import SOLUTIONS_OFF
+from dpo_teach.notebooks.handout import main as hand_out
+from dpo_teach.notebooks.handout import without_solutions
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
+PATHS = (45, 90, 180)
+ROW = re.compile(r"^\| (\d\d|–) \| (.+?) \| (\d+|–) \| (\d+|–) \| (\d+|–) \|$", re.MULTILINE)
+BLOCK = re.compile(r"^### (\d\d) · (.+?)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+QUOTE = re.compile(r"“([^”]+)”")
+BLOCKS = {(number, title): body for number, title, body in BLOCK.findall(TEXT)}
+NOT_QUOTED_FROM_CHECKS = {"it knows me!"}  # what a learner says
+
+
+def plain(text: str) -> str:
+    """One line, without Markdown's stars."""
+    return " ".join(text.replace("*", "").split())
+
+
+@cache
+def sections(number: str) -> dict[str, str]:
+    """By its heading without a number in front, all that a section of a notebook says and shows."""
+    (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    told: dict[str, str] = {}
+    title = ""
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for part in re.split(r"^(?=#)", "".join(cell["source"]), flags=re.MULTILINE):
+            heading = re.match(r"#{1,3} (?:\d+\. )?(.+)", part)
+            if heading and cell["cell_type"] == "markdown" and not part.startswith("### "):
+                title = heading[1].strip()
+            told[title] = told.get(title, "") + "\n" + part if title else ""
+        for output in cell.get("outputs", []):
+            told[title] += "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
+    return told
+
+
+@cache
+def verdicts() -> str:
+    """Every message that a planted mistake or a wrong choice is answered with."""
+    told = [exercise.check(answer).message for exercise, kinds in planted.PLANTED.items() for answer, _ in kinds.values()]
+    for exercise in (one for several in EXERCISES.values() for one in several):
+        if isinstance(exercise, ChoiceExercise):
+            told += [exercise.check(choice).message for choice in exercise.diagnoses]
+        if isinstance(exercise, MatchExercise):
+            told += [exercise.check({label: wrong}).message for label, question in exercise.questions.items()
+                     for wrong in question.diagnoses]  # fmt: skip
+    return plain("\n".join(told))
+
+
+def part(body: str, name: str) -> str:
+    """The bullet of a block that begins with this word; nothing if there is none."""
+    found = re.search(rf"^- \*\*{name}:\*\*(.*?)(?=^- \*\*|\Z)", body, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+# The paths
+
+
+def test_the_minutes_add_up() -> None:
+    rows = ROW.findall(TEXT)
+    assert len(rows) > 15
+    sums = tuple(sum(int(row[column]) for row in rows if row[column] != "–") for column in (2, 3, 4))
+    assert sums == PATHS
+    assert "| | together | 45 | 90 | 180 |" in TEXT
+
+
+@pytest.mark.parametrize(("number", "title"), [row[:2] for row in ROW.findall(TEXT) if row[0] != "–"])
+def test_each_section_of_a_path_is_in_its_notebook_and_told(number: str, title: str) -> None:
+    assert title in sections(number)
+    assert (number, title) in BLOCKS
+
+
+def test_what_is_told_is_on_a_path() -> None:
+    assert set(BLOCKS) == {row[:2] for row in ROW.findall(TEXT) if row[0] != "–"}
+
+
+def test_the_middle_of_the_ninety_minutes() -> None:
+    before = 0
+    for _, title, _, minutes, _ in ROW.findall(TEXT):
+        if title == "Both fall":
+            break
+        before += int(minutes) if minutes != "–" else 0
+    assert f"After {before + 1} minutes" in TEXT or f"After {before} minutes" in TEXT
+
+
+def test_what_is_left_out_exists() -> None:
+    for title in ("Three letters", "The big picture", "When to use which"):
+        assert f"*{title}*" in TEXT
+        assert title in sections("01")
+
+
+def test_the_seconds_are_those_of_the_notebooks() -> None:
+    told = dict(re.findall(r"(\d\d) (?:takes )?about (\d+) seconds", plain(TEXT)))
+    for number in ("01", "02", "03", "04"):
+        (measured,) = re.findall(r"about (\d+) seconds to run", "".join(sections(number).values()))
+        assert told[number] == measured
+
+
+# What is asked, heard and said
+
+
+def questions() -> Iterator[tuple[str, str, str]]:
+    for (number, title), body in BLOCKS.items():
+        yield from ((number, title, quote) for quote in QUOTE.findall(part(body, "Ask")))
+
+
+@pytest.mark.parametrize(("number", "title", "question"), list(questions()))
+def test_a_question_is_asked_in_its_section(number: str, title: str, question: str) -> None:
+    assert plain(question) in plain(sections(number)[title])
+
+
+def numbers() -> Iterator[tuple[str, str, str]]:
+    for (number, title), body in BLOCKS.items():
+        said = "".join(part(body, name) for name in ("Ask", "Say", "Time"))
+        yield from ((number, title, code) for code in re.findall(r"`([^`]+)`", said))
+
+
+@pytest.mark.parametrize(("number", "title", "value"), list(numbers()))
+def test_a_number_is_shown_in_its_section(number: str, title: str, value: str) -> None:
+    shown = sections(number)[title].replace("−", "-")
+    assert re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", shown)
+
+
+def heard() -> list[str]:
+    quotes = QUOTE.findall(TEXT[TEXT.index("## Section by section") : TEXT.index("## Solutions stay off")])
+    asked = {question for _, _, question in questions()}
+    shown = {quote for (number, title), body in BLOCKS.items() for quote in QUOTE.findall(part(body, "Say"))
+             if plain(quote) in plain(sections(number)[title])}  # fmt: skip
+    return [quote for quote in quotes if quote not in asked | shown | NOT_QUOTED_FROM_CHECKS]
+
+
+def test_there_is_something_to_hear() -> None:
+    assert len(heard()) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quote", heard())
+def test_a_quote_is_what_a_check_says(quote: str) -> None:
+    assert plain(quote) in verdicts()
+
+
+def test_the_sentence_of_a_kept_back_solution() -> None:
+    assert SOLUTIONS_OFF in plain(TEXT)
+
+
+# What is to be typed
+
+
+def test_every_command_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    asked = re.findall(r"`make ([a-z-]+)((?: [A-Z]+=\S+)*)`", TEXT)
+    assert {"install", "lab", "slides", "playground", "handout", "notebooks"} <= {target for target, _ in asked} <= targets
+    for _, settings in asked:
+        for name in re.findall(r"([A-Z]+)=", settings):
+            assert f"$({name})" in makefile
+
+
+def test_every_file_and_folder_is_one_that_is_written() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "Makefile", *ROOT.glob("docs/**/*.py")])
+    for folder in ("build/slides", "build/handout"):
+        assert f"`{folder}`" in TEXT
+        assert folder in sources
+    assert "runs/my_labels.jsonl" in TEXT
+    assert re.search(r'Path\("runs"\) / "my_labels\.jsonl"', sections("04")["Be the annotator"])
+
+
+def test_code_in_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DPO_TEACH_PROJECTOR", "off")
+    for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
+        exec(code, {})
+
+
+# Hand-outs
+
+
+def test_a_handout_has_no_solutions_and_the_rest_as_it_was() -> None:
+    notebook = new_notebook(
+        cells=[
+            new_code_cell("1 + 1", outputs=[new_output("stream", text="2")], execution_count=1),
+            new_code_cell("help()", metadata={"tags": ["hint"]}, outputs=[new_output("stream", text="A solution")]),
+        ]
+    )
+    given = without_solutions(notebook)
+    assert given["cells"][0] == notebook["cells"][0]
+    assert (given["cells"][1]["outputs"], given["cells"][1]["execution_count"]) == ([], None)
+    assert notebook["cells"][1]["outputs"], "the notebook itself is left alone"
+
+
+def test_the_handouts_of_all_notebooks_show_no_solution(tmp_path: Path) -> None:
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert all("A solution" in path.read_text(encoding="utf-8") for path in paths)
+    hand_out([*map(str, paths), "--output", str(tmp_path)])
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [path.name for path in paths]
+    for path in tmp_path.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert "A solution" not in text
+        assert "<details" not in "".join(
+            "".join(output.get("data", {}).get("text/html", "")) for cell in json.loads(text)["cells"]
+            for output in cell.get("outputs", [])
+        )  # fmt: skip
