@@ -319,8 +319,9 @@ def test_the_pairs_to_compare_differ_visibly() -> None:
     for candidate in asked:
         left, right = (set(text.lower().split()) for text in (candidate.left, candidate.right))
         assert len(left & right) < len(left | right) / 2
-    on_the_left = sum(prefers_shorter(c.prompt, c.left, c.right) == "left" for c in asked)
-    assert 0.3 < on_the_left / len(asked) < 0.7  # neither side is the better one
+    for rule in (prefers_shorter, prefers_kinder):  # neither side is the better one
+        on_the_left = sum(rule(c.prompt, c.left, c.right) == "left" for c in asked)
+        assert 0.3 < on_the_left / len(asked) < 0.7
 
 
 # The panel

@@ -29,7 +29,8 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
 
 @pytest.mark.parametrize(
     ("said", "scale"),
-    [("1", 1.6), ("on", 1.6), (" Yes ", 1.6), ("2", 2.0), ("1.25", 1.25), ("1.0", 1.0), ("off", 1.0), ("0", 1.0), ("", 1.0)],
+    [("1", 1.6), ("on", 1.6), (" Yes ", 1.6), ("2", 2.0), ("1.25", 1.25)]
+    + [("1.0", 1.0), ("off", 1.0), ("0", 1.0), ("", 1.0)],
 )
 def test_the_switch_in_the_environment(said: str, scale: float, switch: Switch) -> None:
     switch(said)
@@ -67,7 +68,9 @@ def test_the_switch_from_a_cell(switch: Switch) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "off", "1.0"])
-def test_off_and_unset_are_the_same_to_the_last_byte(value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_and_unset_are_the_same_to_the_last_byte(
+    value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DPO_TEACH_PROJECTOR", raising=False)
     unset = _arrows(), BetaRoles().image.value, Table(["a"], [[1]])._repr_html_(), LossExplorer()._css
     switch(value)
@@ -104,8 +107,9 @@ def test_nothing_is_cut_off(said: str, switch: Switch) -> None:
     for png in (_arrows(), plot_token_rewards({"chosen": tokens, "rejected": tokens}, "One word did it.").png):
         picture = Image.open(io.BytesIO(png)).convert("RGB")
         width, height = picture.size
-        edges = [picture.crop(box) for box in
-                 ((0, 0, width, 2), (0, height - 2, width, height), (0, 0, 2, height), (width - 2, 0, width, height))]  # fmt: skip
+        level = ((0, 0, width, 2), (0, height - 2, width, height))
+        upright = ((0, 0, 2, height), (width - 2, 0, width, height))
+        edges = [picture.crop(box) for box in (*level, *upright)]
         assert all(len(edge.getcolors() or []) == 1 for edge in edges)
 
 

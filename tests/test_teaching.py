@@ -51,7 +51,9 @@ def sections(number: str) -> dict[str, str]:
 @cache
 def verdicts() -> str:
     """Every message that a planted mistake or a wrong choice is answered with."""
-    told = [exercise.check(answer).message for exercise, kinds in planted.PLANTED.items() for answer, _ in kinds.values()]
+    told = [
+        exercise.check(answer).message for exercise, kinds in planted.PLANTED.items() for answer, _ in kinds.values()
+    ]
     for exercise in (one for several in EXERCISES.values() for one in several):
         if isinstance(exercise, ChoiceExercise):
             told += [exercise.check(choice).message for choice in exercise.diagnoses]
@@ -164,7 +166,8 @@ def test_every_command_is_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     asked = re.findall(r"`make ([a-z-]+)((?: [A-Z]+=\S+)*)`", TEXT)
-    assert {"install", "lab", "slides", "playground", "handout", "notebooks"} <= {target for target, _ in asked} <= targets
+    named = {target for target, _ in asked}
+    assert {"install", "lab", "slides", "playground", "handout", "notebooks"} <= named <= targets
     for _, settings in asked:
         for name in re.findall(r"([A-Z]+)=", settings):
             assert f"$({name})" in makefile

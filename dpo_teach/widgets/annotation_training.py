@@ -4,17 +4,30 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 from typing import Any
 
 from dpo_teach.evaluation import evaluate_pairs
+from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import sample_responses
 from dpo_teach.training import DPOConfig, DPOTrainer
 from dpo_teach.widgets.annotation_pairs import mentions_the_cast
 from dpo_teach.worlds import reviews
 
-__all__ = ["SETTINGS", "TRAITS", "Agreement", "Trait", "compare_writing", "measure_agreement", "train_on_labels"]
+__all__ = [
+    "SETTINGS",
+    "TRAITS",
+    "Agreement",
+    "Trait",
+    "compare_texts",
+    "load_author",
+    "measure_agreement",
+    "train_on_labels",
+    "write_as_author",
+    "write_reviews",
+]
 
 SETTINGS = DPOConfig(
     beta=0.3, learning_rate=2e-4, epochs=10, batch_size=8, eval_every=1, save_every=0, precision="fp32"
@@ -115,25 +128,32 @@ def measure_agreement(policy: Any, reference: Any, tokenizer: Any, pairs: Sequen
     return Agreement(halves / 2, scores.pairs)
 
 
-def compare_writing(
-    reference: Any, policy: Any, tokenizer: Any, prompts: Sequence[str], *, seed: int = 0
-) -> tuple[list[tuple[str, str]], list[Trait]]:
-    """Have both models write to the same openings with the same dice.
+@cache
+def load_author() -> tuple[Any, Any]:
+    """`reviews-gpt2`, which wrote the pairs, with its weights frozen, and its tokenizer; read once in a process."""
+    model, tokenizer = load_model("reviews-gpt2")
+    return model.requires_grad_(False), tokenizer
 
-    Args:
-        reference: who writes before.
-        policy: who writes after.
-        tokenizer: the tokenizer of both.
-        prompts: openings, at least two; one text each.
-        seed: the dice.
 
-    Returns:
-        The texts before and after, by opening; and the traits in which they may differ.
+def write_reviews(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
+    """One text for each opening, always with the same dice."""
+    return sample_responses(model, tokenizer, prompts, max_new_tokens=64, seed=0)
+
+
+@cache
+def write_as_author(prompts: tuple[str, ...]) -> list[str]:
+    """What the author of the pairs writes to some openings: the "before", which is the same for every annotator."""
+    return write_reviews(*load_author(), prompts)
+
+
+def compare_texts(before: Sequence[str], after: Sequence[str]) -> list[Trait]:
+    """The traits of texts before and after training; at least two, to the same openings with the same dice.
+
+    >>> words = compare_texts([" So so.", " Fine."], [" So so, and so on.", " Fine, too."])[0]
+    >>> words.before, words.after, words.moved
+    (1.5, 3.5, False)
     """
-    before, after = (
-        sample_responses(model, tokenizer, prompts, max_new_tokens=64, seed=seed) for model in (reference, policy)
-    )
-    return list(zip(before, after, strict=True)), [_compare(name, before, after) for name in TRAITS]
+    return [_compare(name, before, after) for name in TRAITS]
 
 
 def _compare(name: str, before: Sequence[str], after: Sequence[str]) -> Trait:

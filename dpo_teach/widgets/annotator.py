@@ -8,7 +8,6 @@ from typing import Any
 
 import traitlets
 
-from dpo_teach.models import freeze_reference, load_model
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training import plan_steps
 from dpo_teach.widgets.annotation import Annotation, label_candidates
@@ -16,9 +15,12 @@ from dpo_teach.widgets.annotation_pairs import Candidate, Rule, review_candidate
 from dpo_teach.widgets.annotation_training import (
     SETTINGS,
     Agreement,
-    compare_writing,
+    compare_texts,
+    load_author,
     measure_agreement,
     train_on_labels,
+    write_as_author,
+    write_reviews,
 )
 from dpo_teach.widgets.explorer import Explorer
 
@@ -201,9 +203,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             self.turn += 1
         self._rows: list[list[float]] = []
         self._told_at = 0.0
-        if self.reference is None:
-            model, self.tokenizer = load_model("reviews-gpt2")
-            self.reference = freeze_reference(model)
+        self.reference, self.tokenizer = load_author()
 
     def _watch(self, row: Mapping[str, Any]) -> None:
         """Lengthen the curve in the browser, a few times a second."""
@@ -218,11 +218,10 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             measure_agreement(self.policy, self.reference, self.tokenizer, pairs)
             for pairs in (self.held_back, self.training_pairs)
         )
-        openings = [candidate.prompt for candidate in review_candidates(OPENINGS, split="test")]
-        texts, traits = compare_writing(self.reference, self.policy, self.tokenizer, openings)
+        openings = tuple(candidate.prompt for candidate in review_candidates(OPENINGS, split="test"))
+        before, after = write_as_author(openings), write_reviews(self.policy, self.tokenizer, openings)
         samples = [
-            {"prompt": opening, "before": before.strip(), "after": after.strip()}
-            for opening, (before, after) in zip(openings[:SHOWN], texts, strict=False)
+            {"prompt": openings[i], "before": before[i].strip(), "after": after[i].strip()} for i in range(SHOWN)
         ]
         return {
             "agreed": self.agreement.agreed, "pairs": self.agreement.pairs, "share": self.agreement.share,
@@ -230,5 +229,5 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             "trained_agreed": trained.agreed, "trained_pairs": trained.pairs,
             "openings": OPENINGS, "samples": samples,
             "traits": [{"name": t.name, "before": t.before, "after": t.after, "error": t.error, "moved": t.moved}
-                       for t in traits],
+                       for t in compare_texts(before, after)],
         }  # fmt: skip
