@@ -29,8 +29,17 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
 
 @pytest.mark.parametrize(
     ("said", "scale"),
-    [("1", 1.6), ("on", 1.6), (" Yes ", 1.6), ("2", 2.0), ("1.25", 1.25)]
-    + [("1.0", 1.0), ("off", 1.0), ("0", 1.0), ("", 1.0)],
+    [
+        ("1", 1.6),
+        ("on", 1.6),
+        (" Yes ", 1.6),
+        ("2", 2.0),
+        ("1.25", 1.25),
+        ("1.0", 1.0),
+        ("off", 1.0),
+        ("0", 1.0),
+        ("", 1.0),
+    ],
 )
 def test_the_switch_in_the_environment(said: str, scale: float, switch: Switch) -> None:
     switch(said)
