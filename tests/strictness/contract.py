@@ -10,6 +10,7 @@ from dpo_teach.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, cod
 
 LINES = 16
 TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}
+SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "notes", "skip"}
 OPENING = ["you will be able to", "you need", "minutes to read", "seconds to run"]
 CLOSING = ["you now know", "where to go on"]
 FORBIDDEN = {
@@ -31,6 +32,9 @@ def violations(notebook: Notebook) -> Iterator[str]:
         unknown = set(cell["metadata"].get("tags", [])) - TAGS
         if unknown:
             yield f"{cell['id']}: unknown tags {sorted(unknown)}"
+        slide = cell["metadata"].get("slideshow", {"slide_type": "skip"})
+        if set(slide) != {"slide_type"} or slide["slide_type"] not in SLIDE_TYPES:
+            yield f"{cell['id']}: unknown slide metadata {slide}"
         path = MACHINE_PATH.search(cell["source"])
         if path:
             yield f"{cell['id']}: names a path of one machine, {path.group()}"

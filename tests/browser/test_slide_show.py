@@ -1,0 +1,127 @@
+"""The slides: they open from disk, ask for nothing, fit their screen, and their explorers move."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pages import KINDS, check, drag, settings_in
+from playwright.sync_api import Page, Request
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("mermaidx", "sphinx", "sphinx_revealjs")  # of the extra `site`
+NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+EACH = pytest.mark.parametrize("name", NAMES)
+
+TOO_LARGE = """() => {
+    const room = document.querySelector('.reveal .slides').getBoundingClientRect();
+    return [...Reveal.getCurrentSlide().querySelectorAll(
+        'h1, h2, h3, p, li, pre, img, table, .diagram svg, mjx-container > svg, .dpo-teach')].filter((e) => {
+        const box = e.getBoundingClientRect();
+        return !e.closest('.notes') && box.width > 0 && (box.left < room.left - 1 || box.right > room.right + 1 ||
+            box.top < room.top - 1 || box.bottom > room.bottom + 1);
+    }).map((e) => `${e.tagName} ${e.textContent.slice(0, 60)}`); }"""
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|link|source|video)\b[^>]*\b(?:src|href)\s*=\s*["'](?!data:|#)([^"']*)""", re.IGNORECASE
+)
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The slides of all notebooks, made anew."""
+    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("DPO_TEACH_BROWSER") == "required":
+        pytest.fail(f"{', '.join(missing)} is not installed: `make test` sees to it")
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed: pip install 'dpo_teach[site]', or `make slides`")
+    output = tmp_path_factory.mktemp("slides")
+    command = [sys.executable, "docs/slides/build.py", str(output)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output
+
+
+def open_deck(page: Page, path: Path) -> None:
+    """Open the slides of one notebook from disk, on a screen of 16 to 9, with their formulas set."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(path.as_uri())
+    page.wait_for_function("() => window.Reveal?.isReady()")
+    page.evaluate("() => MathJax.startup.promise")
+
+
+def test_there_is_a_deck_for_each_notebook(decks: Path) -> None:
+    assert sorted(path.stem for path in decks.iterdir()) == NAMES
+
+
+@EACH
+def test_nothing_that_a_deck_loads_is_elsewhere(name: str, decks: Path) -> None:
+    text = re.sub(r"<script>.*?</script>", "", (decks / f"{name}.html").read_text(), flags=re.DOTALL)
+    assert LOADED.findall(text) == []
+    styles = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    assert re.findall(r"@import|url\(\s*[\"']?(?!data:|#)[^)]{0,60}", styles) == []
+
+
+@EACH
+def test_every_slide_fits_and_nothing_is_asked_for(page: Page, name: str, decks: Path) -> None:
+    """Slide by slide, with all its fragments; an error in the console fails the test."""
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        if not request.url.startswith(("data:", "blob:")):
+            asked.append(request.url)
+
+    page.on("request", note)
+    path = decks / f"{name}.html"
+    open_deck(page, path)
+    shown = 0
+    while True:
+        while page.evaluate("() => Reveal.nextFragment()"):
+            pass
+        page.wait_for_timeout(100)
+        where = page.evaluate("() => Reveal.getIndices()")
+        assert page.evaluate(TOO_LARGE) == [], where
+        shown += 1
+        if page.evaluate("() => Reveal.isLastSlide()"):
+            break
+        page.evaluate("() => Reveal.next()")
+    assert 12 <= shown <= 35
+    assert {url.partition("#")[0] for url in asked} == {path.as_uri()}
+
+
+@EACH
+def test_formulas_and_diagrams_are_drawn(page: Page, name: str, decks: Path) -> None:
+    open_deck(page, decks / f"{name}.html")
+    assert page.locator("[data-mjx-error], [data-mml-node='merror']").count() == 0
+    left = page.evaluate("""() => [...document.querySelectorAll('.slides p')].map((e) => e.textContent).filter(
+        (text) => text.includes('$$') || text.includes('flowchart'))""")
+    assert left == []
+    assert page.locator("aside.notes").count() >= 5
+    assert page.evaluate("() => [...document.images].filter((e) => !e.alt).length") == 0
+
+
+def test_a_question_comes_before_its_answer(page: Page, decks: Path) -> None:
+    open_deck(page, decks / "01_introduction.html")
+    slide = page.locator("section:not(.stack):has(.question):has(.fragment)").first
+    place = slide.evaluate("e => Reveal.getIndices(e)")
+    page.evaluate("({ h, v }) => Reveal.slide(h, v, -1)", place)
+    answer = slide.locator(".fragment").first
+    assert answer.evaluate("e => getComputedStyle(e).visibility") == "hidden"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(400)
+    assert answer.evaluate("e => getComputedStyle(e).visibility") == "visible"
+
+
+def test_an_explorer_moves_on_its_slide(page: Page, decks: Path) -> None:
+    open_deck(page, decks / "01_introduction.html")
+    place = page.locator('[data-explorer="lossExplorer"]')
+    page.evaluate("({ h, v }) => Reveal.slide(h, v)", place.evaluate("e => Reveal.getIndices(e.closest('section'))"))
+    kind = KINDS["lossExplorer"]
+    explorer = settings_in(lambda name: place.evaluate("(e, name) => e.model.get(name)", name), kind)
+    check(place, explorer)
+    drag(page, place.get_by_role("slider").first, 0.8)
+    moved = settings_in(lambda name: place.evaluate("(e, name) => e.model.get(name)", name), kind)
+    assert repr(moved) != repr(explorer)
+    check(place, moved)

@@ -1,0 +1,109 @@
+"""Which cells are on slides, and what a slide keeps of a text."""
+
+import doctest
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dpo_teach.notebooks.form import read
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+MOST_WORDS = 110
+MOST_LINES = 16
+
+Cell = dict[str, Any]
+
+
+def load(name: str) -> ModuleType:
+    """A module of docs/slides, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "slides" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+DIGEST = load("digest")
+
+
+def slides(path: Path) -> list[tuple[str, Cell]]:
+    """The cells that are on slides, each with its type."""
+    told = [(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"), cell) for cell in read(path)["cells"]]
+    return [(kind, cell) for kind, cell in told if kind not in {"skip", "notes"}]
+
+
+# The notebooks' metadata
+
+
+@EACH
+def test_a_deck_begins_with_its_title_and_ends_with_what_is_known(path: Path) -> None:
+    (first, title), *_, (last, closing) = slides(path)
+    assert (first, title["id"], last) == ("slide", "title", "slide")
+    assert "What you now know" in closing["source"]
+
+
+@EACH
+def test_an_answer_is_never_seen_with_its_question(path: Path) -> None:
+    told = slides(path)
+    asked = [place for place, (_, cell) in enumerate(told) if "predict" in cell["metadata"].get("tags", [])]
+    assert len(asked) >= 4
+    for place in asked:
+        assert told[place][0] in {"slide", "subslide"}
+        assert told[place + 1][0] in {"slide", "subslide", "fragment"}, told[place][1]["id"]
+
+
+@EACH
+def test_no_slide_is_a_wall_of_text(path: Path) -> None:
+    for _, cell in slides(path):
+        if cell["cell_type"] == "markdown":
+            shown = re.sub(r"```mermaid.*?```|\$\$.*?\$\$", "", DIGEST.digest(cell["source"]), flags=re.DOTALL)
+            assert len(shown.split()) <= MOST_WORDS, cell["id"]
+        elif not cell["outputs"]:
+            assert len(cell["source"].splitlines()) <= MOST_LINES, cell["id"]
+
+
+@EACH
+def test_a_deck_has_pictures_and_skips_plumbing(path: Path) -> None:
+    told = [cell for _, cell in slides(path)]
+    pictures = [cell for cell in told if any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))]
+    assert len(pictures) >= 2
+    for cell in told:
+        assert not {"check", "hint", "solution"} & set(cell["metadata"].get("tags", []))
+
+
+# What a slide keeps
+
+
+def test_the_examples_of_the_digest() -> None:
+    failed, tried = doctest.testmod(DIGEST)
+    assert (failed, tried >= 3) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("# T\n\nWords.\n\n**You can**\n- do;\n- be.\n\n**You need** it.", "# T\n\n- do;\n- be."),
+        ("## A\n\n$$x$$\n\n### B\n\n$$y$$\n\n## C\n\n$$z$$", "## A\n\n$$x$$\n\n### B\n\n$$y$$"),
+        ("## A\n\nWords.\n\n```mermaid\na\n\nb\n```\n\nMore.", "## A\n\n```mermaid\na\n\nb\n```"),
+        ("## A\n\n| a |\n|---|\n| 1 |", "## A\n\n| a |\n|---|\n| 1 |"),
+        ("## A\n\n$$x$$\n\n| a |\n|---|\n| 1 |", "## A\n\n$$x$$"),
+        ("## A\n\nWords.", "## A"),
+        ("Only words.", "Only words."),
+        ("**A lead.** And words.\n\n**None** here.", "**A lead.**"),
+        (f"- **A lead** and {'words ' * 30}\n- **Short** it is.", "- **A lead**\n- **Short** it is."),
+    ],
+)
+def test_a_digest(text: str, kept: str) -> None:
+    assert DIGEST.digest(text) == kept
+
+
+def test_a_question_is_told_without_what_stands_before_it() -> None:
+    kept = DIGEST.digest("Here are both. **Predict first:** up, or down?")
+    assert kept == '<div class="question">\n\n**Predict first:** up, or down?\n\n</div>'
