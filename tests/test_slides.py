@@ -14,7 +14,7 @@ from dpo_teach.notebooks.form import read
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-MOST_WORDS = 110
+MOST_WORDS = 130
 MOST_LINES = 16
 
 Cell = dict[str, Any]
@@ -53,7 +53,7 @@ def test_a_deck_begins_with_its_title_and_ends_with_what_is_known(path: Path) ->
 def test_an_answer_is_never_seen_with_its_question(path: Path) -> None:
     told = slides(path)
     asked = [place for place, (_, cell) in enumerate(told) if "predict" in cell["metadata"].get("tags", [])]
-    assert len(asked) >= 4
+    assert len(asked) >= 3
     for place in asked:
         assert told[place][0] in {"slide", "subslide"}
         assert told[place + 1][0] in {"slide", "subslide", "fragment"}, told[place][1]["id"]

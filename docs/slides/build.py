@@ -53,7 +53,7 @@ def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def _texts(cell: Cell) -> list[Cell]:
     short = digest(cell["source"])
     slide = nbformat.v4.new_markdown_cell(_with_drawings(short, cell["id"]), metadata=cell["metadata"])
-    if short == cell["source"]:
+    if cell["source"] in short:
         return [slide]
     notes = {"slideshow": {"slide_type": "notes"}}
     return [slide, nbformat.v4.new_markdown_cell(cell["source"], metadata=notes)]

@@ -125,3 +125,12 @@ def test_an_explorer_moves_on_its_slide(page: Page, decks: Path) -> None:
     moved = settings_in(lambda name: place.evaluate("(e, name) => e.model.get(name)", name), kind)
     assert repr(moved) != repr(explorer)
     check(place, moved)
+
+
+def test_on_paper_an_explorer_is_its_picture_on_one_page(page: Page, decks: Path) -> None:
+    page.goto((decks / "01_introduction.html").as_uri() + "?print-pdf")
+    page.wait_for_selector(".pdf-page .explorer img", state="visible")
+    assert page.locator(".explorer").count() == page.locator(".pdf-page:has(.explorer)").count() >= 3
+    assert page.locator(".explorer [data-explorer]:visible").count() == 0
+    heights = page.evaluate("() => [...document.querySelectorAll('.pdf-page')].map((e) => e.offsetHeight)")
+    assert len(set(heights)) == 1, "a slide that does not fit takes two pages"

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1]))  # for this process alone: no kernel sees the helpers of the tests
-from strictness.costs import costs_told
 
 seconds: dict[Path, float] = defaultdict(float)
 
@@ -53,6 +52,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line for each notebook: what it took, and what its opening promises."""
+    from strictness.costs import costs_told  # late: jaxtyping wants to be there before the package is
+
     terminalreporter.section("seconds per notebook")
     for name, took in seconds.items():
         costs = costs_told(terminalreporter.config.rootpath / name)
