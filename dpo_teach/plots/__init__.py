@@ -5,6 +5,7 @@ A figure comes back as a `Picture`: a PNG with its description. Every title stat
 
 from dpo_teach.plots.curves import plot_curves
 from dpo_teach.plots.figures import plot_log_ratios, plot_recovered_reward, plot_tilt
+from dpo_teach.plots.lettering import SwiftCanvas
 from dpo_teach.plots.style import (
     CARD,
     CHOSEN,
@@ -36,6 +37,7 @@ __all__ = [
     "REJECTED",
     "SERIES",
     "Picture",
+    "SwiftCanvas",
     "card",
     "encode_png",
     "house_style",

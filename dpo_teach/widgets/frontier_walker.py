@@ -31,7 +31,8 @@ class FrontierWalker(Panel):
 
     def __init__(self, *, method: str = "dpo", place: int = 1, results: Results | None = None) -> None:
         self.results = results or read_results()
-        places = min(len(mean_scores(self.results, name)) for name in _WALKED)
+        self._settings = {name: [setting for setting, _ in mean_scores(self.results, name)[::-1]] for name in _WALKED}
+        places = min(map(len, self._settings.values()))
         options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
         inputs = {
             "method": ipw.Dropdown(options=options, value=method, description="method", **slider_style(70)),
@@ -42,7 +43,7 @@ class FrontierWalker(Panel):
     @property
     def result(self) -> Result:
         """The first seed's run at this point: the one whose texts are shown."""
-        setting, _ = mean_scores(self.results, self.method)[::-1][self.place]
+        setting = self._settings[self.method][self.place]
         return next(result for result in self.results.of(self.method) if result.point.setting == setting)
 
     def reading(self) -> str:

@@ -123,8 +123,8 @@ class LogpsWorkbench(Panel):
             self._numbers[place].set_text(f"{value:.4f}".replace("-", "−") if value else "not counted")
             self._numbers[place].set_color(INK if value else MUTED)
         right = count_logps(tiny_text()).sum().item()
-        found = f"{'mean' if self.mean else 'sum'} {self.result:.4f}"
+        found = f"{'Mean' if self.mean else 'Sum'} {self.result:.4f}"
         told = (
             f"{found}: this is log P(response)." if self.is_right else f"{found}, and log P(response) is {right:.4f}."
         )
-        self._headline.set_text(told.replace("-", "−").capitalize())
+        self._headline.set_text(told.replace("-", "−"))

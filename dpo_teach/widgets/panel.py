@@ -7,10 +7,9 @@ from typing import Any
 
 import ipywidgets as ipw
 from matplotlib.artist import Artist
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dpo_teach.plots import encode_png, house_style, render_png
+from dpo_teach.plots import SwiftCanvas, encode_png, house_style
 from dpo_teach.projection import room
 from dpo_teach.widgets.living_picture import LivingPicture
 
@@ -58,6 +57,7 @@ class Panel(ipw.VBox):
         self._quiet = False
         with house_style():
             self.figure: Figure = self.build()
+        self._canvas = SwiftCanvas(self.figure)
         self.figure.set_size_inches(*(self.figure.get_size_inches() / room()))  # laid out by hand: it grows as a whole
         for artist in self.moving:
             artist.set_animated(True)
@@ -155,22 +155,18 @@ class Panel(ipw.VBox):
     def _redraw(self) -> None:
         with house_style():
             self.update()
+            self._draw()
         with self.image.hold_sync():
             self.image.words = self.reading()
-            self.image.value = self._png()
+            self.image.value = encode_png(self.figure)
 
-    def _png(self) -> bytes:
-        canvas = self.figure.canvas
-        if not self.moving or not isinstance(canvas, FigureCanvasAgg):
-            return render_png(self.figure)
-        with house_style():
-            if self._background is None:
-                canvas.draw()
-                self._background = canvas.copy_from_bbox(self.figure.bbox)
-            canvas.restore_region(self._background)
-            for artist in self.moving:
-                self.figure.draw_artist(artist)
-        return encode_png(self.figure)
+    def _draw(self) -> None:
+        if self._background is None or not self.moving:
+            self._canvas.draw()
+            self._background = self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._background)
+        for artist in self.moving:
+            self.figure.draw_artist(artist)
 
     def __repr__(self) -> str:
         return self.reading()
