@@ -3,6 +3,7 @@
 
 PYTHONS  := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PY       := .venv/bin/python
+WORKERS  ?= 2
 START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
 PYTEST    = $(OFFLINE) $(PY) -m pytest
 
@@ -11,6 +12,7 @@ PYTEST    = $(OFFLINE) $(PY) -m pytest
 OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 NB_FILE   = $(if $(NB),$(wildcard notebooks/$(NB) notebooks/$(NB)_*.ipynb))
 
 # A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
@@ -37,6 +39,7 @@ help:  ## say what there is
 	@echo "                 CPU builds (its install page names it) saves 3 GB"
 	@echo "  LAB_FLAGS=...  for JupyterLab, as LAB_FLAGS=--no-browser"
 	@echo "  TEST_FLAGS=... for pytest, as TEST_FLAGS='-x -k loss'"
+	@echo "  WORKERS=2      with test: how many processes share the tests; a file of tests stays with one"
 	@echo "  PROJECTOR=1    with lab: large lettering; REVEAL=off keeps the solutions back (TEACHING.md)"
 	@echo "  FRESH=1        with notebooks: renew also the outputs that differ from run to run"
 
@@ -48,9 +51,9 @@ lab: install  ## open the notebooks in JupyterLab (the first time sets everythin
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@$(SITE_TOOLS)
 	@echo "Testing the package, and the examples in its docstrings."
-	@$(PYTEST) --doctest-modules tests dpo_teach $(TEST_FLAGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) --doctest-modules tests dpo_teach $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the one that is committed."
-	@$(NBVAL) notebooks
+	@$(NBVAL) $(SIDE_BY_SIDE) notebooks
 	@echo "All good."
 
 test-fast: install  ## check the package in under a minute: no notebook is run, no browser started
