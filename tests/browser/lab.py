@@ -114,7 +114,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         shutil.copy(notebook, folder / "root")
     for name, value in QUIET.items():
         _put(folder, name, value)
-    port = _free_port()
+    port = free_port()
     flags = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--expose-app-in-browser",
              f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
              f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
@@ -125,14 +125,14 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)
         try:
             lab = Lab(folder, f"http://127.0.0.1:{port}")
-            _wait_for(lab, server)
+            wait_for(lab, server)
             yield lab
         finally:
             server.terminate()
             server.wait(20)
 
 
-def _wait_for(lab: Lab, server: subprocess.Popen[bytes]) -> None:
+def wait_for(lab: Lab, server: subprocess.Popen[bytes]) -> None:
     for _ in range(240):
         try:
             lab.ask("status")
@@ -150,7 +150,7 @@ def _put(folder: Path, name: tuple[str, str], value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
