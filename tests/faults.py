@@ -5,7 +5,8 @@ hold only the cells that matter. Every such copy is also run without its fault, 
 a copy of the package, for no notebook could show it: a widget whose callback raises.
 
 `--measure` asks the opposite question: of all numbers in the prose, changed one at a time by one in the last digit, and
-of all asserts, deleted one at a time, how many would reading the file find?
+of all asserts, deleted one at a time, how many would reading the file find? `--record` writes down the asserts that the
+notebooks have now, after one was changed on purpose.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from strictness.asserted import record
 from strictness.checks import CHECKS, NOTEBOOKS
 from strictness.measure import changed_numbers, deleted_asserts
 from strictness.planted_faults import FAULTS, Fault, Json, copy_with, dump, load, path_of
@@ -131,8 +133,13 @@ def main() -> int:
     """Print the table of faults; 1 if one was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", action="store_true", help="change every number and delete every assert instead")
-    if parser.parse_args().measure:
+    parser.add_argument("--record", action="store_true", help="write down the asserts of the notebooks as they are now")
+    options = parser.parse_args()
+    if options.measure:
         measure()
+        return 0
+    if options.record:
+        record(NOTEBOOKS)
         return 0
     start, results = time.perf_counter(), []
     for name, found in prove():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dpo_teach.notebooks.form import problems, read
+from strictness.asserted import asserts_that_differ
 from strictness.claims import unasserted_sentences, unasserted_values
 from strictness.contract import broken_imports, violations
 from strictness.costs import costs_that_differ
@@ -25,4 +26,5 @@ CHECKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "sentences": unasserted_sentences,
     "values": unasserted_values,
     "costs": costs_that_differ,
+    "asserts": asserts_that_differ,
 }

@@ -6,8 +6,8 @@ nbval compares what a cell shows with what is saved. Two kinds of claim slip pas
   before it in its cell, the title of a figure one in its cell, or in the cell that `ASSERTED_IN` names.
 - a value in a cell whose output is not compared. An assert somewhere depends on it, or on what was made from it.
 
-What this does not see: one of several asserts for the same claim, an assert that says less than the sentence, and one
-beside a computed value that is printed and so compared. `python tests/faults.py --measure` counts them.
+What this does not see, one of several asserts for the same claim or one that says less than the sentence, the record of
+all asserts does (asserted.py).
 """
 
 import ast

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from dpo_teach.notebooks.form import code_cells, read, serialise
+from strictness.asserted import asserts_that_differ
 from strictness.claims import asserts, unasserted_sentences, unasserted_values
 from strictness.numbers import matches, numbers_known, numbers_told, sections
 
@@ -33,7 +34,7 @@ def deleted_asserts(path: Path) -> Iterator[bool]:
 
 def breaches(path: Path) -> list[str]:
     """What the checks of asserts say of a notebook."""
-    return [*unasserted_sentences(path), *unasserted_values(path)]
+    return [*asserts_that_differ(path), *unasserted_sentences(path), *unasserted_values(path)]
 
 
 def without_assert(path: Path, number: int) -> str:
