@@ -8,6 +8,7 @@ import ipywidgets as ipw
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from dpo_teach.plots import (
@@ -136,6 +137,16 @@ def test_setting_from_code_names_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="method must be one of dpo, ppo-learned"):
         FrontierWalker().method = "nonsense"
     assert panel.beta == 1.0
+
+
+@pytest.mark.parametrize("method", ["dpo", "ppo-learned", "ppo-true"])
+def test_the_ring_lies_on_a_point_of_the_frontier(method: str) -> None:
+    walker = FrontierWalker(method=method)
+    for place in range(walker.inputs["place"].max + 1):
+        walker.place = place
+        ends = [tuple(line.get_xydata()[0]) for line in walker.figure.axes[0].lines if len(line.get_xydata()) == 1]
+        (ring,) = [tuple(artist.get_xydata()[0]) for artist in walker.moving if isinstance(artist, Line2D)]
+        assert ends.count(ring) == 2, "the ring itself, and the point under it"
 
 
 # Figures

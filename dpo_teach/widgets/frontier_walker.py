@@ -5,6 +5,7 @@ import textwrap
 import ipywidgets as ipw
 from matplotlib.figure import Figure
 
+from dpo_teach.evaluation import ReviewScores
 from dpo_teach.frontier.results import Result, Results, read_results
 from dpo_teach.frontier.settings import METHODS
 from dpo_teach.plots import INK, MUTED, card
@@ -14,7 +15,7 @@ from dpo_teach.widgets.panel import Control, Panel, slider_style
 __all__ = ["FrontierWalker"]
 
 _WALKED = ("dpo", "ppo-learned", "ppo-true")
-_LINES = 13
+_LINES = 11
 
 
 class FrontierWalker(Panel):
@@ -31,8 +32,8 @@ class FrontierWalker(Panel):
 
     def __init__(self, *, method: str = "dpo", place: int = 1, results: Results | None = None) -> None:
         self.results = results or read_results()
-        self._settings = {name: [setting for setting, _ in mean_scores(self.results, name)[::-1]] for name in _WALKED}
-        places = min(map(len, self._settings.values()))
+        self._walks = {name: mean_scores(self.results, name)[::-1] for name in _WALKED}
+        places = min(map(len, self._walks.values()))
         options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
         inputs = {
             "method": ipw.Dropdown(options=options, value=method, description="method", **slider_style(70)),
@@ -41,17 +42,21 @@ class FrontierWalker(Panel):
         super().__init__(inputs, "Walk along the frontier, and read")
 
     @property
-    def result(self) -> Result:
-        """The first seed's run at this point: the one whose texts are shown."""
-        setting = self._settings[self.method][self.place]
-        return next(result for result in self.results.of(self.method) if result.point.setting == setting)
+    def point(self) -> tuple[float, ReviewScores]:
+        """β, and the scores there: means over the seeds."""
+        return self._walks[self.method][self.place]
+
+    @property
+    def runs(self) -> list[Result]:
+        """The runs at this point, one for each seed; the texts are those of the first."""
+        setting, _ = self.point
+        return [result for result in self.results.of(self.method) if result.point.setting == setting]
 
     def reading(self) -> str:
         """The point in one line."""
-        result = self.result
-        scores = result.point.scores
+        setting, scores = self.point
         return (
-            f"FrontierWalker: {METHODS[self.method]} at beta {result.point.setting:g}, seed {result.point.seed}: "
+            f"FrontierWalker: {METHODS[self.method]} at beta {setting:g}, mean of {len(self.runs)} seeds: "
             f"true reward {scores.true_reward:+.2f}, KL {scores.kl:.1f} nats, fluency {scores.fluency:.2f}"
         )
 
@@ -62,23 +67,24 @@ class FrontierWalker(Panel):
         self._headline = figure.text(0.015, 0.945, "", fontsize=12, fontweight="bold", va="center")
         axes = figure.add_axes((0.07, 0.12, 0.46, 0.74))
         draw_frontier(axes, self.results)
+        figure.legend(loc="lower left", bbox_to_anchor=(0.55, 0.0), fontsize=8.5, labelspacing=0.15)
         (self._here,) = axes.plot([0], [0], "o", color=INK, markersize=15, markerfacecolor="none", markeredgewidth=2.2,
                                   zorder=6)  # fmt: skip
         self._numbers = figure.text(0.56, 0.86, "", va="top", color=INK, linespacing=1.5)
-        self._texts = figure.text(0.56, 0.66, "", va="top", color=INK, linespacing=1.35, fontsize=8.8)
-        figure.text(0.56, 0.69, "what it writes, to one opening", color=MUTED)
+        self._texts = figure.text(0.56, 0.69, "", va="top", color=INK, linespacing=1.35, fontsize=8.8)
+        figure.text(0.56, 0.72, "what it writes, to one opening", color=MUTED)
         self.moving = [self._headline, self._here, self._numbers, self._texts]
         return figure
 
     def update(self) -> None:
         """The ring, the numbers and the texts."""
-        result = self.result
-        scores = result.point.scores
+        setting, scores = self.point
         self._here.set_data([scores.kl], [scores.true_reward])
         self._here.set_color(METHOD_STYLES[self.method][0])
-        self._headline.set_text(f"{METHODS[self.method]}, β = {result.point.setting:g}")
+        self._headline.set_text(f"{METHODS[self.method]}, β = {setting:g}")
         reward = f"true reward {scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}".replace("-", "−")
-        rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens"
+        rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens; means of {len(self.runs)} seeds"
         self._numbers.set_text(f"{reward}, KL {scores.kl:.1f} ± {scores.kl_error:.1f}\n{rest}")
-        lines = [line for text in result.texts for line in [*textwrap.wrap("• " + text.strip(), 56), ""]]
+        texts = self.runs[0].texts
+        lines = [line for text in texts for line in [*textwrap.wrap("• " + text.strip(), 62), ""]]
         self._texts.set_text("\n".join(lines[:_LINES]))

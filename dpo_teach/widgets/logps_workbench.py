@@ -92,7 +92,7 @@ class LogpsWorkbench(Panel):
         figure = card(9.2, 3.7)
         figure.set_layout_engine("none")
         self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
-        self._draw_bars(figure.add_axes((0.075, 0.06, 0.905, 0.68)))
+        self._draw_bars(figure.add_axes((0.075, 0.06, 0.905, 0.64)))
         self.moving = [self._headline, *self._words, *self._parts, *self._bars, *self._numbers]
         return figure
 
