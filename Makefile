@@ -5,11 +5,11 @@ PYTHONS  := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PY       := .venv/bin/python
 WORKERS  ?= 2
 START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
-PYTEST    = $(OFFLINE) $(PY) -m pytest
+PYTEST    = $(SEALED) $(PY) -m pytest
 
 # Tests and committed outputs: nobody's progress card, the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings,
 # and threads that wait without spinning, which on a busy machine would cost ten times their work.
-OFFLINE   = OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
+SEALED    = PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
@@ -24,12 +24,23 @@ LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 LARGE    := $(CURDIR)/build/projector
 TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETTINGS_DIR="$(LARGE)") $(if $(REVEAL),DPO_TEACH_REVEAL="$(REVEAL)")
 
+# A room without a network: OFFLINE=1 installs from the wheels of `make wheelhouse` and asks nobody else, whatever pip's settings say.
+WHEELHOUSE ?= wheelhouse
+WHEELS_AT   = $(if $(filter /%,$(WHEELHOUSE)),,$(CURDIR)/)$(WHEELHOUSE)
+NO_SETTINGS = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
+ONLY_WHEELS = --no-index --find-links "$(WHEELHOUSE)"
+PIP_INSTALL = $(if $(OFFLINE),$(NO_SETTINGS)) $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) \
+	  $(if $(OFFLINE),$(ONLY_WHEELS)) -c constraints.txt
+KIND        = import sysconfig as s; print(s.get_platform(), "with Python", s.get_python_version())
+OTHER_KIND  = The wheels must be for $$($(PY) -c '$(KIND)'): 'make wheelhouse' adds them, on a machine of this kind with the network.
+BUILD_NEEDS = 'hatchling>=1.25' editables  # what pip builds this folder with: the first is in pyproject.toml, and asks for the second
+
 # What builds site and slides: a learner does without it, so it is installed when it is first wanted.
 SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
-	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,site]'
+	  $(PIP_INSTALL) -e '.[dev,site]'
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebook prove-strict flakes install notebooks lint base-model preferences policy curves frontier bench bench-widgets playground photographs site slides handout constraints clean force
+.PHONY: help lab test test-fast test-notebook prove-strict flakes install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground photographs site slides handout constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +48,7 @@ help:  ## say what there is
 	@echo "  PYTHON=...     the Python to build .venv with (3.11 or newer)"
 	@echo "  PIP_FLAGS=...  for pip: on Linux without a GPU, the --extra-index-url of PyTorch's"
 	@echo "                 CPU builds (its install page names it) saves 3 GB"
+	@echo "  OFFLINE=1      install from the wheels of 'make wheelhouse', without a network (TEACHING.md)"
 	@echo "  LAB_FLAGS=...  for JupyterLab, as LAB_FLAGS=--no-browser"
 	@echo "  TEST_FLAGS=... for pytest, as TEST_FLAGS='-x -k loss'"
 	@echo "  WORKERS=2      with test: how many processes share the tests; a file of tests stays with one"
@@ -57,23 +69,40 @@ test: lint  ## check everything: style, tests, the site, and every cell of every
 	@echo "All good."
 
 test-fast: install  ## check the package in under a minute: no notebook is run, no browser started
-	@$(PYTEST) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
+	@$(PYTEST) $(SIDE_BY_SIDE) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
 
 test-notebook: install  ## run one notebook and compare its outputs with those that are saved: NB=03
 	$(if $(filter 1,$(words $(NB_FILE))),,$(error Which notebook? Say its number or its file, as in: make test-notebook NB=03))
 	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
 
 prove-strict: install  ## plant faults in copies of the notebooks, each alone, and count those that are found
-	@$(OFFLINE) $(PY) tests/faults.py $(FAULT_FLAGS)
+	@$(SEALED) $(PY) tests/faults.py $(FAULT_FLAGS)
 
 flakes: install  ## run the fast tests ten times: other hashes, other threads, another order
-	@$(OFFLINE) $(PY) tests/flakes.py $(FLAKE_FLAGS)
+	@$(SEALED) $(PY) tests/flakes.py $(FLAKE_FLAGS)
 
 install: .venv/.installed  ## set up .venv, and nothing else
 	@$(if $(filter install,$(MAKECMDGOALS)),echo "dpo_teach is installed in .venv.",:)
 
+wheelhouse: install  ## gather the wheels for a room without a network: wheelhouse/, or WHEELHOUSE=... (TEACHING.md)
+	@rm -rf build/gather
+	@"$(or $(PYTHON),$(PY))" -m venv build/gather
+	@echo "Gathering wheels in $(WHEELS_AT)."
+	@build/gather/bin/python -m pip wheel --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -w "$(WHEELHOUSE)" \
+	    $(BUILD_NEEDS) '.[dev,site]' && \
+	  rm -f "$(WHEELHOUSE)"/dpo_teach-*.whl && \
+	  $(NO_SETTINGS) build/gather/bin/python -m pip install --disable-pip-version-check --quiet --dry-run $(ONLY_WHEELS) \
+	    -c constraints.txt -e '.[dev,site]' || { \
+	  echo "Not all wheels are in $(WHEELS_AT): pip's reason is above. Once that is mended, the same command goes on from here." >&2; \
+	  exit 1; \
+	}
+	@echo "All there, for $$(build/gather/bin/python -c '$(KIND)'):" \
+	  "$$(ls "$(WHEELHOUSE)" | wc -l | tr -d ' ') files, $$(du -sh "$(WHEELHOUSE)" | cut -f 1) in $(WHEELS_AT)."
+	@echo "On a laptop of that kind, with this folder and those wheels: make lab OFFLINE=1"
+	@rm -rf build/gather
+
 notebooks: install  ## run every notebook again and write it back normalised
-	@$(KERNEL) $(OFFLINE) $(PY) -m dpo_teach.notebooks $(if $(FRESH),--fresh) notebooks/*.ipynb
+	@$(KERNEL) $(SEALED) $(PY) -m dpo_teach.notebooks $(if $(FRESH),--fresh) notebooks/*.ipynb
 
 lint: install  ## check style (ruff), the floors of DESIGN (import-linter) and types (mypy)
 	@echo "Checking style, floors and types."
@@ -100,28 +129,36 @@ policy: install  ## train the bundled DPO policy again
 
 bench: install  ## time the trainer against TRL's, in one run (half an hour on two cores); CASES=reviews for one of them
 	@$(PY) -c 'import trl' 2>/dev/null || \
-	  $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,bench]'
+	  $(PIP_INSTALL) -e '.[dev,bench]'
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
 
 bench-widgets: install  ## time the explorers in a real browser: from the key or pointer to what it changes
-	@$(OFFLINE) $(PY) -m benchmarks.widgets $(BENCH_FLAGS)
+	@$(SEALED) $(PY) -m benchmarks.widgets $(BENCH_FLAGS)
+
+bench-classroom: install  ## load a JupyterHub on this machine with learners, and say what a class of thirty needs
+	@$(PY) -c 'import jupyterhub' 2>/dev/null || \
+	  $(PIP_INSTALL) -e '.[dev,hub]'
+	@$(SEALED) $(PY) -m benchmarks.classroom $(BENCH_FLAGS)
+
+bench-start: install  ## time a newcomer's way, in a clone of its own: from git clone to the first slider moved
+	@$(SEALED) $(PY) -m benchmarks.first_slider
 
 playground: install  ## write the four explorers into one file that opens from disk: build/playground.html
 	@$(PY) -m dpo_teach.widgets.playground
 
 site: install  ## build the notebooks into web pages that open from disk: build/site/index.html
 	@$(SITE_TOOLS)
-	@$(OFFLINE) $(PY) docs/build.py
+	@$(SEALED) $(PY) docs/build.py
 
 slides: install  ## write slides of the notebooks, one file for each, which opens from disk: build/slides
 	@$(SITE_TOOLS)
-	@$(OFFLINE) $(PY) docs/slides/build.py
+	@$(SEALED) $(PY) docs/slides/build.py
 
 handout: install  ## copy the notebooks without the solutions that their saved outputs carry: build/handout
 	@$(PY) -m dpo_teach.notebooks.handout notebooks/*.ipynb
 
 photographs: install  ## photograph the explorers again, for README and notebooks (needs chromium)
-	@$(OFFLINE) $(PY) -m dpo_teach.widgets.studio
+	@$(SEALED) $(PY) -m dpo_teach.widgets.studio
 
 constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs the network)
 	@rm -rf build/constraints
@@ -147,6 +184,10 @@ endif
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .venv/.installed:
+	@[ -z "$(OFFLINE)" ] || ls "$(WHEELHOUSE)"/*.whl >/dev/null 2>&1 || { \
+	  echo "No wheels in $(WHEELS_AT). Run 'make wheelhouse' on a machine with the network and bring that folder here, or name it: make WHEELHOUSE=/path/to/wheelhouse" >&2; \
+	  exit 1; \
+	}
 	@if ! $(PY) -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
 	  new=; found=; for python in $(PYTHONS); do \
 	    "$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 || continue; \
@@ -167,9 +208,9 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 	    exit 1; \
 	  }; \
 	fi
-	@echo "Installing dpo_teach and what it stands on into .venv: once, some minutes, and the network is needed."
-	@$(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev]' || { \
-	  echo "pip could not install: its reason is above. Once that is mended, the same command goes on from here." >&2; \
+	@echo "Installing dpo_teach and what it stands on into .venv: once, some minutes, $(if $(OFFLINE),from $(WHEELS_AT),and the network is needed)."
+	@$(PIP_INSTALL) -e '.[dev]' || { \
+	  echo "pip could not install: its reason is above. $(if $(OFFLINE),$(OTHER_KIND),Once that is mended, the same command goes on from here.)" >&2; \
 	  exit 1; \
 	}
 	@echo "$(STATE)" > $@

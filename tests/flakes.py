@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-FAST = ["-m", "not slow and not browser"]
+FAST = ["-n", "2", "--dist", "loadfile", "-m", "not slow and not browser"]
 COUNTS = re.compile(r"(\d+) (passed|failed|error)")
 
 

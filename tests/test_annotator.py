@@ -311,6 +311,7 @@ def test_the_rules_know_what_they_like() -> None:
             assert wanted[rule], (name, pair)
 
 
+@pytest.mark.slow
 def test_the_pairs_to_compare_differ_visibly() -> None:
     asked = review_candidates()
     assert len(asked) >= 90

@@ -57,6 +57,7 @@ def test_eight_at_once_are_one_at_a_time(train, micro_batch_size):
     assert_same(train(micro_batch_size=micro_batch_size), train())
 
 
+@pytest.mark.slow
 def test_a_precomputed_reference_is_one_that_is_asked_at_every_step():
     assert_same(train_dpo(precompute_reference=False), train_dpo())
 

@@ -48,6 +48,7 @@ def run(loss: float) -> list[dict[str, float]]:
     return rows
 
 
+@pytest.mark.slow
 def test_runs_tell_where_they_began_and_ended() -> None:
     picture = plot_runs({"A": run(0.69), "B": run(2.0)}, 0.3, "A title.")
     assert repr(picture) == (

@@ -76,6 +76,7 @@ def test_the_switch_from_a_cell(switch: Switch) -> None:
 # Without it, all stays as it is
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["", "off", "1.0"])
 def test_off_and_unset_are_the_same_to_the_last_byte(
     value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch
@@ -122,6 +123,7 @@ def test_nothing_is_cut_off(said: str, switch: Switch) -> None:
         assert all(len(edge.getcolors() or []) == 1 for edge in edges)
 
 
+@pytest.mark.slow
 def test_a_panel_keeps_its_layout_and_is_drawn_finer(switch: Switch) -> None:
     """Panels are laid out by hand, so they grow as a whole, by the zoom of the stylesheet."""
     switch("off")

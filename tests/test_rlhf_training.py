@@ -171,6 +171,7 @@ def test_the_value_model_learns_to_foresee():
     assert sum(row["explained_variance"] for row in rows[-3:]) / 3 > 0.2, "0.3 to 0.4, whatever the seed"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run():
     def without_seconds(rows):
         return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]

@@ -386,6 +386,7 @@ def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypat
     assert panel.shown["seed"] == 9
 
 
+@pytest.mark.slow
 def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: BeforeAfter) -> None:
     before = panel.shown
     panel.judge, judge = broken, panel.judge
@@ -401,6 +402,7 @@ def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: Befor
     assert panel.shown["seed"] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["_write", "set", "", None])
 def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) -> None:
     before = panel.shown
@@ -409,6 +411,7 @@ def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) 
     assert panel.shown == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value", "least", "most"), [("seed", -1, 0, 9999), ("count", 7, 2, 6)])
 def test_dice_and_number_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
     with pytest.raises(traitlets.TraitError, match=f"{name} must lie between {least} and {most}, found {value}"):
@@ -429,6 +432,7 @@ def pair_of_panels(request: pytest.FixtureRequest, reviews: tuple[Any, Any, Any]
         yield BeforeAfter(*reviews, prompt=OPENING), BeforeAfter(*reviews, prompt=OPENING)
 
 
+@pytest.mark.slow
 def test_the_same_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> None:
     one, other = pair_of_panels
     assert repr(one) == repr(other)

@@ -34,7 +34,10 @@ from dpo_teach.training.run_folder import RunFolder
 STEPS = 24
 SHORT = {"epochs": 1, "save_every": 2}  # 6 steps, saved after 2, 4 and 6
 SHORTEST = {"max_steps": 3, "save_every": 1}
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +116,6 @@ def straight(start, tmp_path_factory):
 # Kills
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_been(start, straight, tmp_path):
     rng, kills, runs = random.Random(0), 0, 0
     while kills < 20:
@@ -132,7 +134,6 @@ def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_be
     assert runs <= kills
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_path):
     """Writes cut in half, before each fsync, rename, folder made and folder removed, from the first to the last."""
     output, expected = tmp_path / "run", tmp_path / "expected"
@@ -212,7 +213,6 @@ def here(tmp_path_factory):
     return output
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
 def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path, capsys, here, name, damage):
@@ -281,7 +281,6 @@ def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
         make_trainer(output, **changes, **SHORT).train(resume=True)
 
 
-@pytest.mark.slow
 def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
     output, model = tmp_path / "run", tiny_model()
     interrupted_run(output)
@@ -297,7 +296,6 @@ def test_a_tokenizer_that_was_used_with_padding_is_the_same_tokenizer():
     assert fingerprint_tokenizer(tokenizer) == before != fingerprint_tokenizer(tiny_tokenizer(with_bos=False))
 
 
-@pytest.mark.slow
 def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
     settings = {**SHORT, "precompute_reference": False}
     make_trainer(tmp_path / "straight", **settings).train()
@@ -319,7 +317,6 @@ def test_every_random_state_is_kept():
     assert draw() == expected
 
 
-@pytest.mark.slow
 def test_a_run_with_dropout_goes_on_with_the_same_draws(tmp_path):
     def with_dropout():
         model = tiny_model()
@@ -346,7 +343,6 @@ FULL = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeypatch, here, name):
     output, save_file = tmp_path / "run", checkpoint.save_file
@@ -409,7 +405,6 @@ def lines_of(log):
     return [line for line in log.read_text().splitlines() if line.startswith("dpo-teach: ")]
 
 
-@pytest.mark.slow
 def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp_path):
     """The system itself refuses here: files may not grow beyond 12,000 bytes."""
     log, output = tmp_path / "log", tmp_path / "run"
@@ -443,7 +438,6 @@ def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monk
 # Two runs
 
 
-@pytest.mark.slow
 def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, here):
     output, refusals = tmp_path / "run", []
 
@@ -460,7 +454,6 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(t
         make_trainer(output, **SHORT).train()
 
 
-@pytest.mark.slow
 def test_of_two_processes_one_is_refused_in_one_line(start, command, tmp_path):
     output, logs = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
     first = start(unkillable.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
@@ -483,7 +476,6 @@ def wait_for_rows(output, count):
         time.sleep(0.01)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status", "word"), [
     (signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
 ])  # fmt: skip
@@ -529,7 +521,6 @@ def raise_interrupt():
     raise KeyboardInterrupt
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [press_ctrl_c, raise_interrupt])
 @pytest.mark.parametrize("with_folder", [True, False])
 def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
@@ -557,7 +548,6 @@ def test_another_trainer_goes_on_after_ctrl_c_too(tmp_path, here):
     assert_same_run(tmp_path / "run", here)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_folder", [True, False])
 def test_ctrl_c_between_two_micro_batches_leaves_no_gradient_behind(tmp_path, with_folder):
     settings = {**SHORT, "micro_batch_size": 2}

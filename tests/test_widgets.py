@@ -182,6 +182,7 @@ def pictures() -> dict[str, Picture]:
     }
 
 
+@pytest.mark.slow
 def test_pictures_are_small_described_and_repeatable() -> None:
     for (name, first), second in zip(pictures().items(), pictures().values(), strict=True):
         assert first.png == second.png, name
@@ -209,6 +210,7 @@ def test_the_four_colours_differ_in_lightness_too() -> None:
     assert abs(lightness(CHOSEN) - lightness(REJECTED)) > 0.02
 
 
+@pytest.mark.slow
 def test_no_figure_is_known_to_pyplot() -> None:
     import matplotlib.pyplot as plt
 
