@@ -9,7 +9,7 @@ PYTEST    = $(SEALED) $(PY) -m pytest
 
 # Tests and committed outputs: nobody's progress card, the Hub switched off, no way out of this machine, the CPU, nobody's IPython settings,
 # and threads that wait without spinning, which on a busy machine would cost ten times their work.
-SEALED    = PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
+SEALED    = $(KEEP_COMPILED) OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_TEACH_PROJECTOR=off HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONPATH="$(CURDIR)/tests/offline"
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
@@ -24,12 +24,15 @@ LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 LARGE    := $(CURDIR)/build/projector
 TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETTINGS_DIR="$(LARGE)") $(if $(REVEAL),DPO_TEACH_REVEAL="$(REVEAL)")
 
+# Python compiles what it imports, and keeps it: pip would compile all of it first, and take three times as long.
+KEEP_COMPILED = PYTHONDONTWRITEBYTECODE=
+
 # A room without a network: OFFLINE=1 installs from the wheels of `make wheelhouse` and asks nobody else, whatever pip's settings say.
 WHEELHOUSE ?= wheelhouse
 WHEELS_AT   = $(if $(filter /%,$(WHEELHOUSE)),,$(CURDIR)/)$(WHEELHOUSE)
 NO_SETTINGS = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
 ONLY_WHEELS = --no-index --find-links "$(WHEELHOUSE)"
-PIP_INSTALL = $(if $(OFFLINE),$(NO_SETTINGS)) $(PY) -m pip install --disable-pip-version-check $(PIP_FLAGS) \
+PIP_INSTALL = $(if $(OFFLINE),$(NO_SETTINGS)) $(PY) -m pip install --no-compile --disable-pip-version-check $(PIP_FLAGS) \
 	  $(if $(OFFLINE),$(ONLY_WHEELS)) -c constraints.txt
 KIND        = import sysconfig as s; print(s.get_platform(), "with Python", s.get_python_version())
 OTHER_KIND  = The wheels must be for $$($(PY) -c '$(KIND)'): 'make wheelhouse' adds them, on a machine of this kind with the network.
@@ -58,7 +61,7 @@ help:  ## say what there is
 lab: install  ## open the notebooks in JupyterLab (the first time sets everything up)
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
-	@$(TEACHER) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+	@$(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@$(SITE_TOOLS)
