@@ -3,7 +3,7 @@
 import { sum, tilt } from "./dpo.js";
 import { html, put, say, svg } from "./nodes.js";
 import { brief, exponential, plain, roundRange, signed } from "./numbers.js";
-import { assign, watch } from "./model.js";
+import { assign, paced, watch } from "./model.js";
 import { button, key, menu, slider } from "./controls.js";
 import { drags, follow, frame } from "./frame.js";
 import { chart } from "./chart.js";
@@ -11,7 +11,8 @@ import { bar } from "./bars.js";
 
 const NAMES = ["beta", "prompt", "rewards", "shift"];
 
-export function betaTilt({ model, el }) {
+export function betaTilt({ model: traits, el }) {
+  const model = paced(traits);
   const { root, body, finding, read, close } = frame(el, "How far the reward tilts the reference", model);
   const responses = model.get("responses");
   const controls = makeControls(model);

@@ -42,6 +42,8 @@ export function slider(model, spec) {
     put(box, { "aria-invalid": null });
     set(value);
   });
+  range.addEventListener("pointerdown", () => model.hold?.(true));
+  for (const end of ["change", "pointerup", "pointercancel"]) range.addEventListener(end, () => model.hold?.(false));
   box.addEventListener("input", () => box.classList.add("dt-typing"));
   box.addEventListener("change", () => {
     box.classList.remove("dt-typing");

@@ -3,7 +3,7 @@
 import { sigmoid, sum, weighBatch } from "./dpo.js";
 import { html, put, say, svg } from "./nodes.js";
 import { brief, percent, plain, signed } from "./numbers.js";
-import { assign, watch } from "./model.js";
+import { assign, paced, watch } from "./model.js";
 import { menu, slider } from "./controls.js";
 import { follow, frame } from "./frame.js";
 import { chart } from "./chart.js";
@@ -13,7 +13,8 @@ const SPAN = 8;
 const OWN = "your own";
 const PAIRS = 4;
 
-export function gradientWeights({ model, el }) {
+export function gradientWeights({ model: traits, el }) {
+  const model = paced(traits);
   const { body, finding, read, close } = frame(el, "Which pairs drive the step?", model);
   const controls = makeControls(model);
   const pairs = Array.from({ length: PAIRS }, (_, i) => makePair(model, i));

@@ -3,7 +3,7 @@
 import { expectedLoss, logSigmoid, readPair } from "./dpo.js";
 import { html, identity, put, say, svg } from "./nodes.js";
 import { brief, plain, signed } from "./numbers.js";
-import { assign, watch } from "./model.js";
+import { assign, paced, watch } from "./model.js";
 import { key, menu, slider } from "./controls.js";
 import { drags, follow, frame } from "./frame.js";
 import { chart } from "./chart.js";
@@ -13,7 +13,8 @@ const OWN = "your own";
 const SPAN = 20;
 const TALLEST = 3;
 
-export function lossExplorer({ model, el }) {
+export function lossExplorer({ model: traits, el }) {
+  const model = paced(traits);
   const { root, body, finding, read, close } = frame(el, "One pair, from four log-probabilities to the gradient weight", model);
   const controls = makeControls(model);
   const flow = makeFlow();

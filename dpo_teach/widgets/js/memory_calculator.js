@@ -3,7 +3,7 @@
 import { countMemory, sum, totalOf } from "./dpo.js";
 import { html, say } from "./nodes.js";
 import { brief } from "./numbers.js";
-import { watch } from "./model.js";
+import { paced, watch } from "./model.js";
 import { menu, slider, tick } from "./controls.js";
 import { drags, frame } from "./frame.js";
 
@@ -11,7 +11,8 @@ const NAMES = ["billions", "dtype", "optimizer", "precomputed_reference", "lora"
 const ROLES = { RLHF: ["policy", "value", "reward", "reference"], DPO: ["policy", "reference"] };
 const PARTS = ["weights", "gradients", "optimizer"];
 
-export function memoryCalculator({ model, el }) {
+export function memoryCalculator({ model: traits, el }) {
+  const model = paced(traits);
   const { root, body, finding, read, close } = frame(el, "Models in memory, counted", model);
   const controls = makeControls(model);
   const rows = Object.entries(ROLES).flatMap(([pipeline, roles]) => roles.map((role) => makeRow(pipeline, role)));
