@@ -4,6 +4,7 @@
 PYTHONS  := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PY       := .venv/bin/python
 WORKERS  ?= 2
+EXTRAS   ?= dev
 START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
 PYTEST    = $(SEALED) $(PY) -m pytest
 
@@ -42,6 +43,10 @@ BUILD_NEEDS = 'hatchling>=1.25' editables  # what pip builds this folder with: t
 SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
 	  $(PIP_INSTALL) -e '.[dev,site]'
 
+# What all tests together need: site and slides are built, and a JupyterHub is started.
+TEST_TOOLS = $(PY) -c 'import jupyterhub, mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
+	  $(PIP_INSTALL) -e '.[dev,site,hub]'
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast test-notebook prove-strict flakes install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground photographs site slides handout constraints clean force
 
@@ -64,7 +69,7 @@ lab: install  ## open the notebooks in JupyterLab (the first time sets everythin
 	@$(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
-	@$(SITE_TOOLS)
+	@$(TEST_TOOLS)
 	@echo "Testing the package, and the examples in its docstrings."
 	@$(PYTEST) $(SIDE_BY_SIDE) --doctest-modules tests dpo_teach $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the one that is committed."
@@ -92,10 +97,10 @@ wheelhouse: install  ## gather the wheels for a room without a network: wheelhou
 	@"$(or $(PYTHON),$(PY))" -m venv build/gather
 	@echo "Gathering wheels in $(WHEELS_AT)."
 	@build/gather/bin/python -m pip wheel --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -w "$(WHEELHOUSE)" \
-	    $(BUILD_NEEDS) '.[dev,site]' && \
+	    $(BUILD_NEEDS) '.[dev,site,hub]' && \
 	  rm -f "$(WHEELHOUSE)"/dpo_teach-*.whl && \
 	  $(NO_SETTINGS) build/gather/bin/python -m pip install --disable-pip-version-check --quiet --dry-run $(ONLY_WHEELS) \
-	    -c constraints.txt -e '.[dev,site]' || { \
+	    -c constraints.txt -e '.[dev,site,hub]' || { \
 	  echo "Not all wheels are in $(WHEELS_AT): pip's reason is above. Once that is mended, the same command goes on from here." >&2; \
 	  exit 1; \
 	}
@@ -166,7 +171,7 @@ photographs: install  ## photograph the explorers again, for README and notebook
 constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs the network)
 	@rm -rf build/constraints
 	@$(or $(PYTHON),python3) -m venv build/constraints
-	@build/constraints/bin/python -m pip install $(PIP_FLAGS) '.[dev,bench,site]'
+	@build/constraints/bin/python -m pip install $(PIP_FLAGS) '.[dev,bench,site,hub]'
 	@{ sed -n '/^#/p' constraints.txt; \
 	   build/constraints/bin/python -m pip freeze --all --exclude pip --exclude dpo_teach \
 	     | sed 's/+.*//' | grep -v -i -E '^(nvidia|cuda|triton)|@' | LC_ALL=C sort -f; } > build/constraints.txt
@@ -212,7 +217,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 	  }; \
 	fi
 	@echo "Installing dpo_teach and what it stands on into .venv: once, some minutes, $(if $(OFFLINE),from $(WHEELS_AT),and the network is needed)."
-	@$(PIP_INSTALL) -e '.[dev]' || { \
+	@$(PIP_INSTALL) -e '.[$(EXTRAS)]' || { \
 	  echo "pip could not install: its reason is above. $(if $(OFFLINE),$(OTHER_KIND),Once that is mended, the same command goes on from here.)" >&2; \
 	  exit 1; \
 	}

@@ -46,7 +46,8 @@ def write_wheel(folder: str | Path, name: str, *, tag: str = "py3-none-any", cod
 
 # What builds the small course: it stands in for hatchling, and asks for editables as that does.
 NEEDS = "".join(
-    f'Provides-Extra: {extra}\nRequires-Dist: small_{extra}==1.30 ; extra == "{extra}"\n' for extra in ("dev", "site")
+    f'Provides-Extra: {extra}\nRequires-Dist: small_{extra}==1.30 ; extra == "{extra}"\n'
+    for extra in ("dev", "site", "hub")
 )
 BACKEND = f"""
 from pathlib import Path
@@ -126,7 +127,7 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("course")
     (folder / "index").mkdir()
     write_wheel(folder / "index", "hatchling", code=BACKEND)
-    for name in ("editables", "small_dev", "small_site"):
+    for name in ("editables", "small_dev", "small_site", "small_hub"):
         write_wheel(folder / "index", name)
     shutil.copy(ROOT / "Makefile", folder)
     (folder / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
@@ -230,9 +231,9 @@ def test_every_wheel_is_asked_for_and_counted_and_our_own_is_not_kept(course: Pa
     made = gather(course, tmp_path)
     assert made.returncode == 0, made.stderr
     _, wheel, trial = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
-    assert wheel.endswith("|--f|-c|constraints.txt|-w|my stick/wheels|hatchling>=1.25|editables|.[dev,site]")
+    assert wheel.endswith("|--f|-c|constraints.txt|-w|my stick/wheels|hatchling>=1.25|editables|.[dev,site,hub]")
     assert trial.startswith("PIP_FIND_LINKS=|-m|pip|install|")
-    assert trial.endswith("|--dry-run|--no-index|--find-links|my stick/wheels|-c|constraints.txt|-e|.[dev,site]")
+    assert trial.endswith("|--dry-run|--no-index|--find-links|my stick/wheels|-c|constraints.txt|-e|.[dev,site,hub]")
     assert [path.name for path in (tmp_path / "my stick" / "wheels").iterdir()] == [WHEEL]
     where = re.escape(f"{tmp_path}/my stick/wheels")
     assert re.search(rf"^All there, for {re.escape(KIND)}: 1 files, \S+ in {where}\.$", made.stdout, re.MULTILINE)
@@ -259,7 +260,7 @@ def test_what_is_gathered_installs_and_what_does_not_fit_is_told(course: Path, t
     gathered = make(course, *NO_INSTALL, "wheelhouse", *settings, "PIP_FLAGS=--no-index --find-links index")
     assert gathered.returncode == 0, gathered.stderr
     names = sorted(path.name.partition("-")[0] for path in wheels.iterdir())
-    assert names == ["editables", "hatchling", "small_dev", "small_site"]
+    assert names == ["editables", "hatchling", "small_dev", "small_hub", "small_site"]
 
     strange = shutil.copytree(wheels, tmp_path / "strange")
     (strange / "small_dev-1.30-py3-none-any.whl").unlink()
