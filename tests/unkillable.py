@@ -5,6 +5,7 @@ import os
 import pathlib
 import resource
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +76,7 @@ def run_command(log: str, *arguments: str, largest_file: int = 0) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background is told to ignore
     torch.set_num_threads(1)
     if largest_file:
+        sys.dont_write_bytecode = True  # Python 3.11 would keep a compiled module that was cut short
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     cli.main(arguments)
 
