@@ -4,7 +4,6 @@
 PYTHONS  := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11)
 PY       := .venv/bin/python
 WORKERS  ?= 2
-EXTRAS   ?= dev
 START    := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
 PYTEST    = $(SEALED) $(PY) -m pytest
 
@@ -28,6 +27,9 @@ TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETT
 # Python compiles what it imports, and keeps it: pip would compile all of it first, and take three times as long.
 KEEP_COMPILED = PYTHONDONTWRITEBYTECODE=
 
+# While JupyterLab starts, Python compiles and reads what the notebooks' first cells import.
+WARM_UP = $(PY) -c 'import matplotlib.pyplot, dpo_teach.widgets, dpo_teach.sampling, dpo_teach.models as m; m.load_model("reviews-gpt2")'
+
 # A room without a network: OFFLINE=1 installs from the wheels of `make wheelhouse` and asks nobody else, whatever pip's settings say.
 WHEELHOUSE ?= wheelhouse
 WHEELS_AT   = $(if $(filter /%,$(WHEELHOUSE)),,$(CURDIR)/)$(WHEELHOUSE)
@@ -39,13 +41,22 @@ KIND        = import sysconfig as s; print(s.get_platform(), "with Python", s.ge
 OTHER_KIND  = The wheels must be for $$($(PY) -c '$(KIND)'): 'make wheelhouse' adds them, on a machine of this kind with the network.
 BUILD_NEEDS = 'hatchling>=1.25' editables  # what pip builds this folder with: the first is in pyproject.toml, and asks for the second
 
-# What builds site and slides: a learner does without it, so it is installed when it is first wanted.
-SITE_TOOLS = $(PY) -c 'import mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
-	  $(PIP_INSTALL) -e '.[dev,site]'
-
-# What all tests together need: site and slides are built, and a JupyterHub is started.
-TEST_TOOLS = $(PY) -c 'import jupyterhub, mermaidx, myst_nb, sphinx_book_theme, sphinx_revealjs' 2>/dev/null || \
-	  $(PIP_INSTALL) -e '.[dev,site,hub]'
+# What a command needs beyond a learner's packages, by the names of pyproject.toml: installed when it is first wanted, and then kept.
+# EXTRAS=dev,hub asks for more.
+NEEDS_test            := dev site hub
+NEEDS_test-fast       := dev
+NEEDS_test-notebook   := dev
+NEEDS_prove-strict    := dev
+NEEDS_flakes          := dev
+NEEDS_lint            := dev
+NEEDS_notebooks       := dev
+NEEDS_photographs     := dev
+NEEDS_bench           := dev bench
+NEEDS_bench-widgets   := dev
+NEEDS_bench-classroom := dev hub
+NEEDS_bench-start     := dev
+NEEDS_site            := site
+NEEDS_slides          := site
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast test-notebook prove-strict flakes install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground photographs site slides handout constraints clean force
@@ -56,6 +67,7 @@ help:  ## say what there is
 	@echo "  PYTHON=...     the Python to build .venv with (3.11 or newer)"
 	@echo "  PIP_FLAGS=...  for pip: on Linux without a GPU, the --extra-index-url of PyTorch's"
 	@echo "                 CPU builds (its install page names it) saves 3 GB"
+	@echo "  EXTRAS=...     with install: what tests, site and a class's server need as well, as EXTRAS=dev,site,hub"
 	@echo "  OFFLINE=1      install from the wheels of 'make wheelhouse', without a network (TEACHING.md)"
 	@echo "  LAB_FLAGS=...  for JupyterLab, as LAB_FLAGS=--no-browser"
 	@echo "  TEST_FLAGS=... for pytest, as TEST_FLAGS='-x -k loss'"
@@ -66,10 +78,10 @@ help:  ## say what there is
 lab: install  ## open the notebooks in JupyterLab (the first time sets everything up)
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
-	@$(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+	@$(KEEP_COMPILED) $(WARM_UP) >/dev/null 2>&1 & \
+	  $(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
-	@$(TEST_TOOLS)
 	@echo "Testing the package, and the examples in its docstrings."
 	@$(PYTEST) $(SIDE_BY_SIDE) --doctest-modules tests dpo_teach $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the one that is committed."
@@ -119,7 +131,7 @@ lint: install  ## check style (ruff), the floors of DESIGN (import-linter) and t
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(PY) -m mypy
 
-base-model: install  ## train the bundled small GPT-2 again (about 15 minutes on two cores)
+base-model: install  ## train the bundled small GPT-2 again (about 12 minutes on two cores)
 	@$(PY) -m dpo_teach.bundle model
 
 preferences: install  ## sample and label the bundled preference pairs again
@@ -136,16 +148,12 @@ policy: install  ## train the bundled DPO policy again
 	@$(PY) -m dpo_teach.bundle policy
 
 bench: install  ## time the trainer against TRL's, in one run (half an hour on two cores); CASES=reviews for one of them
-	@$(PY) -c 'import trl' 2>/dev/null || \
-	  $(PIP_INSTALL) -e '.[dev,bench]'
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
 
 bench-widgets: install  ## time the explorers in a real browser: from the key or pointer to what it changes
 	@$(SEALED) $(PY) -m benchmarks.widgets $(BENCH_FLAGS)
 
 bench-classroom: install  ## load a JupyterHub on this machine with learners, and say what a class of thirty needs
-	@$(PY) -c 'import jupyterhub' 2>/dev/null || \
-	  $(PIP_INSTALL) -e '.[dev,hub]'
 	@$(SEALED) $(PY) -m benchmarks.classroom $(BENCH_FLAGS)
 
 bench-start: install  ## time a newcomer's way, in a clone of its own: from git clone to the first slider moved
@@ -155,11 +163,9 @@ playground: install  ## write the four explorers into one file that opens from d
 	@$(PY) -m dpo_teach.widgets.playground
 
 site: install  ## build the notebooks into web pages that open from disk: build/site/index.html
-	@$(SITE_TOOLS)
 	@$(SEALED) $(PY) docs/build.py
 
 slides: install  ## write slides of the notebooks, one file for each, which opens from disk: build/slides
-	@$(SITE_TOOLS)
 	@$(SEALED) $(PY) docs/slides/build.py
 
 handout: install  ## copy the notebooks without the solutions that their saved outputs carry: build/handout
@@ -183,9 +189,15 @@ clean:  ## remove what tools leave behind (not .venv, not runs/)
 	@find . -name .venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -prune -exec rm -rf {} +
 	@echo "Clean. The environment is still in .venv; 'rm -rf .venv' removes that as well."
 
-# The set-up. It runs again if pyproject.toml or constraints.txt change, or if this folder has been moved.
-STATE := $(shell { pwd -P; cat pyproject.toml constraints.txt; } | cksum)
-ifneq ($(STATE),$(shell cat .venv/.installed 2>/dev/null))
+# The set-up. It runs again if pyproject.toml or constraints.txt change, if this folder has been moved, or if something is wanted
+# that is not there. .venv/.installed notes the state of the first three, and the extras that are there.
+NOTED  := $(shell cat .venv/.installed 2>/dev/null)
+STATE  := $(shell { pwd -P; cat pyproject.toml constraints.txt; } | cksum | tr ' ' '-')
+THERE  := $(filter dev site hub bench,$(NOTED))
+WANTED := $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))) $(shell echo $(EXTRAS) | tr ',' ' ')
+ALL    := $(sort $(THERE) $(WANTED))
+COURSE := .$(if $(ALL),[$(shell echo $(ALL) | tr ' ' ',')])
+ifneq ($(STATE) $(ALL),$(firstword $(NOTED)) $(THERE))
 .venv/.installed: force
 endif
 
@@ -216,10 +228,10 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 	    exit 1; \
 	  }; \
 	fi
-	@echo "Installing dpo_teach and what it stands on into .venv: once, some minutes, $(if $(OFFLINE),from $(WHEELS_AT),and the network is needed)."
-	@$(PIP_INSTALL) -e '.[$(EXTRAS)]' || { \
+	@echo "Installing dpo_teach and what $(if $(ALL),it and its tools stand,it stands) on into .venv: once, some minutes, $(if $(OFFLINE),from $(WHEELS_AT),and the network is needed)."
+	@$(PIP_INSTALL) -e '$(COURSE)' || { \
 	  echo "pip could not install: its reason is above. $(if $(OFFLINE),$(OTHER_KIND),Once that is mended, the same command goes on from here.)" >&2; \
 	  exit 1; \
 	}
-	@echo "$(STATE)" > $@
+	@echo $(STATE) $(ALL) > $@
 	@echo "Set up. From now on this step is skipped."

@@ -53,7 +53,7 @@ def main() -> None:
 def start(page: Page, lab: Lab) -> None:
     """Open notebook 01, run it down to its first explorer, and move that."""
     with timed("the notebook opens, its kernel starts"):
-        lab.open(page, f"notebooks/{NOTEBOOK}")
+        lab.open(page, NOTEBOOK)
     for cell in CELLS:
         with timed(f"cell {cell}"):
             output = run_cell(page, NOTEBOOK, cell)

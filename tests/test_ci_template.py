@@ -61,13 +61,15 @@ def test_what_is_kept_hangs_on_all_that_decides_what_is_installed(name: str) -> 
     files = re.findall(r"'([^']+)'", hashed)
     assert set(files) == set(re.findall(r"[\w.]+\.(?:toml|txt)", _state_of_makefile()))
     assert cache["path"] == ".venv"
-    assert "python" in cache["key"].lower()
+    assert "-${{ steps.python.outputs.python-version }}-" in cache["key"]  # to the patch: .venv is a link to it
+    assert [step["uses"] for _, step in STEPS if _ == name and step.get("id") == "python"] == ["actions/setup-python@v5"]
     assert all((ROOT / file).is_file() for file in files)
 
 
 def _state_of_makefile() -> str:
     """The line of the Makefile that says when the environment is set up again."""
-    return next(line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if "STATE :=" in line)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return next(line for line in makefile.splitlines() if re.match(r"STATE\s*:=", line))
 
 
 def test_the_list_of_notebooks_is_that_of_the_folder(tmp_path: Path) -> None:

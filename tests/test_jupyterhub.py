@@ -188,7 +188,7 @@ def test_on_kubernetes_a_learner_is_given_the_same() -> None:
         key: value for key, value in there["extraEnv"].items() if key not in own
     }
     assert there["defaultUrl"] == common.default_url
-    assert [Path(part).name for part in there["cmd"]] == [Path(part).name for part in common.cmd]
+    assert [Path(part).name for part in there["cmd"]] == [Path(part).name for part in [*common.cmd, *common.args]]
     (mount,) = there["storage"]["extraVolumeMounts"]
     assert mount["readOnly"]
     assert Path(mount["mountPath"]) == Path(there["extraEnv"]["DPO_TEACH_REVEAL"]).parent

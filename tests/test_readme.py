@@ -34,9 +34,9 @@ def flags_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
 
 def test_every_flag_is_one_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = re.sub(r"\\\n", "", TEXT)
-    data = re.search(r'DATA="(.+)"', lines)
+    data = re.search(r"^DATA=\((.+)\)$", lines, re.MULTILINE)
     assert data
-    calls = re.findall(r"^\.venv/bin/dpo-teach (\w+)(.+)$", lines.replace("$DATA", data[1]), re.MULTILINE)
+    calls = re.findall(r"^\.venv/bin/dpo-teach (\w+)(.+)$", lines.replace('"${DATA[@]}"', data[1]), re.MULTILINE)
     assert {command for command, _ in calls} == {"inspect", "sft", "train", "evaluate"}
     for command, rest in calls:
         assert set(re.findall(r"--[a-z-]+", rest)) <= flags_of(command, capsys), command

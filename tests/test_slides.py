@@ -107,3 +107,8 @@ def test_a_digest(text: str, kept: str) -> None:
 def test_a_question_is_told_without_what_stands_before_it() -> None:
     kept = DIGEST.digest("Here are both. **Predict first:** up, or down?")
     assert kept == '<div class="question">\n\n**Predict first:** up, or down?\n\n</div>'
+
+
+def test_the_words_that_a_list_begins_with_stay_with_it() -> None:
+    assert DIGEST.digest("Many words.\n\n**You will be able to**\n\n- add") == "**You will be able to**\n\n- add"
+    assert DIGEST.digest("# One\n\n**Many** words.\n\n- add") == "# One\n\n- add"

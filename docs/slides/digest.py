@@ -23,8 +23,9 @@ def digest(text: str) -> str:
     """The Markdown of a slide.
 
     Kept are headings, down to the next of the same level; formulas that stand alone, diagrams, questions to predict an
-    answer, and lists, whose long items are cut to their bold beginning; paragraphs are cut to theirs. A table is kept
-    where there is nothing else to see, and a text where there is not even a heading.
+    answer, and lists, whose long items are cut to their bold beginning; paragraphs are cut to theirs, if that is a
+    sentence or all that there is. A table is kept where there is nothing else to see, and a text where there is not
+    even a heading.
 
     Args:
         text: Markdown of a cell.
@@ -59,7 +60,7 @@ def _kept(block: str) -> str:
         block = block[items.start() :]
         return "\n".join(_short_item(item) for item in re.split(r"\n(?=(?:[-*]|\d+\.) )", block))
     lead = LEAD.match(block)
-    return lead.group() if lead and lead["lead"].endswith((".", "?")) else ""
+    return lead.group() if lead and (lead["lead"].endswith((".", "?")) or lead.group() == block) else ""
 
 
 def _short_item(item: str) -> str:
