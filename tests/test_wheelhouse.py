@@ -231,7 +231,7 @@ def test_every_wheel_is_asked_for_and_counted_and_our_own_is_not_kept(course: Pa
     made = gather(course, tmp_path)
     assert made.returncode == 0, made.stderr
     _, wheel, trial = (tmp_path / "calls").read_text(encoding="utf-8").splitlines()
-    assert wheel.endswith("|--f|-c|constraints.txt|-w|my stick/wheels|hatchling>=1.25|editables|.[dev,site,hub]")
+    assert wheel.endswith("|--f|-c|constraints.txt|-w|my stick/wheels|pip>=25|hatchling>=1.25|editables|.[dev,site,hub]")
     assert trial.startswith("PIP_FIND_LINKS=|-m|pip|install|")
     assert trial.endswith("|--dry-run|--no-index|--find-links|my stick/wheels|-c|constraints.txt|-e|.[dev,site,hub]")
     assert [path.name for path in (tmp_path / "my stick" / "wheels").iterdir()] == [WHEEL]
