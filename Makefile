@@ -109,8 +109,9 @@ wheelhouse: install  ## gather the wheels for a room without a network: wheelhou
 	@rm -rf build/gather
 	@"$(or $(PYTHON),$(PY))" -m venv build/gather
 	@echo "Gathering wheels in $(WHEELS_AT)."
+	@build/gather/bin/python -m pip wheel --disable-pip-version-check --quiet $(PIP_FLAGS) -w "$(WHEELHOUSE)" $(NEW_PIP) 2>/dev/null || :
 	@build/gather/bin/python -m pip wheel --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -w "$(WHEELHOUSE)" \
-	    $(NEW_PIP) $(BUILD_NEEDS) '.[dev,site,hub]' && \
+	    $(BUILD_NEEDS) '.[dev,site,hub]' && \
 	  rm -f "$(WHEELHOUSE)"/dpo_teach-*.whl && \
 	  $(NO_SETTINGS) build/gather/bin/python -m pip install --disable-pip-version-check --quiet --dry-run $(ONLY_WHEELS) \
 	    -c constraints.txt -e '.[dev,site,hub]' || { \

@@ -62,7 +62,8 @@ def test_what_is_kept_hangs_on_all_that_decides_what_is_installed(name: str) -> 
     assert set(files) == set(re.findall(r"[\w.]+\.(?:toml|txt)", _state_of_makefile()))
     assert cache["path"] == ".venv"
     assert "-${{ steps.python.outputs.python-version }}-" in cache["key"]  # to the patch: .venv is a link to it
-    assert [step["uses"] for _, step in STEPS if _ == name and step.get("id") == "python"] == ["actions/setup-python@v5"]
+    (python,) = (step["uses"] for _, step in STEPS if _ == name and step.get("id") == "python")
+    assert python.startswith("actions/setup-python@")
     assert all((ROOT / file).is_file() for file in files)
 
 
