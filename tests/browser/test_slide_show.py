@@ -84,10 +84,12 @@ def test_every_slide_fits_and_nothing_is_asked_for(page: Page, name: str, decks:
         where = page.evaluate("() => Reveal.getIndices()")
         assert page.evaluate(TOO_LARGE) == [], where
         shown += 1
+        assert page.locator(".slide-number").inner_text().split(" / ")[0] == str(shown)
         if page.evaluate("() => Reveal.isLastSlide()"):
             break
         page.evaluate("() => Reveal.next()")
     assert 12 <= shown <= 35
+    assert page.locator(".slide-number").inner_text() == f"{shown} / {shown}"
     assert {url.partition("#")[0] for url in asked} == {path.as_uri()}
 
 

@@ -15,7 +15,7 @@ export function frame(el, title, model) {
   const fault = html("p", { class: "dt-fault", role: "alert" }, "");
   const body = html("div", { class: "dt-body" });
   const reading = html("p", { class: "dt-reading", role: "status" }, "");
-  const root = html("section", { class: "dpo-teach", "aria-label": title },
+  const root = html("div", { class: "dpo-teach", role: "region", "aria-label": title },
                     html("h3", { class: "dt-title" }, title), headline, fault, body, reading);
   root.addEventListener("keydown", keepKeys);
   el.append(root);
