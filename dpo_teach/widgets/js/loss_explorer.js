@@ -45,7 +45,7 @@ export function lossExplorer({ model: traits, el }) {
     watch(model, [...LOGPS, "beta", "agreement"], draw),
     watch(model, LOGPS, () => hand.held || scale()),
     keepInStep(model),
-    follow(flow.node, (width) => { flow.fit(width); draw(); }),
+    follow(flow.node, (width) => { flow.fit(width, isLeftOf(sources, flow.node)); draw(); }),
     follow(curve.node, (width) => { curve.fit(width); draw(); }),
   ];
   scale();
@@ -55,6 +55,11 @@ export function lossExplorer({ model: traits, el }) {
     hand.stop();
     close();
   };
+}
+
+// Where there is room the sliders stand beside the flow, and their arrows leave from there; otherwise above it.
+function isLeftOf(one, other) {
+  return one.getBoundingClientRect().right <= other.getBoundingClientRect().left + 1;
 }
 
 function stateOf(model) {
@@ -187,8 +192,7 @@ function makeFlow() {
 
   return {
     node: html("div", { class: "dt-graph-room" }, node),
-    fit(width) {
-      const wide = width >= 560;
+    fit(width, wide) {
       const { places, height } = wide ? wideLayout(width) : tallLayout(width);
       put(node, { width, height, viewBox: `0 0 ${width} ${height}` });
       Object.entries(boxes).forEach(([key, box]) => placeBox(box, places[key]));
@@ -240,7 +244,8 @@ function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
   if (y0 === y1) {
     put(line, { d: `M${start} ${y0}H${end}` });
     put(does, { x: middle, y: y0 - 7, "text-anchor": "middle" });
-    put(carries, { x: middle, y: y0 + 17, "text-anchor": "middle" });
+    const below = end - start < 64 ? BOX_HEIGHT / 2 + 14 : 17; // a number as wide as the gap goes below the boxes
+    put(carries, { x: middle, y: y0 + below, "text-anchor": "middle" });
     return;
   }
   const forks = from === "probability";
@@ -250,7 +255,9 @@ function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
     put(does, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
     put(carries, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    put(does, { x: end - 6, y: up ? y + 18 : y - 10, "text-anchor": "end" });
+    const early = x0 < 0; // a source's sign stands where its arrow begins: the name of the box wants the other end
+    put(does, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
+                    : { x: end, y: up ? y + 18 : y - 9, "text-anchor": "end" });
     put(carries, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
   }
 }
@@ -270,7 +277,7 @@ function drawDown({ from, line, does, carries }, [x0, y0], [x1, y1]) {
   const onLeft = forks ? x1 < x0 : x0 < x1;
   const anchor = { y: forks ? middle - 2 : middle + 16, "text-anchor": onLeft ? "end" : "start" };
   const beside = forks ? x1 : (x0 + x) / 2 - (onLeft ? 10 : -10);
-  put(does, { x: beside + (onLeft ? (forks ? -36 : 0) : 0), ...anchor });
+  put(does, { x: beside + (onLeft && forks ? -40 : 0), ...anchor });
   put(carries, { x: beside + (onLeft ? (forks ? 0 : -16) : forks ? 26 : 16), ...anchor });
 }
 
@@ -319,7 +326,7 @@ function makeRoles() {
   return {
     node,
     draw({ beta, agreement }, { gradientWeight, bestDifference }) {
-      say(here, `At the dot the slope is −${plain(gradientWeight, 4)}, and never more than β = ${brief(beta)}.`);
+      say(here, `At the dot the slope is −${plain(gradientWeight, 4)}, and never more than β\u00a0=\u00a0${brief(beta)}.`);
       say(far, `If ${percentOf(agreement)} annotators agree, the average loss is least at log(p/(1−p))/β = ` +
         `${plain(bestDifference)} nats${bestDifference > SPAN ? ", beyond the chart" : ""}. Larger β: nearer to the reference.`);
     },
