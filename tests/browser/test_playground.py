@@ -24,6 +24,23 @@ CUT = """e => [...e.querySelectorAll('svg text')].filter((text) => {
     const [a, b] = [text.getBoundingClientRect(), e.getBoundingClientRect()];
     return text.textContent && (a.left < b.left - 1 || a.right > b.right + 1);
 }).map((text) => text.textContent)"""
+# Texts of the flow that lie on another text, a box or an arrow; a text's own rectangle is higher than its letters.
+COVERED = """e => {
+    const inner = (r, x, y) => ({ left: r.left + x, right: r.right - x, top: r.top + y, bottom: r.bottom - y });
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const texts = [...e.querySelectorAll('.dt-graph text')].filter((text) => text.textContent);
+    const room = new Map(texts.map((text) => [text, inner(text.getBoundingClientRect(), 1, 3)]));
+    const boxes = [...e.querySelectorAll('.dt-graph rect')].map((box) => inner(box.getBoundingClientRect(), 1, 1));
+    const points = [...e.querySelectorAll('.dt-graph .dt-arrow')].flatMap((path) => {
+        const [frame, count] = [path.getScreenCTM(), Math.floor(path.getTotalLength())];
+        return Array.from({ length: count }, (_, i) => path.getPointAtLength(i).matrixTransform(frame));
+    }).map(({ x, y }) => ({ left: x, right: x, top: y, bottom: y }));
+    return texts.flatMap((text) => [
+        ...texts.filter((one) => one !== text && meet(room.get(text), room.get(one))).map((one) => one.textContent),
+        ...boxes.filter((one) => !text.matches('.dt-value') && meet(room.get(text), one)).map(() => 'a box'),
+        ...points.filter((one) => meet(room.get(text), one)).slice(0, 1).map(() => 'an arrow'),
+    ].map((what) => `${text.textContent} on ${what}`));
+}"""
 WATCH = """e => { window.changes = []; new MutationObserver((records) => {
     for (const r of records) changes.push(`${r.target.nodeName} +${r.addedNodes.length} -${r.removedNodes.length}`);
 }).observe(e, { childList: true, subtree: true }); }"""
@@ -146,6 +163,17 @@ def test_extreme_values_break_nothing(page: Page, playground_url: str, name: str
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "the page is too wide"
             cut = place.evaluate(CUT)
             assert not cut, f"lettering beyond the card: {cut}"
+
+
+@pytest.mark.parametrize("width", [360, 640, 900, 945, 1280])
+def test_every_word_of_the_flow_can_be_read(page: Page, playground_url: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(playground_url)
+    place, model = explorer_on(page, "lossExplorer")
+    for preset in model("presets"):
+        place.evaluate("(e, preset) => { e.model.set('preset', preset); e.model.save_changes(); }", preset)
+        assert model("preset") == preset
+        assert place.evaluate(COVERED) == []
 
 
 @pytest.mark.parametrize("name", KINDS)
