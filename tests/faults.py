@@ -5,8 +5,8 @@ hold only the cells that matter. Every such copy is also run without its fault, 
 a copy of the package, for no notebook could show it: a widget whose callback raises.
 
 `--measure` asks the opposite question: of all numbers in the prose, changed one at a time by one in the last digit, and
-of all asserts, deleted one at a time, how many would reading the file find? `--record` writes down the asserts that the
-notebooks have now, after one was changed on purpose.
+of all asserts, deleted one at a time, how many would reading the file find? `--record` writes down the asserts and
+the numbers that the notebooks have now, after one was changed on purpose.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from strictness.asserted import record
 from strictness.checks import CHECKS, NOTEBOOKS
 from strictness.measure import changed_numbers, deleted_asserts
 from strictness.planted_faults import FAULTS, Fault, Json, copy_with, dump, load, path_of
+from strictness.recorded import record
 
 ROOT = Path(__file__).parents[1]
 NBVAL = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "notebook_guard", "--nbval", "--nbval-current-env",
@@ -123,17 +123,20 @@ def prove() -> Iterator[tuple[str, str]]:
 
 def measure() -> None:
     """Print how many changed numbers and deleted asserts reading finds."""
-    for title, trials in (("numbers in the prose, changed", changed_numbers), ("asserts, deleted", deleted_asserts)):
+    for title, trials in (
+        ("numbers changed, without the record", changed_numbers),
+        ("asserts, deleted", deleted_asserts),
+    ):
         for path in NOTEBOOKS:
             found = list(trials(path))
-            print(f"{path.stem:24}{title:32}{sum(found):4} of {len(found):3} found by reading")
+            print(f"{path.stem:24}{title:40}{sum(found):4} of {len(found):3} found by reading")
 
 
 def main() -> int:
     """Print the table of faults; 1 if one was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", action="store_true", help="change every number and delete every assert instead")
-    parser.add_argument("--record", action="store_true", help="write down the asserts of the notebooks as they are now")
+    parser.add_argument("--record", action="store_true", help="write down the claims of the notebooks as they are now")
     options = parser.parse_args()
     if options.measure:
         measure()

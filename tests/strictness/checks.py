@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dpo_teach.notebooks.form import problems, read
-from strictness.asserted import asserts_that_differ
 from strictness.claims import unasserted_sentences, unasserted_values
 from strictness.contract import broken_imports, violations
 from strictness.costs import costs_that_differ
 from strictness.numbers import unmatched_numbers
+from strictness.recorded import claims_that_differ
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -26,5 +26,5 @@ CHECKS: dict[str, Callable[[Path], Iterable[str]]] = {
     "sentences": unasserted_sentences,
     "values": unasserted_values,
     "costs": costs_that_differ,
-    "asserts": asserts_that_differ,
+    "record": claims_that_differ,
 }

@@ -7,7 +7,7 @@ nbval compares what a cell shows with what is saved. Two kinds of claim slip pas
 - a value in a cell whose output is not compared. An assert somewhere depends on it, or on what was made from it.
 
 What this does not see, one of several asserts for the same claim or one that says less than the sentence, the record of
-all asserts does (asserted.py).
+all asserts does (recorded.py).
 """
 
 import ast

@@ -7,13 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from dpo_teach.notebooks.form import code_cells, read, serialise
-from strictness.asserted import asserts_that_differ
 from strictness.claims import asserts, unasserted_sentences, unasserted_values
 from strictness.numbers import matches, numbers_known, numbers_told, sections
+from strictness.recorded import claims_that_differ
 
 
 def changed_numbers(path: Path) -> Iterator[bool]:
-    """For each number in the prose, whether it would be found if its last digit were one more."""
+    """For each number in the prose, whether no cell nearby has what it would be with its last digit one more."""
     for prose, code in sections(read(path)):
         known = numbers_known(code)
         for told in (told for cell in prose for told in numbers_told(cell["source"])):
@@ -34,7 +34,7 @@ def deleted_asserts(path: Path) -> Iterator[bool]:
 
 def breaches(path: Path) -> list[str]:
     """What the checks of asserts say of a notebook."""
-    return [*asserts_that_differ(path), *unasserted_sentences(path), *unasserted_values(path)]
+    return [*claims_that_differ(path), *unasserted_sentences(path), *unasserted_values(path)]
 
 
 def without_assert(path: Path, number: int) -> str:

@@ -5,7 +5,8 @@ summary at the end may speak of the whole notebook. A number matches if it is th
 the prose gives, as itself or as a percentage, whatever its sign.
 
 What this does not see: numbers written as words, numbers inside formulas and code, and a wrong number that happens to
-be right about something else nearby. `python tests/faults.py --measure` says how many changed digits it finds.
+be right about something else nearby: of the numbers with a last digit that is one too many it finds half (`python
+tests/faults.py --measure`). That is why every number is recorded as well (recorded.py): any change of one is told.
 """
 
 import re

@@ -166,6 +166,7 @@ DRAWN, CHECKED = "the-loss-drawn", "two-regimes-checked"
 
 FAULTS = [
     Fault("a number in the prose is changed", "03", replace("naive-explained", "18.42", "18.52")),
+    Fault("a number in the prose becomes one that is printed nearby", "01", replace("differences", "28 GB", "56 GB")),
     Fault("a percentage in the prose is changed", "01", replace("brute-force", "12 %", "13 %")),
     Fault("a saved number is changed", "03", replace_output(CHECKED, "0.6931", "0.6913"), (DRAWN, CHECKED)),
     Fault("a saved alt text is changed", "03", replace_output(DRAWN, "0.00034", "0.00043"), (DRAWN,)),
