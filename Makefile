@@ -159,7 +159,7 @@ bench-classroom: install  ## load a JupyterHub on this machine with learners, an
 	@$(SEALED) $(PY) -m benchmarks.classroom $(BENCH_FLAGS)
 
 bench-start: install  ## time a newcomer's way, in a clone of its own: from git clone to the first slider moved
-	@$(SEALED) $(PY) -m benchmarks.first_slider
+	@$(KEEP_COMPILED) $(PY) -m benchmarks.first_slider
 
 playground: install  ## write the four explorers into one file that opens from disk: build/playground.html
 	@$(PY) -m dpo_teach.widgets.playground

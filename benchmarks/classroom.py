@@ -212,17 +212,17 @@ def row(measured: Round) -> str:
 
 
 def needs(measured: Round) -> str:
-    """What a class needs, by the last round: a straight line through it, and not a measurement."""
+    """What a class needs, by the last round: a straight line through it where that was smaller than a class."""
     memory = (CLASS * measured.memory + measured.hub) / GB
     work = median(measured.work)
     cores = math.ceil(CLASS * work / 60)
+    how = "measured" if measured.learners == CLASS else f"by a straight line through {measured.learners}, not measured"
     return (
         f"Each learner took {work:.0f} processor seconds from the start to the end of notebook 01, and keeps "
         f"{median(measured.moving):.2f} of a core busy while a slider moves; hub and proxy {measured.hub / MB:.0f} MB."
         f"\n"
-        f"A class of {CLASS}, extrapolated from {measured.learners} and not measured: {memory:.0f} GB of memory for "
-        f"servers and kernels; {cores} cores for all to have notebook 01 run a minute after they press the button "
-        f"together; {CLASS * median(measured.moving):.0f} cores while all move a slider at once."
+        f"A class of {CLASS} takes {memory:.0f} GB of memory for servers and kernels ({how}). By those processor "
+        f"seconds it wants {cores} cores to have notebook 01 run a minute after all press the button together."
     )
 
 

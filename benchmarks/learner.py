@@ -129,7 +129,7 @@ class Learner:
             return dict(deserialize_binary_message(frame.data))
         if frame.type is aiohttp.WSMsgType.TEXT:
             return dict(json.loads(frame.data))
-        raise RuntimeError(f"{self.name}: the kernel has hung up ({frame.type.name})")
+        raise RuntimeError(f"{self.name}: the kernel has hung up ({frame.data!r})\n{self.hub.log()[-3000:]}")
 
     async def _ask(self, method: str, path: str, data: Any = None) -> Any:
         url = f"{self.hub.url}/{path}"

@@ -77,6 +77,30 @@ def test_the_home_is_closed_to_others(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
+def test_the_sockets_of_kernels_lie_in_the_home_and_are_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # so that the home has a short name, wherever pytest keeps its folders
+    for _ in range(2):
+        folder = start_learner.folder_of_sockets(Path())
+        assert folder == Path(".run")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("length", "lies_in_the_home"), [(48, True), (49, False)])
+def test_a_home_of_a_long_name_has_its_sockets_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, lies_in_the_home: bool
+) -> None:
+    """48 bytes of home, 5 of "/.run" and 50 of "/kernel-...-ipc-1" make the 103 that a socket's path may have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    home = Path("h" * length)
+    home.mkdir()
+    folder = start_learner.folder_of_sockets(home)
+    assert (home in folder.parents) == lies_in_the_home
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 # What the configurations say
 
 

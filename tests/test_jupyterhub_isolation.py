@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -180,6 +181,23 @@ def test_nobody_starts_a_kernel_or_writes_a_file_on_anothers_server(classroom: C
         assert classroom.hub.ask(at, token, "PUT", spoilt).status in (302, 403, 404)
     assert classroom.hub.ask(f"user/{other}/api/kernels", theirs).body == []
     assert classroom.hub.ask(at, theirs).body["type"] == "notebook"
+
+
+@pytest.mark.slow
+def test_a_kernel_listens_on_files(classroom: Classroom) -> None:
+    """Ports are chosen before they are taken: kernels of a class that starts together would take each other's."""
+    (name, _), (token, _) = classroom.names, classroom.tokens
+    kernel = classroom.hub.ask(f"user/{name}/api/kernels", token, "POST", {}).body
+    folder = Path(classroom.server_of(name).environ()["JUPYTER_RUNTIME_DIR"])
+    sockets = {str(folder / f"kernel-{kernel['id']}-ipc-{number}") for number in range(1, 6)}
+    try:
+        (process,) = classroom.server_of(name).children()
+        end = time.monotonic() + 60
+        while not sockets <= {one.laddr for one in process.net_connections("unix")} and time.monotonic() < end:
+            time.sleep(0.1)
+        assert sockets <= {one.laddr for one in process.net_connections("unix")}
+    finally:
+        assert classroom.hub.ask(f"user/{name}/api/kernels/{kernel['id']}", token, "DELETE").status == 204
 
 
 @pytest.mark.slow
