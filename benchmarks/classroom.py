@@ -1,7 +1,7 @@
 """How many learners a machine carries: `make bench-classroom`.
 
 A real JupyterHub and its proxy, on this machine alone. All learners of a round start their servers at once, run the
-whole of notebook 01, and then move a slider at a hand's pace: that of the panel of notebook 03 which the kernel draws,
+whole of a notebook, and then move a slider at a hand's pace: that of the panel of notebook 03 which the kernel draws,
 for the explorers of 01 are drawn by the browser and ask the kernel for nothing. Then once more, while one of them sits
 at a real browser, on this same machine.
 
@@ -47,9 +47,9 @@ class Round:
     Args:
         learners: how many.
         starts: seconds until each server answered.
-        runs: seconds that each spent in notebook 01.
+        runs: seconds that each spent in the notebook.
         servers, kernels: bytes of each learner (PSS: what is shared is divided among those who share it).
-        work: processor seconds of each learner, from the start to the end of notebook 01.
+        work: processor seconds of each learner, from the start to the end of the notebook.
         moving: cores that each learner keeps busy while a slider moves.
         panels: milliseconds from a move to the kernel's new picture, of all learners.
         browser: the same in the browser, for an explorer that the browser draws and for the kernel's panel.
@@ -77,6 +77,7 @@ def main() -> None:
     """Measure each number of learners, print a table, and what a class needs by it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--learners", type=_numbers, default=[1, 2, 4, 8], help="the rounds, as in 1,2,4,8")
+    parser.add_argument("--notebook", type=_notebook, default="01", help="which one all of them run: its number")
     parser.add_argument("--moves", type=int, default=40, help="of each slider")
     parser.add_argument("--no-browser", action="store_true", help="nobody sits at a real browser")
     parser.add_argument("--proxy", default=find_proxy(), help="its command, where it is not on PATH")
@@ -102,24 +103,24 @@ def main() -> None:
 async def measure_all(hub: Hub, password: str, options: argparse.Namespace, chromium: str | None) -> None:
     """One round after the other, as long as the memory holds the next."""
     print(f"proxy: {options.proxy}; {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB of memory")
-    print(f"browser: {chromium or 'none'}\n\n{HEADINGS}")
+    print(f"browser: {chromium or 'none'}; notebook: {options.notebook.name}\n\n{HEADINGS}")
     last = None
     for number in options.learners:
         if last and number * last.memory > 0.8 * psutil.virtual_memory().available:
             print(f"stopped before {number} learners: the memory would not hold them")
             break
-        last = await measure(hub, password, number, options.moves, chromium)
+        last = await measure(hub, password, number, options.notebook, options.moves, chromium)
         print(row(last), flush=True)
     if last:
         print(f"\n{needs(last)}")
 
 
-async def measure(hub: Hub, password: str, number: int, moves: int, chromium: str | None) -> Round:
-    """One round: everybody starts, runs notebook 01, moves a slider, and goes."""
+async def measure(hub: Hub, password: str, number: int, notebook: Path, moves: int, chromium: str | None) -> Round:
+    """One round: everybody starts, runs the notebook, moves a slider, and goes."""
     async with aiohttp.ClientSession() as web:
         learners = [Learner(web, hub, f"learner{i + 1}", password) for i in range(number)]
         starts = await asyncio.gather(*(learner.start() for learner in learners))
-        runs = await asyncio.gather(*(learner.run(NOTEBOOKS / FIRST) for learner in learners))
+        runs = await asyncio.gather(*(learner.run(notebook) for learner in learners))
         work = [learner.work() for learner in learners]
         await asyncio.gather(*(learner.open_panel() for learner in learners))
         servers, kernels = zip(*(memory_of(learner) for learner in learners), strict=True)
@@ -193,7 +194,7 @@ def move_in(page: Page, learner: Learner, notebook: str, cell: str, moves: int, 
 
 
 HEADINGS = (
-    f"{'':>8} | {'start-up, s':^13} | {'notebook 01, s':^14} | {'memory, MB a learner':^22} | "
+    f"{'':>8} | {'start-up, s':^13} | {'notebook, s':^14} | {'memory, MB a learner':^22} | "
     f"{'kernel panel, ms':^16} | {'in the browser, ms: explorer, panel':^37}\n"
     f"{'learners':>8} | {'median':>6} {'max':>6} | {'median':>7} {'max':>6} | {'server':>6} {'kernel':>7} {'both':>7} "
     f"| {'median':>8} {'p95':>7} | {'median':>8} {'p95':>8}   {'median':>8} {'p95':>8}"
@@ -218,11 +219,11 @@ def needs(measured: Round) -> str:
     cores = math.ceil(CLASS * work / 60)
     how = "measured" if measured.learners == CLASS else f"by a straight line through {measured.learners}, not measured"
     return (
-        f"Each learner took {work:.0f} processor seconds from the start to the end of notebook 01, and keeps "
+        f"Each learner took {work:.0f} processor seconds from the start to the end of the notebook, and keeps "
         f"{median(measured.moving):.2f} of a core busy while a slider moves; hub and proxy {measured.hub / MB:.0f} MB."
         f"\n"
         f"A class of {CLASS} takes {memory:.0f} GB of memory for servers and kernels ({how}). By those processor "
-        f"seconds it wants {cores} cores to have notebook 01 run a minute after all press the button together."
+        f"seconds it wants {cores} cores to have the notebook run a minute after all press the button together."
     )
 
 
@@ -231,6 +232,13 @@ def _two(times: list[float], *widths: int) -> str:
     numbers = (median(times), quantiles(times, n=20)[-1]) if len(times) > 1 else None
     return " ".join(f"{number:>{width}.0f}" if numbers else f"{'-':>{width}}"
                     for number, width in zip(numbers or widths, widths, strict=True))  # fmt: skip
+
+
+def _notebook(text: str) -> Path:
+    found = list(NOTEBOOKS.glob(f"{text}_*.ipynb"))
+    if len(found) != 1:
+        raise argparse.ArgumentTypeError(f"a notebook's number is wanted, as in 01, found {text!r}")
+    return found[0]
 
 
 def _numbers(text: str) -> list[int]:

@@ -19,6 +19,7 @@ from tests.hub import Hub
 
 PANEL = "from dpo_teach.widgets import BetaRoles\npanel = BetaRoles(beta=1.0)\npanel"
 PACE = 0.26  # seconds from one move of a hand to the next
+PATIENCE = 900  # seconds for one cell, which trains while all others train, too
 
 
 class Learner:
@@ -124,7 +125,7 @@ class Learner:
         return str(message["header"]["msg_id"])
 
     async def _receive(self) -> dict[str, Any]:
-        frame = await self.socket.receive(timeout=180)
+        frame = await self.socket.receive(timeout=PATIENCE)
         if frame.type is aiohttp.WSMsgType.BINARY:
             return dict(deserialize_binary_message(frame.data))
         if frame.type is aiohttp.WSMsgType.TEXT:
