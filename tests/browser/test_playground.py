@@ -261,3 +261,17 @@ def test_the_page_asks_for_nothing(page: Page, playground_url: str) -> None:
     page.wait_for_timeout(300)
     assert asked == [playground_url]
     assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page.content())
+
+
+def test_both_moved_alike_is_not_told_as_nobody_moved(light: Page) -> None:
+    """Question 1 of notebook 01: the difference is 0 in both cases, and only in one has the policy not moved."""
+    place, _ = explorer_on(light, "lossExplorer")
+    for raised, told in ((0, "The policy has not moved"), (3, "Both moved alike")):
+        place.evaluate(
+            """(e, raised) => {
+            e.model.set('preset', 'policy = reference');
+            for (const name of ['policy_chosen', 'policy_rejected']) e.model.set(name, e.model.get(name) + raised);
+        }""",
+            raised,
+        )
+        assert place.get_by_text(told).is_visible()

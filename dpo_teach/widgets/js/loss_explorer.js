@@ -122,6 +122,7 @@ function keepInStep(model) {
 }
 
 function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
+  if (margin === 0 && chosenLogRatio !== 0) return "Both moved alike, and only a difference counts: the loss is ln 2.";
   if (margin === 0) return "The policy has not moved: the loss is ln 2, and the gradient is not zero.";
   if (margin < 0) return "The policy has moved towards the rejected response: a steep loss.";
   if (chosenLogRatio < 0 && rejectedLogRatio < 0) {
