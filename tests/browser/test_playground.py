@@ -44,6 +44,10 @@ COVERED = """e => {
 WATCH = """e => { window.changes = []; new MutationObserver((records) => {
     for (const r of records) changes.push(`${r.target.nodeName} +${r.addedNodes.length} -${r.removedNodes.length}`);
 }).observe(e, { childList: true, subtree: true }); }"""
+RAISE_BOTH = """(e, raised) => {
+    e.model.set('preset', 'policy = reference');
+    for (const name of ['policy_chosen', 'policy_rejected']) e.model.set(name, e.model.get(name) + raised);
+}"""
 TICKS = """e => [...e.querySelectorAll('.dt-axes text')].filter((text) =>
     text.getAttribute('visibility') === 'visible').map((text) => text.textContent)"""
 NAMELESS = """() => [...document.querySelectorAll('.dpo-teach :is(input, select, button)')].filter((e) =>
@@ -267,11 +271,5 @@ def test_both_moved_alike_is_not_told_as_nobody_moved(light: Page) -> None:
     """Question 1 of notebook 01: the difference is 0 in both cases, and only in one has the policy not moved."""
     place, _ = explorer_on(light, "lossExplorer")
     for raised, told in ((0, "The policy has not moved"), (3, "Both moved alike")):
-        place.evaluate(
-            """(e, raised) => {
-            e.model.set('preset', 'policy = reference');
-            for (const name of ['policy_chosen', 'policy_rejected']) e.model.set(name, e.model.get(name) + raised);
-        }""",
-            raised,
-        )
+        place.evaluate(RAISE_BOTH, raised)
         assert place.get_by_text(told).is_visible()
