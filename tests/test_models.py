@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 from torch import nn
+from transformers import BertConfig, BertForMaskedLM, MambaConfig, MambaForCausalLM
 
-from dpo_teach.models import freeze_reference, fuse_gelu, load_model, switch_dropout_off
+from dpo_teach.models import context_length, freeze_reference, fuse_gelu, load_model, switch_dropout_off
 
 
 @pytest.fixture
@@ -96,6 +97,57 @@ def test_a_vocabulary_that_does_not_fit_is_told_in_numbers(saved):
         load_model(saved)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"n_layer": 3},
+            r"config\.json wants transformer\.h\.2\.attn\.c_attn\.bias and 11 more, which its weights do not have",
+        ),
+        (
+            {"n_layer": 1},
+            r"its weights have transformer\.h\.1\.attn\.c_attn\.weight and 10 more, for which config\.json has no",
+        ),
+        ({"vocab_size": 8}, r"weight transformer\.wte\.weight has shape \(10, 16\), and config\.json wants \(8, 16\)"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_its_weights_is_refused(saved, change, message, caplog):
+    config = json.loads((saved / "config.json").read_text())
+    (saved / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=message):
+        load_model(saved)
+    assert caplog.text == ""  # nor does the library draw its table
+
+
+def test_what_is_left_over_from_another_task_is_no_mistake(saved):
+    """A head for another task, and the masks that old GPT-2 checkpoints have among their weights."""
+    weights = load_file(saved / "model.safetensors")
+    extra = {"v_head.summary.weight": torch.ones(1, 16), "transformer.h.0.attn.bias": torch.ones(1, 1, 32, 32)}
+    save_file(weights | extra, saved / "model.safetensors", metadata={"format": "pt"})
+    torch.testing.assert_close(load_model(saved).model.state_dict(), tiny_model().state_dict())
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    """Of its configuration alone `transformers` makes a tokenizer that knows its special tokens only."""
+    tiny_model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"no tokenizer in this folder .*tokenizer\.save_pretrained\(folder\)"):
+        load_model(tmp_path)
+
+
+def test_a_model_that_looks_ahead_is_refused(tmp_path):
+    config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=10,
+                        initializer_range=1.0)  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="BertLMHeadModel looks ahead"):
+        load_model(tmp_path)
+
+
+def test_a_model_that_does_not_say_how_much_it_takes_is_told_in_one_line():
+    with pytest.raises(ValueError, match=r"MambaForCausalLM does not say how many tokens it takes"):
+        context_length(MambaForCausalLM(MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=10)))
+
+
 def test_a_truncated_weight_file_is_one_line(saved):
     data = (saved / "model.safetensors").read_bytes()
     (saved / "model.safetensors").write_bytes(data[: len(data) // 2])
@@ -106,7 +158,12 @@ def test_a_truncated_weight_file_is_one_line(saved):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("./no/such/folder", "found nothing"), ("weights.bin", "found nothing"), ("gpt2", "HF_HUB_OFFLINE is set")],
+    [
+        ("./no/such/folder", "found nothing"),
+        ("weights.bin", "found nothing"),
+        ("gpt2", "HF_HUB_OFFLINE is set"),
+        ("foo bar", "no model on the Hub can have it"),
+    ],
 )
 def test_what_is_not_there_is_told_apart(name, message):
     with pytest.raises(ValueError, match=message) as caught:

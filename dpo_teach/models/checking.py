@@ -1,0 +1,100 @@
+"""Whether what was read is one model: weights, configuration and tokenizer that belong together.
+
+Each check raises a ValueError whose message is one line that names the model. What `transformers` loads with a warning
+(a layer of random weights, one that was dropped, a tokenizer of two tokens) would train without a word.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["check_causal", "check_files_of_tokenizer", "check_fit", "check_vocabulary", "check_weights"]
+
+CAUSAL_TOLERANCE = 1e-3
+SAVE_TOKENIZER = "tokenizer.save_pretrained(folder) writes it beside the weights"
+
+
+def check_fit(name: str, model: nn.Module, fit: dict[str, Any]) -> None:
+    """Refuse weights and a configuration of different models.
+
+    Heads for other tasks may be left over; layers may not.
+
+    Args:
+        name: what the model is called.
+        model: what was loaded.
+        fit: what `from_pretrained(..., output_loading_info=True)` says of it.
+    """
+    together = "weights and config.json do not belong together"
+    for weight, found, wanted in sorted(fit["mismatched_keys"]):
+        raise ValueError(f"model {name!r}: weight {weight} has shape {tuple(found)}, and config.json wants "
+                         f"{tuple(wanted)}: {together}")  # fmt: skip
+    if fit["missing_keys"]:
+        raise ValueError(f"model {name!r}: config.json wants {_some(fit['missing_keys'])}, which its weights do not "
+                         f"have and which would be random: {together}")  # fmt: skip
+    own = {_without_numbers(weight) for weight in model.state_dict()}
+    dropped = [weight for weight in fit["unexpected_keys"]
+               if any(form.endswith(_without_numbers(weight)) for form in own)]  # fmt: skip
+    if dropped:
+        raise ValueError(f"model {name!r}: its weights have {_some(dropped)}, for which config.json has no layer and "
+                         f"which would be dropped: {together}")  # fmt: skip
+
+
+def _some(weights: Iterable[str]) -> str:
+    first, *others = sorted(weights)
+    return f"{first} and {len(others)} more" if others else first
+
+
+def _without_numbers(weight: str) -> str:
+    """The same for a weight of every layer.
+
+    >>> _without_numbers("transformer.h.3.ln_1.bias")
+    'transformer.h.#.ln_1.bias'
+    """
+    return re.sub(r"\b\d+\b", "#", weight)
+
+
+def check_files_of_tokenizer(name: str, source: str, tokenizer: Any) -> None:
+    """Refuse a folder without a tokenizer, for which `transformers` makes one that knows its special tokens only."""
+    files = {*tokenizer.vocab_files_names.values(), "tokenizer.json"}
+    if Path(source).is_dir() and not any((Path(source) / file).exists() for file in files):
+        raise ValueError(
+            f"model {name!r}: no tokenizer in this folder ({' or '.join(sorted(files))}): {SAVE_TOKENIZER}"
+        )
+
+
+def check_weights(name: str, model: nn.Module) -> None:
+    """Refuse weights that are no numbers."""
+    for parameter_name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            count = int((~torch.isfinite(parameter)).sum())
+            raise ValueError(
+                f"model {name!r}: {count} values of weight {parameter_name} are not finite (NaN or infinity)"
+            )
+
+
+def check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with ids that the model has no embedding for, or without a token to end a response with."""
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"model {name!r}: its tokenizer knows {len(tokenizer)} tokens, but the model has embeddings for {rows}: "
+            "they do not belong together"
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"model {name!r}: its tokenizer has no end-of-sequence token, so a response could not end")
+
+
+@torch.no_grad()
+def check_causal(name: str, model: Any) -> None:
+    """Refuse a model whose prediction at a place depends on the tokens after it, such as a BERT.
+
+    log P(response given prompt) is a product over tokens only where each is predicted from those before it.
+    """
+    first, second = model(torch.tensor([[0, 0], [0, 1]], device=model.device)).logits[:, 0]
+    if not torch.allclose(first, second, atol=CAUSAL_TOLERANCE, rtol=CAUSAL_TOLERANCE):
+        raise ValueError(f"model {name!r}: {type(model).__name__} looks ahead: what it predicts at a place depends on "
+                         "the tokens after it, and a causal language model is wanted")  # fmt: skip

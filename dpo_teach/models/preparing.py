@@ -1,0 +1,74 @@
+"""What a model is made ready with: dropout off, an activation in one operation, a frozen copy as the reference."""
+
+import copy
+from typing import Any
+
+from torch import nn
+
+__all__ = ["context_length", "freeze_reference", "fuse_gelu", "switch_dropout_off", "takes_packed"]
+
+CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len", "seq_length")
+
+
+def freeze_reference(policy: nn.Module) -> Any:
+    """A frozen copy of a policy, to be its reference: eval mode, no gradients, and never the same object.
+
+    The reference is the policy as it was at the start (Rafailov et al. 2023, section 4). If it were the policy itself,
+    both would move together and the loss would stay at ln 2.
+    """
+    reference = copy.deepcopy(policy)
+    reference.requires_grad_(False)
+    return reference.eval()
+
+
+def switch_dropout_off(model: Any) -> Any:
+    """Set every dropout probability to 0, in the modules and in the configuration that is saved with them.
+
+    GPT-2's configuration has 0.1 three times. With dropout, policy and reference would differ on the first step and
+    the log-ratios would be mostly noise.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop", "hidden_dropout", "attention_dropout"):
+        if isinstance(getattr(model.config, name, None), float):
+            setattr(model.config, name, 0.0)
+    return model
+
+
+def fuse_gelu(model: Any) -> Any:
+    """Compute `gelu_new`, the activation that GPT-2's configuration names, as one operation instead of eight.
+
+    It is the same function of Hendrycks and Gimpel 2016 (arXiv:1606.08415), 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))),
+    which PyTorch has as `gelu(approximate="tanh")`; every intermediate that is not kept saves memory, too. The
+    configuration that is saved with the model stays as it was.
+    """
+    from transformers.activations import GELUTanh, NewGELUActivation
+
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, NewGELUActivation):
+                setattr(module, name, GELUTanh())
+    return model
+
+
+def context_length(model: Any) -> int:
+    """The longest sequence, in tokens, that a model takes.
+
+    Raises:
+        ValueError: its configuration does not say.
+    """
+    lengths = (getattr(model.config, name, None) for name in CONTEXT_NAMES)
+    found = next((length for length in lengths if length is not None), None)
+    if found is None:
+        raise ValueError(f"model: the configuration of this {type(model).__name__} does not say how many tokens it "
+                         f"takes ({', '.join(CONTEXT_NAMES)}): add one of them to its config.json")  # fmt: skip
+    return int(found)
+
+
+def takes_packed(model: Any) -> bool:
+    """Whether a model is known to compute the same from a packed batch: a GPT-2 with PyTorch's own attention.
+
+    Other models may read a mask or positions in a way of their own; they are given one row for each text.
+    """
+    return model.config.model_type == "gpt2" and model.config._attn_implementation == "sdpa"
