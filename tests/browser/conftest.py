@@ -7,6 +7,7 @@ import pytest
 from lab import Lab, running_lab
 from pages import CHROMIUM_FLAGS, find_chromium
 from playwright.sync_api import Browser, Page, sync_playwright
+from sites import build_site, need_tools, sent
 
 from dpo_teach.widgets.playground import write_playground
 
@@ -54,3 +55,24 @@ def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Pa
     page.goto("about:blank")
     lab.close_kernels()
     assert "Traceback" not in lab.log()[before:], lab.log()[before:]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the site, built anew."""
+    need_tools()
+    output = tmp_path_factory.mktemp("site") / "pages"
+    build_site(output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def server(site: Path) -> Iterator[str]:
+    with sent(site) as address:
+        yield address
+
+
+@pytest.fixture(params=["disk", "server"])
+def base(request: pytest.FixtureRequest, site: Path) -> str:
+    """Where the site begins: pages opened from a folder, and pages sent by a server."""
+    return site.as_uri() if request.param == "disk" else request.getfixturevalue("server")

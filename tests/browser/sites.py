@@ -1,0 +1,109 @@
+"""The site for the tests that read it: building it, sending it, and finding things on its pages."""
+
+import functools
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pages import KINDS, settings_in
+from playwright.sync_api import Locator, Page
+
+from dpo_teach.widgets.explorer import Explorer
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ("mermaidx", "myst_nb", "sphinx_book_theme")  # of the extra `site`
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+KIND_NAMES = {kind.__name__: name for name, kind in KINDS.items()}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def need_tools() -> None:
+    """What builds the site; where it is not installed the test is skipped, and fails where it was promised."""
+    missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("DPO_TEACH_BROWSER") == "required":
+        pytest.fail(f"{', '.join(missing)} is not installed: `make test` sees to it")
+    if missing:
+        pytest.skip(f"{', '.join(missing)} is not installed: pip install 'dpo_teach[site]', or `make site`")
+
+
+def build_site(output: Path) -> None:
+    """Build the site anew; building it changes no notebook."""
+    before = [notebook.read_bytes() for notebook in NOTEBOOKS]
+    command = [sys.executable, "docs/build.py", str(output)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before
+
+
+@contextmanager
+def sent(folder: Path) -> Iterator[str]:
+    """A server on this machine that sends a folder's files; its address."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+def pages_of(site: Path) -> list[str]:
+    """Every page, by its path below the site."""
+    paths = [path.relative_to(site) for path in sorted(site.rglob("*.html"))]
+    return [path.as_posix() for path in paths if path.parts[0] != "_static"]
+
+
+def page_of(notebook: Path) -> str:
+    return f"notebooks/{notebook.stem}.html"
+
+
+def words_of(notebook: Path) -> str:
+    """The Markdown of a notebook."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def saved_explorers(notebook: Path) -> list[str]:
+    """What the explorers of a notebook say in its saved outputs, top to bottom."""
+    found = []
+    for cell in json.loads(notebook.read_text())["cells"]:
+        for output in cell.get("outputs", []):
+            reading = "".join(output.get("data", {}).get("text/plain", ""))
+            if reading.partition(":")[0] in KIND_NAMES:
+                found.append(reading)
+    return found
+
+
+def explorer_at(page: Page, i: int) -> tuple[Locator, Callable[[], Explorer]]:
+    """The i-th explorer of a page, and a function that gives its Python twin."""
+    place = page.locator("[data-explorer]").nth(i)
+    kind = KINDS[str(place.get_attribute("data-explorer"))]
+    return place, lambda: settings_in(lambda trait: place.evaluate("(e, t) => e.model.get(t)", trait), kind)
+
+
+def wait_for_maths(page: Page) -> None:
+    if page.locator(".math").count():
+        page.wait_for_function("() => window.MathJax?.startup?.promise")
+        page.evaluate("() => MathJax.startup.promise")
+
+
+def load_extension(name: str) -> ModuleType:
+    """One of the modules that Sphinx loads for the site."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "extensions" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
