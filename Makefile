@@ -170,7 +170,7 @@ site: install  ## build the notebooks into web pages that open from disk: build/
 slides: install  ## write slides of the notebooks, one file for each, which opens from disk: build/slides
 	@$(SEALED) $(PY) docs/slides/build.py
 
-handout: install  ## copy the notebooks without the solutions that their saved outputs carry: build/handout
+handout: install  ## copy the notebooks without their saved outputs, which tell solutions and answers: build/handout
 	@$(PY) -m dpo_teach.notebooks.handout notebooks/*.ipynb
 
 photographs: install  ## photograph the explorers again, for README and notebooks (needs chromium)
