@@ -15,9 +15,10 @@ NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
 NB_FILE   = $(if $(NB),$(wildcard notebooks/$(NB) notebooks/$(NB)_*.ipynb))
 
-# A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
+# A class room has no network: JupyterLab neither fetches its news, nor asks whether it may, nor asks for a newer version of itself.
 LAB_QUIET := --LabApp.news_url=None \
              --LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate
+LAB_MORE  := JUPYTER_CONFIG_PATH="$(CURDIR)/deploy/jupyterlab$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))"
 LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # For a teacher: PROJECTOR=1 enlarges everything, JupyterLab's own text too; REVEAL=off keeps solutions back.
@@ -80,7 +81,7 @@ lab: install  ## open the notebooks in JupyterLab (the first time sets everythin
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
 	@$(KEEP_COMPILED) $(WARM_UP) >/dev/null 2>&1 & \
-	  $(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+	  $(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(LAB_MORE) $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@echo "Testing the package, and the examples in its docstrings."

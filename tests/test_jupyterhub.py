@@ -129,6 +129,15 @@ def test_every_configuration_gives_learners_the_same(name: str) -> None:
 
 
 @pytest.mark.usefixtures("settings")
+def test_a_hub_asks_nobody_about_news() -> None:
+    """The file that `make lab` uses; a browser test holds it against a real JupyterLab."""
+    here = Path(read("classroom_config.py").Spawner.environment["JUPYTER_CONFIG_PATH"])
+    assert (here / "labconfig" / "default_setting_overrides.json").is_file()
+    there = Path(VALUES["singleuser"]["extraEnv"]["JUPYTER_CONFIG_PATH"])
+    assert there.relative_to("/opt/dpo_teach") == here.relative_to(ROOT)
+
+
+@pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize("name", ALL)
 def test_every_setting_is_one_that_jupyterhub_has(name: str) -> None:
     pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: the extra `hub` brings it")
@@ -207,7 +216,7 @@ def test_every_value_is_one_that_the_chart_has() -> None:
 @pytest.mark.usefixtures("settings")
 def test_on_kubernetes_a_learner_is_given_the_same() -> None:
     common, there = read("classroom_config.py").Spawner, VALUES["singleuser"]
-    own = {"PATH", "DPO_TEACH_HANDOUT"}  # the image's own
+    own = {"PATH", "DPO_TEACH_HANDOUT", "JUPYTER_CONFIG_PATH"}  # the image's own
     assert {key: value for key, value in common.environment.items() if key not in own} == {
         key: value for key, value in there["extraEnv"].items() if key not in own
     }

@@ -94,3 +94,10 @@ def test_what_fetches_in_a_clone_is_let_out_and_what_tests_is_not(course: Path) 
     assert "tests/offline" not in dry_run(course, "bench-start")
     for sealed in ("test", "test-fast", "flakes", "prove-strict", "bench-widgets", "site"):
         assert "tests/offline" in dry_run(course, sealed), sealed
+
+
+@pytest.mark.parametrize("how", [(), ("PROJECTOR=1",)], ids=["as usual", "on a projector"])
+def test_jupyterlab_begins_with_the_settings_of_the_course(course: Path, how: tuple[str, ...]) -> None:
+    """Or it would ask on every fresh machine whether it may fetch its news."""
+    started = next(line for line in dry_run(course, "lab", *how).splitlines() if "-m jupyterlab" in line)
+    assert f'JUPYTER_CONFIG_PATH="{course}/deploy/jupyterlab"' in started

@@ -23,7 +23,8 @@ if not any(HANDOUT.glob("*.ipynb")):
 c.Spawner.cmd = [str(PROGRAMS / "python"), str(FOLDER / "start_learner.py")]
 c.Spawner.default_url = "/lab/tree/notebooks/01_introduction.ipynb"
 
-# A class room has no network: JupyterLab neither fetches its news nor asks for a newer version of itself.
+# A class room has no network: JupyterLab neither fetches its news, nor asks whether it may (JUPYTER_CONFIG_PATH, below),
+# nor asks for a newer version of itself.
 c.Spawner.args = [
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
@@ -31,6 +32,7 @@ c.Spawner.args = [
 
 c.Spawner.environment = {
     "PATH": f"{PROGRAMS}:/usr/local/bin:/usr/bin:/bin",
+    "JUPYTER_CONFIG_PATH": str(ROOT / "deploy" / "jupyterlab"),
     "JUPYTER_PREFER_ENV_PATH": "1",  # its own kernel before any that a learner has installed
     "DPO_TEACH_HANDOUT": str(HANDOUT),
     "DPO_TEACH_REVEAL": REVEAL,

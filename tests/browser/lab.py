@@ -26,10 +26,8 @@ RUN = """(index) => {
     window.ran = false;
     app.commands.execute("notebook:run-cell").finally(() => { window.ran = true; });
 }"""
-QUIET = {
-    ("notebook-extension", "tracker"): {"windowingMode": "none"},
-    ("apputils-extension", "notification"): {"fetchNews": "false", "checkForUpdates": False},
-}
+AS_EVERYWHERE = NOTEBOOKS.parent / "deploy" / "jupyterlab"
+"""The settings of `make lab` and of the hub: no question about news."""
 
 
 class Lab:
@@ -112,15 +110,15 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     (folder / "root").mkdir()
     for notebook in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(notebook, folder / "root")
-    for name, value in QUIET.items():
-        _put(folder, name, value)
+    _put(folder, ("notebook-extension", "tracker"), {"windowingMode": "none"})
     port = free_port()
     flags = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--expose-app-in-browser",
              f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
              f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",
                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"),
-                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "OMP_WAIT_POLICY": "passive"}  # fmt: skip
+                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+                   "JUPYTER_CONFIG_PATH": str(AS_EVERYWHERE), "OMP_WAIT_POLICY": "passive"}  # fmt: skip
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)
         try:

@@ -5,7 +5,7 @@ import json
 import pytest
 from lab import Lab, run_cell
 from pages import check, drag, settings_in
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
@@ -78,6 +78,13 @@ def test_an_explorer_in_its_notebook(lab: Lab, learner: Page, notebook: str, cel
         box.press("Enter")
         check_against_kernel(lab, root, kind)
     assert learner.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == active
+
+
+def test_a_new_learner_is_asked_about_no_news(lab: Lab, learner: Page) -> None:
+    lab.open(learner, "01_introduction.ipynb")
+    learner.evaluate("() => window.jupyterapp.restored")
+    with pytest.raises(TimeoutError):
+        learner.wait_for_selector(".Toastify__toast", timeout=3000)
 
 
 def test_python_sets_what_the_browser_shows(lab: Lab, learner: Page) -> None:
