@@ -23,8 +23,8 @@ if not any(HANDOUT.glob("*.ipynb")):
 c.Spawner.cmd = [str(PROGRAMS / "python"), str(FOLDER / "start_learner.py")]
 c.Spawner.default_url = "/lab/tree/notebooks/01_introduction.ipynb"
 
-# A class room has no network: JupyterLab neither fetches its news, nor asks whether it may (JUPYTER_CONFIG_PATH, below),
-# nor asks for a newer version of itself.
+# A class room has no network: JupyterLab neither fetches its news, nor asks whether it may, nor asks for a newer
+# version of itself. (JUPYTER_CONFIG_PATH, below, leads to the file that answers the question beforehand.)
 c.Spawner.args = [
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.handlers.announcements.NeverCheckForUpdate",
