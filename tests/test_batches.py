@@ -101,7 +101,7 @@ def test_pairs_without_room_are_an_error_that_names_them_or_are_dropped_and_coun
     with pytest.raises(ValueError, match=r"example 2, field 'prompt': its 6 tokens leave no room .* within 6 tokens"):
         tokenize_pairs(pairs, tiny_tokenizer(), max_length=6)
     kept = tokenize_pairs(pairs, tiny_tokenizer(), max_length=6, on_overlong="drop")
-    assert (len(kept.pairs), kept.dropped, kept.truncated) == (2, 1, 2)
+    assert (len(kept.pairs), kept.cuts.dropped, kept.cuts.responses) == (2, 1, 2)
 
 
 def test_responses_that_are_the_same_after_the_cut_prefer_nothing():

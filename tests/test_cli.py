@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 from tiny import tiny_model, tiny_tokenizer
@@ -53,7 +56,7 @@ def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data)
     run(capsys, "sft", "--model", model, "--data", data, *COLUMNS, *held, "--output", tmp_path / "sft", *QUICK)
     said = run(capsys, "train", "--model", tmp_path / "sft", "--data", data, *COLUMNS, *held,
                "--output", tmp_path / "dpo", "--beta", "0.5", *QUICK)  # fmt: skip
-    assert "16 pairs, 0 cut to fit, 0 left out" in said
+    assert "16 pairs; cut to fit: 0 prompts and the responses of 0; too long and left out: 0" in said
     assert "step 4:" in said and "eval_preference_accuracy 1.0000" in said
     said = run(capsys, "evaluate", tmp_path / "dpo", "--reference", tmp_path / "sft", "--data", data, *COLUMNS, *held,
                "--beta", "0.5", "--json")  # fmt: skip
@@ -166,3 +169,121 @@ def test_an_output_folder_with_something_in_it_is_left_alone(capsys, tmp_path, m
     (output / "thesis.txt").write_text("years of work")
     assert "is not empty" in refuse(capsys, "train", "--model", model, "--data", data, *COLUMNS, "--output", output)
     assert [path.name for path in output.iterdir()] == ["thesis.txt"]
+
+
+def test_rows_that_are_no_pairs_are_counted_and_the_first_is_named(capsys, tmp_path, model):
+    path = tmp_path / "pairs.jsonl"
+    rows = [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW | {"prompt": "the plot", "rejected": "very bad"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["evaluate", model, "--reference", model, "--data", str(path), "--on-bad-row", "drop", "--json"])
+    said = capsys.readouterr()
+    assert json.loads(said.out)["pairs"] == 2
+    assert f"dpo-teach: note: 1 of 3 rows are no pairs and left out; the first: {path}, line 2, chosen" in said.err
+
+
+def test_prompts_that_are_held_out_are_not_trained_on(capsys, tmp_path, model):
+    """Six pairs of three prompts: of the pair that is held out the other one with its prompt goes, too."""
+    path = tmp_path / "pairs.jsonl"
+    prompts = ["the plot", "the plot was", "the plot was very"] * 2
+    rows = [{"prompt": p, "chosen": "good", "rejected": "bad " * (1 + i)} for i, p in enumerate(prompts)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(["train", "--model", model, "--data", str(path), "--hold-out", "1", "--output", str(tmp_path / "o"), *QUICK])
+    said = capsys.readouterr()
+    assert "note: 1 of the 5 other pairs have a prompt that is held out, and are not trained on" in said.err
+    assert said.out.startswith("4 pairs; ")
+
+
+def test_where_there_is_one_prompt_the_held_out_pairs_are_others_of_it(capsys, tmp_path, model, data):
+    main(
+        [
+            "train",
+            "--model",
+            model,
+            "--data",
+            data,
+            *COLUMNS,
+            "--hold-out",
+            "4",
+            "--output",
+            str(tmp_path / "o"),
+            *QUICK,
+        ]
+    )
+    said = capsys.readouterr()
+    assert (
+        "16 of the 16 other pairs have a prompt that is held out: the held-out pairs ask about other resp" in said.err
+    )
+    assert said.out.startswith("16 pairs; ")
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_reference_with_another_tokenizer_is_refused(capsys, tmp_path, model, data, command):
+    other = tmp_path / "other"
+    tiny_model().save_pretrained(other)
+    tokenizer = tiny_tokenizer(with_bos=False)
+    tokenizer.bos_token = "<eos>"
+    tokenizer.save_pretrained(other)
+    arguments = ["--model", model, "--output", tmp_path / "o"] if command == "train" else [model]
+    error = refuse(capsys, command, *arguments, "--reference", other, "--data", data, *COLUMNS)
+    assert f"--reference {str(other)!r} has another tokenizer than {model!r}" in error
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sample", "--count", "0"], "--count must be at least 1, found 0"),
+        (["evaluate", "reviews-gpt2", "--samples", "-1"], "--samples must be at least 0, found -1"),
+        (["inspect", "reviews-preferences", "--max-length", "0"], "max_length must be at least 2"),
+        (["inspect", "reviews-preferences", "--max-length", "99999"], "longer than the model's context of 512 tokens"),
+        (["inspect", "reviews-preferences", "--max-prompt-length", "0"], "max_prompt_length must be at least 1"),
+        (["frontier", "--output", "x.json", "--steps", "0"], "steps must be at least 1, found 0"),
+        (["frontier", "--output", "/proc/none/x.json"], "/proc/none"),
+        (["train", "--output", "x", "--beta", "1", "--beta", "2"], "--beta is said 2 times, wanted once"),
+        (["train", "--output", "x", "--max-length", "0"], "max_length must be a finite number above 0, found 0"),
+        (["sft", "--output", "x", "--max-prompt-length", "0"], "max_prompt_length must be a finite number above 0"),
+    ],
+)
+def test_values_that_make_no_sense_are_told_by_their_option(capsys, arguments, message):
+    assert message in refuse(capsys, *arguments)
+
+
+def test_many_problems_are_counted_and_not_all_listed(capsys, tmp_path, model):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(GOOD_ROW | {"chosen": " "}) + "\n" for _ in range(60)) + json.dumps(GOOD_ROW))
+    with pytest.raises(SystemExit):
+        main(["inspect", str(path), "--model", model])
+    said = capsys.readouterr().out
+    assert "problems: 60" in said and "and 10 more" in said and "line 50," in said and "line 51," not in said
+
+
+def test_what_does_not_fit_is_counted_before_training(capsys, model, data):
+    said = run(capsys, "inspect", data, "--model", model, *COLUMNS, "--max-length", "7", "--max-prompt-length", "3")
+    assert "cut to fit: the responses of 5 pairs" in said  # those with three times "very": 3 + 4 + 1 tokens
+    assert "problems: 0" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", ["sample --count 1", "inspect reviews-preferences"])
+def test_a_reader_that_has_enough_is_no_error(arguments):
+    """`| head -1` closes the pipe before the command is done."""
+    command = f"{sys.executable} -m dpo_teach.cli {arguments} | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_while_libraries_are_imported_and_threads_wait_without_spinning():
+    code = (
+        "import sys, os, types, dpo_teach.cli\n"
+        "assert 'torch' not in sys.modules\n"
+        "class Interrupted(types.ModuleType):\n"
+        "    def __getattr__(self, name):\n"
+        "        assert os.environ['OMP_WAIT_POLICY'] == 'passive'\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.modules['torch'] = Interrupted('torch')\n"
+        "dpo_teach.cli.main(['sample'])\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "dpo-teach: interrupted\n")

@@ -93,7 +93,7 @@ def test_a_vocabulary_that_does_not_fit_is_told_in_numbers(saved):
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["dull", "superb"])
     tokenizer.save_pretrained(saved)
-    with pytest.raises(ValueError, match="its tokenizer knows 12 tokens, but the model has embeddings for 10"):
+    with pytest.raises(ValueError, match="the tokenizer knows 12 tokens, but the model has embeddings for 10"):
         load_model(saved)
 
 

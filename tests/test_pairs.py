@@ -18,7 +18,9 @@ from dpo_teach.pairs import (
     PreferencePair,
     hold_out,
     load_pairs,
+    map_pairs,
     survey_pairs,
+    without_prompts_of,
 )
 from dpo_teach.pairs.reading import ASSETS
 
@@ -450,7 +452,7 @@ def test_bad_rows_can_be_dropped(tmp_path):
 def test_dropping_every_row_is_an_error(tmp_path):
     path = write_jsonl(tmp_path / "pairs.jsonl", [GOOD | {"chosen": ""}, GOOD | {"chosen": 3}])
     message = the_error(path, on_bad_row="drop")
-    assert message.startswith(f"{path}: no usable row is left out of 2; the first: {path}, line 1, chosen: is empty")
+    assert message.startswith(f"{path}: none of its 2 rows is a pair; the first: {path}, line 1, chosen: is empty")
 
 
 def test_a_survey_collects_every_problem(tmp_path):
@@ -728,6 +730,32 @@ def test_hold_out_depends_on_the_seed_and_on_nothing_else():
 def test_hold_out_leaves_something_to_train_on(size):
     with pytest.raises(ValueError, match=rf"size must be .*\(2\), found {size}"):
         hold_out(PAIRS, size, seed=0)
+
+
+def test_pairs_of_a_held_out_prompt_are_not_trained_on(tmp_path):
+    """Four pairs of three prompts: the other pair of the held-out prompt goes, mapped or not."""
+    rows = [GOOD | {"prompt": prompt, "rejected": f"bad {i}"} for i, prompt in enumerate("abca")]
+    mapped = map_pairs(write_jsonl(tmp_path / "pairs.jsonl", rows))
+    for pairs in (mapped, list(mapped)):
+        held, rest = [pairs[0]], pairs[1:] if isinstance(pairs, list) else pairs.select([1, 2, 3])
+        kept = without_prompts_of(held, rest)
+        assert [pair.prompt for pair in kept] == ["b", "c"]
+        assert type(kept) is type(rest)
+    assert without_prompts_of([], mapped.select([0, 3]))[1].rejected == "bad 3"
+
+
+def test_what_is_wrong_with_the_rows_that_were_left_out_is_kept(tmp_path):
+    path = write_jsonl(tmp_path / "pairs.jsonl", [GOOD, GOOD | {"chosen": ""}])
+    pairs = map_pairs(path, on_bad_row="drop")
+    assert [str(problem) for problem in pairs.problems] == [f"{path}, line 2, chosen: is empty, wanted text"]
+    assert map_pairs(write_jsonl(path, [GOOD])).problems == []
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_utf_16_is_told_once(tmp_path, ending):
+    path = tmp_path / f"pairs.{ending}"
+    path.write_text(json.dumps(GOOD) + "\n" + json.dumps(GOOD), encoding="utf-16")
+    assert the_error(path) == f"{path}: is in UTF-16 (Windows calls it Unicode), wanted UTF-8: save it again as UTF-8"
 
 
 # Data that this project did not make.

@@ -39,7 +39,7 @@ def test_tokenizing_many_at_once_is_tokenizing_one_by_one(monkeypatch):
     found = tokenize_pairs(pairs, tokenizer, max_length=9)
     assert list(found.pairs) == [tokenize_pair(pair, tokenizer, max_length=9) for pair in pairs]
     cut = sum(ids.chosen_ids[-1] != EOS or ids.rejected_ids[-1] != EOS for ids in found.pairs)
-    assert 0 < found.truncated == cut < len(pairs)
+    assert 0 < found.cuts.responses == cut < len(pairs)
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import torch
 from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-from dpo_teach.batches import collate, collate_pairs, split_pairs
+from dpo_teach.batches import Cuts, collate, collate_pairs, split_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import compute_dpo_loss
 from dpo_teach.models import freeze_reference
+from dpo_teach.pairs import PreferencePair
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, learning_rate_at
 
 SETTINGS = {"batch_size": 8, "learning_rate": 1e-2, "epochs": 2, "length_window": 8, "save_every": 0}
@@ -204,3 +205,80 @@ def test_sft_raises_the_probability_of_the_responses_and_starts_at_their_mean_lo
     metrics = trainer.train()
     assert metrics[0]["loss"] == pytest.approx(expected.item(), rel=1e-5)
     assert metrics[-1]["eval_loss"] < metrics[0]["loss"] / 2
+
+
+DIVERGING = {"learning_rate": 1e30, "warmup_fraction": 0.0, "schedule": "constant", "max_grad_norm": 1e30, "epochs": 1}
+
+
+def test_a_loss_that_is_no_number_is_told_with_its_step_and_rows():
+    """The first update breaks the weights; DPO's own logps are refused by no one before the loop, which knows more."""
+    with pytest.raises(
+        ValueError, match=r"^step 2: the loss is not finite \(nan\); .* its rows: pair \d+; .*learning_rate"
+    ):
+        train(**DIVERGING)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "sft"])
+def test_a_run_whose_last_step_breaks_the_model_saves_none(tmp_path, kind):
+    settings = {**SETTINGS, **DIVERGING, "max_steps": 1}
+    if kind == "dpo":
+        trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(**settings), output=tmp_path)
+    else:
+        examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
+        trainer = SFTTrainer(tiny_model(), tiny_tokenizer(), examples, SFTConfig(**settings), output=tmp_path)
+    with pytest.raises(ValueError, match=r"^after step 1: the loss is not finite .* there is no checkpoint yet"):
+        trainer.train()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_an_evaluation_that_is_no_number_is_told_with_its_step():
+    with pytest.raises(ValueError, match=r"^after step 1: eval_loss is not finite"):
+        train(**DIVERGING, eval_every=1)
+
+
+def test_looking_once_more_at_the_end_changes_no_weight(monkeypatch):
+    monkeypatch.setattr(DPOTrainer, "_loss_again", lambda *_: 0.0)
+    blind, _ = train()
+    monkeypatch.undo()
+    seeing, _ = train()
+    torch.testing.assert_close(seeing.model.state_dict(), blind.model.state_dict(), rtol=0, atol=0)
+
+
+def test_a_reference_of_other_tokens_or_of_a_shorter_context_is_seen():
+    few = tiny_model()
+    few.resize_token_embeddings(8)
+    with pytest.raises(
+        ValueError, match=r"^reference: the tokenizer knows 10 tokens, but the model has embeddings for 8"
+    ):
+        train(reference=few)
+    trainer, _ = train(reference=tiny_model(1, context=20), max_steps=1)
+    assert trainer.max_length == 20
+    with pytest.raises(ValueError, match="max_length=32 is longer than the model's context of 20 tokens"):
+        train(reference=tiny_model(1, context=20), max_length=32)
+
+
+@pytest.mark.parametrize("kind", ["dpo", "sft"])
+def test_what_was_cut_is_counted_by_prompts_and_responses(kind):
+    """Texts of 3 or 6 tokens before, and of 2 or 5 after: within 6 tokens, with at most 3 tokens of prompt."""
+    texts = [
+        ("the plot", "good", "bad"),
+        ("the plot was very very", "good", "bad"),
+        ("the", "very very very very", "bad"),
+    ]
+    settings = {"max_length": 6, "max_prompt_length": 3}
+    if kind == "dpo":
+        pairs = [PreferencePair(*text) for text in texts]
+        cuts = DPOTrainer(tiny_model(), tiny_tokenizer(), pairs, DPOConfig(**settings)).tokenized.cuts
+    else:
+        examples = [Example(prompt, chosen) for prompt, chosen, _ in texts]
+        cuts = SFTTrainer(tiny_model(), tiny_tokenizer(), examples, SFTConfig(**settings)).cuts
+    assert cuts == Cuts(prompts=1, responses=1, dropped=0)
+
+
+def test_what_is_saved_may_be_read_by_whoever_may_read_the_rest(tmp_path):
+    """safetensors writes files that only their owner may read: a class shares them."""
+    train(output=tmp_path / "run", max_steps=2)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert (
+        modes["model.safetensors"] == modes["optimizer.safetensors"] == modes["config.json"] == modes["metrics.jsonl"]
+    )

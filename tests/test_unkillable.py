@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -395,7 +395,8 @@ def command(tmp_path_factory):
     folder = tmp_path_factory.mktemp("command")
     tiny_model().save_pretrained(folder / "model")
     tiny_tokenizer().save_pretrained(folder / "model")
-    rows = [{name: asdict(pair)[name] for name in ("prompt", "chosen", "rejected")} for pair in tiny_pairs()]
+    pairs = [replace(pair, prompt=f"the {'very ' * i}plot was") for i, pair in enumerate(tiny_pairs())]
+    rows = [{name: asdict(pair)[name] for name in ("prompt", "chosen", "rejected")} for pair in pairs]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return ["train", "--data", str(folder / "pairs.jsonl"), "--model", str(folder / "model"), "--batch-size", "4",
             "--learning-rate", "1e-2", "--precision", "fp32", "--hold-out", "4"]  # fmt: skip

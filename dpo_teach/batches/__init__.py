@@ -13,8 +13,11 @@ from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs, spli
 from dpo_teach.batches.packing import PackedBatch, lay_out, lay_out_pairs, pack, pack_pairs
 from dpo_teach.batches.token_table import TokenizedPair, TokenTable
 from dpo_teach.batches.tokenizing import (
+    Cuts,
     Overlong,
     TokenizedPairs,
+    check_limits,
+    fit_ids,
     fit_prompt,
     keep_fitting,
     tokenize_pair,
@@ -24,14 +27,17 @@ from dpo_teach.batches.tokenizing import (
 )
 
 __all__ = [
+    "Cuts",
     "Overlong",
     "PackedBatch",
     "TokenBatch",
     "TokenTable",
     "TokenizedPair",
     "TokenizedPairs",
+    "check_limits",
     "collate",
     "collate_pairs",
+    "fit_ids",
     "fit_prompt",
     "keep_fitting",
     "lay_out",

@@ -8,8 +8,11 @@ from dpo_teach.batches.token_table import TokenizedPair, TokenTable
 from dpo_teach.pairs import PreferencePair
 
 __all__ = [
+    "Cuts",
     "Overlong",
     "TokenizedPairs",
+    "check_limits",
+    "fit_ids",
     "fit_prompt",
     "keep_fitting",
     "tokenize_pair",
@@ -25,12 +28,26 @@ Tokenized = TypeVar("Tokenized")
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """What was cut of a data set to make it fit.
+
+    Args:
+        prompts: how many examples lost the beginning of their prompt.
+        responses: how many lost the end of a response.
+        dropped: how many were left out, because their prompt left no room for a response.
+    """
+
+    prompts: int = 0
+    responses: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
 class TokenizedPairs:
-    """What tokenizing a data set gave: the pairs, and how many were cut to fit or left out."""
+    """What tokenizing a data set gave: the pairs that fit, as ids, and what was cut."""
 
     pairs: TokenTable
-    truncated: int
-    dropped: int
+    cuts: Cuts
 
 
 def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
@@ -68,10 +85,11 @@ def fit_prompt(
     Raises:
         ValueError: nothing is left for a response.
     """
-    return _fit_prompt(tokenize_prompt(prompt, tokenizer), max_length, max_prompt_length)
+    return fit_ids(tokenize_prompt(prompt, tokenizer), max_length, max_prompt_length)
 
 
-def _fit_prompt(ids: tuple[int, ...], max_length: int, max_prompt_length: int | None) -> tuple[tuple[int, ...], int]:
+def fit_ids(ids: tuple[int, ...], max_length: int, max_prompt_length: int | None) -> tuple[tuple[int, ...], int]:
+    """`fit_prompt`, of a prompt that is ids already."""
     if max_prompt_length is not None:
         ids = ids[-max_prompt_length:]
     room = max_length - len(ids)
@@ -112,7 +130,7 @@ def tokenize_pair(
 
 
 def _fit_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int | None) -> TokenizedPair:
-    prompt_ids, room = _fit_prompt(ids.prompt_ids, max_length, max_prompt_length)
+    prompt_ids, room = fit_ids(ids.prompt_ids, max_length, max_prompt_length)
     chosen_ids, rejected_ids = ids.chosen_ids[:room], ids.rejected_ids[:room]
     if chosen_ids == rejected_ids:
         raise ValueError(
@@ -142,20 +160,21 @@ def tokenize_pairs(
     Raises:
         ValueError: the limits make no sense, a pair has no response left and may not be dropped, or none remains.
     """
-    _check_limits(max_length, max_prompt_length)
-    table = TokenTable(
-        keep_fitting(
-            _in_batches(pairs, tokenizer),
-            lambda item: _fit_pair(item[1], max_length, max_prompt_length),
-            on_overlong,
-            name=lambda item: item[0].where,
-        )
-    )
+    check_limits(max_length, max_prompt_length)
+    cut_prompts = 0
+
+    def fit(item: tuple[PreferencePair, TokenizedPair]) -> TokenizedPair:
+        nonlocal cut_prompts
+        fitted = _fit_pair(item[1], max_length, max_prompt_length)
+        cut_prompts += len(fitted.prompt_ids) < len(item[1].prompt_ids)
+        return fitted
+
+    table = TokenTable(keep_fitting(_in_batches(pairs, tokenizer), fit, on_overlong, name=lambda item: item[0].where))
     if not table:
         raise ValueError(f"no pair fits into max_length={max_length} tokens, out of {len(pairs)}")
     last_ids = table.ids[table.ends - 1].reshape(-1, 3)[:, 1:]  # of chosen and rejected
     cut = int((last_ids != tokenizer.eos_token_id).any(axis=1).sum())
-    return TokenizedPairs(table, cut, dropped=len(pairs) - len(table))
+    return TokenizedPairs(table, Cuts(cut_prompts, cut, dropped=len(pairs) - len(table)))
 
 
 def _in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[tuple[PreferencePair, TokenizedPair]]:
@@ -197,7 +216,12 @@ def keep_fitting(
                 ) from None
 
 
-def _check_limits(max_length: int, max_prompt_length: int | None) -> None:
+def check_limits(max_length: int, max_prompt_length: int | None) -> None:
+    """Refuse limits that leave no token for a prompt or a response.
+
+    Raises:
+        ValueError: they do; the message names the one.
+    """
     if max_length < 2:
         raise ValueError(f"max_length must be at least 2 (one token of prompt, one of response), found {max_length}")
     if max_prompt_length is not None and not 1 <= max_prompt_length < max_length:

@@ -1,16 +1,21 @@
-"""The commands that train, judge and sample. Each imports what it needs: `dpo-teach --help` must not wait for torch."""
+"""The commands that train, judge and sample. Each imports what it needs, when it runs."""
 
 import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from dpo_teach.cli.options import BASE_MODEL, DataOptions
+from dpo_teach.cli.telling import say
 from dpo_teach.frontier.settings import SweepConfig
 from dpo_teach.training.config import DPOConfig, SFTConfig
+
+if TYPE_CHECKING:
+    from dpo_teach.batches import Cuts
+    from dpo_teach.models import LoadedModel
 
 __all__ = ["evaluate", "frontier", "sample", "sft", "train"]
 
@@ -33,6 +38,7 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
     trainer = SFTTrainer(
         loaded.model, loaded.tokenizer, examples, config, eval_examples=held_out, output=output, progress=True
     )
+    say(_counted(len(trainer.examples), "examples", trainer.cuts))
     _report(trainer.train(resume=resume), output, ("loss", "eval_loss"))
 
 
@@ -61,10 +67,10 @@ def train(
     loaded = load_model(model)
     trainer = DPOTrainer(
         loaded.model, loaded.tokenizer, train_pairs, config, eval_pairs=held_out,
-        reference=None if reference is None else load_model(reference).model, output=output, progress=True,
+        reference=None if reference is None else _load_reference(reference, model, loaded), output=output,
+        progress=True,
     )  # fmt: skip
-    tokenized = trainer.tokenized
-    print(f"{len(tokenized.pairs)} pairs, {tokenized.truncated} cut to fit, {tokenized.dropped} left out")
+    say(_counted(len(trainer.pairs), "pairs", trainer.tokenized.cuts))
     _report(trainer.train(resume=resume), output, ("loss", "margin", "preference_accuracy", "eval_loss",
                                                    "eval_margin", "eval_preference_accuracy"))  # fmt: skip
 
@@ -88,7 +94,7 @@ def evaluate(
         data: preference pairs; the held-out ones are used, or all of them if none are.
         reference: the model that the policy started from.
         beta: the beta of margin and loss.
-        max_length: tokens of prompt and response together; the model's context by default.
+        max_length: tokens of prompt and response together; the shorter of both contexts by default.
         max_prompt_length: tokens of the prompt that are kept; all by default.
         on_overlong: what to do with a pair that has no room for a response.
         samples: how many responses to draw in the reviews world; 0 for none.
@@ -99,9 +105,12 @@ def evaluate(
     from dpo_teach.models import load_model
     from dpo_teach.worlds import reviews
 
+    if samples < 0:
+        raise ValueError(f"--samples must be at least 0, found {samples}")
     rest, held_out = data.load()
     pairs = held_out or rest
-    loaded, reference_model = load_model(policy), load_model(reference).model
+    loaded = load_model(policy)
+    reference_model = _load_reference(reference, policy, loaded)
     scores = dataclasses.asdict(
         evaluate_pairs(
             loaded.model, reference_model, loaded.tokenizer, pairs, beta=beta, max_length=max_length,
@@ -143,6 +152,8 @@ def sample(
     from dpo_teach.sampling import sample_responses
     from dpo_teach.worlds import reviews
 
+    if count < 1:
+        raise ValueError(f"--count must be at least 1, found {count}")
     rng = random.Random(seed)
     if prompt is None:
         prompts = [reviews.write_prompt(rng) for _ in range(count)]
@@ -165,10 +176,33 @@ def frontier(output: Path, config: SweepConfig) -> None:
     from dpo_teach.frontier.sweep import sweep
 
     results = sweep(output, config)
-    print(f"{len(results.results)} points in {output}")
+    say(f"{len(results.results)} points in {output}")
+
+
+def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
+    """The reference of a policy, which must read the same ids in the same text.
+
+    Raises:
+        ValueError: their tokenizers differ, so that log π and log π_ref would be of different responses.
+    """
+    from dpo_teach.models import load_model
+
+    found = load_model(reference)
+    ours, theirs = loaded.tokenizer, found.tokenizer
+    if (ours.get_vocab(), ours.bos_token_id, ours.eos_token_id) != (
+        theirs.get_vocab(), theirs.bos_token_id, theirs.eos_token_id,
+    ):  # fmt: skip
+        raise ValueError(f"--reference {reference!r} has another tokenizer than {policy!r} ({len(theirs)} and "
+                         f"{len(ours)} tokens): the reference is the model that the policy started from")  # fmt: skip
+    return found.model
+
+
+def _counted(number: int, what: str, cuts: "Cuts") -> str:
+    return (f"{number} {what}; cut to fit: {cuts.prompts} prompts and the responses of {cuts.responses}; too long and "
+            f"left out: {cuts.dropped}")  # fmt: skip
 
 
 def _report(metrics: Sequence[dict[str, int | float]], output: Path, names: Sequence[str]) -> None:
     last = metrics[-1]
     told = ", ".join(f"{name} {last[name]:.4f}" for name in names if name in last)
-    print(f"step {last['step']}: {told}; saved in {output}")
+    say(f"step {last['step']}: {told}; saved in {output}")

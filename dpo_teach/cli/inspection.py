@@ -1,19 +1,26 @@
 """`dpo-teach inspect`: what was understood of preference data, and what is wrong with it."""
 
+from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 import tyro
 
 from dpo_teach.cli.options import BASE_MODEL, ReadingOptions
-from dpo_teach.pairs import survey_pairs
+from dpo_teach.pairs import PreferencePair, survey_pairs
 
 __all__ = ["inspect"]
 
 INSPECTED_ROWS = 3
+LISTED_PROBLEMS = 50
 
 
 def inspect(
-    data: tyro.conf.Positional[str], reading: ReadingOptions, model: str = BASE_MODEL, max_length: int | None = None
+    data: tyro.conf.Positional[str],
+    reading: ReadingOptions,
+    model: str = BASE_MODEL,
+    max_length: int | None = None,
+    max_prompt_length: int | None = None,
 ) -> None:
     """Print what was understood of preference data: counts, lengths in tokens, three rows, and what is wrong.
 
@@ -22,19 +29,16 @@ def inspect(
         reading: how to read it.
         model: whose tokens to count in.
         max_length: tokens of prompt and response that fit; the model's context by default.
+        max_prompt_length: tokens of the prompt that are kept, from its end; all of them by default.
     """
-    from dpo_teach.batches import tokenize_pair, tokenize_prompt, tokenize_response
-    from dpo_teach.models import context_length, load_model
+    from dpo_teach.batches import tokenize_prompt, tokenize_response
+    from dpo_teach.models import fitting_length, load_model
 
     survey = survey_pairs(data, **reading.as_arguments())
     loaded = load_model(model)
-    limit = max_length or context_length(loaded.model)
-    problems = [str(problem) for problem in survey.problems]
-    for number, pair in enumerate(survey.pairs, start=1):
-        try:
-            tokenize_pair(pair, loaded.tokenizer, max_length=limit)
-        except ValueError as error:
-            problems.append(f"{pair.where or f'pair {number}'}, {error}")
+    limit = fitting_length(max_length, loaded.model)
+    too_long, cut = _fit(survey.pairs, loaded.tokenizer, limit, max_prompt_length)
+    problems = [*map(str, survey.problems), *too_long]
     print(f"{data}: {len(survey.pairs)} pairs, {len(survey.problems)} rows that cannot be used")
     lengths = {
         "prompt": [len(tokenize_prompt(pair.prompt, loaded.tokenizer)) for pair in survey.pairs],
@@ -43,14 +47,39 @@ def inspect(
     }
     if survey.pairs:
         _print_lengths(lengths, limit, model)
+        print(f"cut to fit: the responses of {cut} pairs")
     for pair in survey.pairs[:INSPECTED_ROWS]:
         print(f"\n  prompt    {pair.prompt!r}\n  chosen    {pair.chosen!r}\n  rejected  {pair.rejected!r}")
-    print(f"\nproblems: {len(problems)}")
-    for problem in problems:
-        print(f"  {problem}")
+    _print_problems(problems)
     if problems:
         raise ValueError(f"{data}: {len(problems)} problems, listed above; --on-bad-row drop and --on-overlong drop "
                          "leave such pairs out of training")  # fmt: skip
+
+
+def _fit(
+    pairs: Sequence[PreferencePair], tokenizer: Any, max_length: int, max_prompt_length: int | None
+) -> tuple[list[str], int]:
+    """Which pairs do not fit, in words, and how many lose the end of a response."""
+    from dpo_teach.batches import check_limits, tokenize_pair
+
+    check_limits(max_length, max_prompt_length)
+    too_long, cut = [], 0
+    for number, pair in enumerate(pairs, start=1):
+        try:
+            ids = tokenize_pair(pair, tokenizer, max_length=max_length, max_prompt_length=max_prompt_length)
+        except ValueError as error:
+            too_long.append(f"{pair.where or f'pair {number}'}, {error}")
+        else:
+            cut += any(response[-1] != tokenizer.eos_token_id for response in (ids.chosen_ids, ids.rejected_ids))
+    return too_long, cut
+
+
+def _print_problems(problems: Sequence[str]) -> None:
+    print(f"\nproblems: {len(problems)}")
+    for problem in problems[:LISTED_PROBLEMS]:
+        print(f"  {problem}")
+    if len(problems) > LISTED_PROBLEMS:
+        print(f"  and {len(problems) - LISTED_PROBLEMS} more")
 
 
 def _print_lengths(lengths: dict[str, list[int]], limit: int, model: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dpo_teach.pairs import PreferencePair, hold_out, map_pairs
+from dpo_teach.cli.telling import note
+from dpo_teach.pairs import PreferencePair, hold_out, map_pairs, without_prompts_of
 
 __all__ = ["BASE_MODEL", "DataOptions", "ReadingOptions"]
 
@@ -42,6 +43,29 @@ class DataOptions(ReadingOptions):
     """Decides which pairs are held out. Give sft, train and evaluate the same."""
 
     def load(self) -> tuple[Sequence[PreferencePair], Sequence[PreferencePair]]:
-        """The pairs to train on, and those held out."""
+        """The pairs to train on, and those held out; what is in neither is told.
+
+        Raises:
+            ValueError: the data cannot be used, or nothing is left to train on.
+        """
         pairs = map_pairs(self.data, **self.as_arguments(), on_bad_row=self.on_bad_row)
-        return hold_out(pairs, self.hold_out, self.hold_out_seed)
+        if pairs.problems:
+            rows = len(pairs) + len(pairs.problems)
+            note(f"{len(pairs.problems)} of {rows} rows are no pairs and left out; the first: {pairs.problems[0]}")
+        if not 0 <= self.hold_out < len(pairs):
+            raise ValueError(f"--hold-out must be at least 0 and below the number of pairs ({len(pairs)}), found "
+                             f"{self.hold_out}")  # fmt: skip
+        rest, held = hold_out(pairs, self.hold_out, self.hold_out_seed)
+        return _apart(rest, held), held
+
+
+def _apart(rest: Sequence[PreferencePair], held: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
+    """Pairs to train on that share no prompt with those held out, where the data has any; what is done is told."""
+    kept = without_prompts_of(held, rest)
+    shared = f"{len(rest) - len(kept)} of the {len(rest)} other pairs have a prompt that is held out"
+    if not kept:
+        note(f"{shared}: the held-out pairs ask about other responses, and not about other prompts")
+        return rest
+    if len(kept) < len(rest):
+        note(f"{shared}, and are not trained on")
+    return kept

@@ -16,7 +16,7 @@ from torch import Tensor
 from dpo_teach.batches import Overlong, lay_out, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import pair_metrics
-from dpo_teach.models import context_length, takes_packed
+from dpo_teach.models import check_embeddings, fitting_length, takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
@@ -111,15 +111,18 @@ def evaluate_pairs(
         tokenizer: the tokenizer of both.
         pairs: pairs that training did not see.
         beta: the β of the margin and the loss.
-        max_length: tokens of prompt and response together; the model's context by default.
+        max_length: tokens of prompt and response together; the shorter of both contexts by default.
         max_prompt_length: tokens of the prompt that are kept, from its end; all by default.
         on_overlong: "error", or "drop" pairs whose prompt leaves no room for a response.
         batch_size: pairs in one forward pass.
 
     Raises:
-        ValueError: there is no pair, or one does not fit.
+        ValueError: there is no pair, one does not fit, a model has no embedding for some of the tokenizer's ids, or a
+            model's logps are not finite.
     """
-    limit = max_length or context_length(policy)
+    for called, model in (("policy", policy), ("reference", reference)):
+        check_embeddings(called, model, tokenizer)
+    limit = fitting_length(max_length, policy, reference)
     tokenized = tokenize_pairs(pairs, tokenizer, max_length=limit, max_prompt_length=max_prompt_length,
                                on_overlong=on_overlong).pairs  # fmt: skip
     policy_logps, reference_logps = (

@@ -56,6 +56,8 @@ class SweepConfig:
     def __post_init__(self) -> None:
         if not self.betas or not self.seeds or min(self.betas) <= 0:
             raise ValueError("betas and seeds must not be empty, and every beta must be above 0")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, found {self.steps}")
         if self.steps * 16 % self.rollouts:
             raise ValueError(
                 f"steps={self.steps} must be a multiple of {self.rollouts // 16}, the steps of an iteration"

@@ -25,9 +25,11 @@ def sweep(output: Path, config: SweepConfig, *, progress: bool = True) -> Result
 
     Raises:
         ValueError: the file holds a sweep of other settings, or no sweep at all.
+        OSError: the file cannot be written, which is found out before the first run.
     """
     results = read_results(output) if output.exists() else Results(config.as_dict())
     _check_settings(output, results, config)
+    results.save(output)
     bench = Bench(config, output.with_suffix(".policies"), results.made["reward_models"])
     done = {result.cell for result in results.results}
     for cell in tqdm(config.cells(), disable=not progress, unit="run"):

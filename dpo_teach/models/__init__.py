@@ -1,15 +1,25 @@
 """Load a GPT-2, bundled or local or from the Hub, and freeze a reference."""
 
+from dpo_teach.models.checking import check_embeddings
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
-from dpo_teach.models.preparing import context_length, freeze_reference, fuse_gelu, switch_dropout_off, takes_packed
+from dpo_teach.models.preparing import (
+    context_length,
+    fitting_length,
+    freeze_reference,
+    fuse_gelu,
+    switch_dropout_off,
+    takes_packed,
+)
 from dpo_teach.models.quiet import no_progress_bar
 
 __all__ = [
     "ASSETS",
     "BUNDLED_MODELS",
     "LoadedModel",
+    "check_embeddings",
     "context_length",
+    "fitting_length",
     "freeze_reference",
     "fuse_gelu",
     "load_model",

@@ -12,7 +12,14 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["check_causal", "check_files_of_tokenizer", "check_fit", "check_vocabulary", "check_weights"]
+__all__ = [
+    "check_causal",
+    "check_embeddings",
+    "check_files_of_tokenizer",
+    "check_fit",
+    "check_vocabulary",
+    "check_weights",
+]
 
 CAUSAL_TOLERANCE = 1e-3
 SAVE_TOKENIZER = "tokenizer.save_pretrained(folder) writes it beside the weights"
@@ -78,14 +85,17 @@ def check_weights(name: str, model: nn.Module) -> None:
 
 def check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
     """Refuse a tokenizer with ids that the model has no embedding for, or without a token to end a response with."""
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise ValueError(
-            f"model {name!r}: its tokenizer knows {len(tokenizer)} tokens, but the model has embeddings for {rows}: "
-            "they do not belong together"
-        )
+    check_embeddings(f"model {name!r}", model, tokenizer)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"model {name!r}: its tokenizer has no end-of-sequence token, so a response could not end")
+
+
+def check_embeddings(called: str, model: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer with ids that the model has no embedding for."""
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ValueError(f"{called}: the tokenizer knows {len(tokenizer)} tokens, but the model has embeddings for "
+                         f"{rows}: they do not belong together")  # fmt: skip
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ see everything that is wrong instead of the first thing, and `map_pairs` for who
 row may look like is told in `dpo_teach.pairs.formats`.
 """
 
-from dpo_teach.pairs.loading import hold_out, load_pairs, map_pairs, survey_pairs
+from dpo_teach.pairs.loading import hold_out, load_pairs, map_pairs, survey_pairs, without_prompts_of
 from dpo_teach.pairs.mapped import MappedPairs
 from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PairProblem, PairSurvey, PreferencePair
 
@@ -20,4 +20,5 @@ __all__ = [
     "load_pairs",
     "map_pairs",
     "survey_pairs",
+    "without_prompts_of",
 ]

@@ -78,7 +78,8 @@ def _check_really_implicit(table: Table, layout: Layout) -> None:
         suspect = suspects[0]
         raise PairError(
             f"{table.source}: no column 'prompt', found {listing(table.columns)}; if {suspect!r} is the prompt, "
-            f"say columns={{'prompt': {suspect!r}}}, or join columns with prompt_template"
+            f"say columns={{'prompt': {suspect!r}}} (CLI: --columns prompt {suspect}), or join columns with "
+            "prompt_template (CLI: --prompt-template)"
         )
 
 

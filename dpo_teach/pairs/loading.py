@@ -9,7 +9,7 @@ from dpo_teach.pairs.mapped import MappedPairs, read_row
 from dpo_teach.pairs.pair import PairError, PairProblem, PairSurvey, PreferencePair, RowError
 from dpo_teach.pairs.reading import Source, Table, read_table
 
-__all__ = ["hold_out", "load_pairs", "map_pairs", "survey_pairs"]
+__all__ = ["hold_out", "load_pairs", "map_pairs", "survey_pairs", "without_prompts_of"]
 
 Item = TypeVar("Item")
 
@@ -74,8 +74,8 @@ def map_pairs(
         counted = f"{len(problems)} of {len(usable) + len(problems)} rows cannot be used"
         raise PairError(f"{problems[0]} ({counted}; on_bad_row='drop', CLI: --on-bad-row drop, leaves such rows out)")
     if not usable:
-        raise PairError(f"{problems[0].source}: no usable row is left out of {len(problems)}; the first: {problems[0]}")
-    return MappedPairs(table, layout, usable)
+        raise PairError(f"{problems[0].source}: none of its {len(problems)} rows is a pair; the first: {problems[0]}")
+    return MappedPairs(table, layout, usable, problems)
 
 
 def survey_pairs(
@@ -129,7 +129,8 @@ def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[Sequence[Item
         seed: the same seed holds out the same positions, on every machine.
 
     Returns:
-        The pairs that are kept, and the pairs that are held out; those of `map_pairs` stay mapped.
+        The pairs that are kept, and the pairs that are held out; those of `map_pairs` stay mapped. Two pairs of one
+        prompt may be on both sides: `without_prompts_of` sees to that.
 
     Raises:
         ValueError: `size` is negative, or leaves nothing to train on.
@@ -143,5 +144,26 @@ def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[Sequence[Item
     parts: tuple[list[int], list[int]] = ([], [])
     for position in range(len(pairs)):
         parts[position in held].append(position)
-    select: Callable[[list[int]], Any] = getattr(pairs, "select", lambda part: [pairs[i] for i in part])
-    return select(parts[0]), select(parts[1])
+    return _select(pairs, parts[0]), _select(pairs, parts[1])
+
+
+def without_prompts_of(held: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
+    """The pairs whose prompt no held-out pair has: a policy that has seen the prompt has seen half of the question.
+
+    Args:
+        held: the pairs that are held out.
+        pairs: the others; those of `map_pairs` stay mapped.
+
+    >>> one, two = load_pairs([{"prompt": "2 + 2 =", "chosen": c, "rejected": " 5"} for c in (" 4", " four")])
+    >>> other = PreferencePair("1 + 1 =", " 2", " 3")
+    >>> without_prompts_of([one], [two, other])
+    [PreferencePair(prompt='1 + 1 =', chosen=' 2', rejected=' 3')]
+    """
+    prompts = {pair.prompt for pair in held}
+    kept = [position for position, pair in enumerate(pairs) if pair.prompt not in prompts]
+    return _select(pairs, kept)
+
+
+def _select(items: Sequence[Item], positions: list[int]) -> Any:
+    select: Callable[[list[int]], Any] = getattr(items, "select", lambda part: [items[i] for i in part])
+    return select(positions)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dpo_teach.pairs.formats import read_pair
 from dpo_teach.pairs.layout import Layout
-from dpo_teach.pairs.pair import PreferencePair, RowError
+from dpo_teach.pairs.pair import PairProblem, PreferencePair, RowError
 from dpo_teach.pairs.reading import Table
 
 __all__ = ["MappedPairs", "read_row"]
@@ -21,10 +21,18 @@ class MappedPairs(Sequence[PreferencePair]):
         table: the rows; those of a JSONL file stay on the disk.
         layout: which columns hold what.
         positions: which rows of the table these are, in order.
+        problems: what is wrong with each row that was left out because it is no pair.
     """
 
-    def __init__(self, table: Table, layout: Layout, positions: Sequence[int] | np.ndarray):
+    def __init__(
+        self,
+        table: Table,
+        layout: Layout,
+        positions: Sequence[int] | np.ndarray,
+        problems: Sequence[PairProblem] = (),
+    ):
         self._table, self._layout, self._positions = table, layout, np.asarray(positions, dtype=np.int64)
+        self.problems = problems
 
     def __len__(self) -> int:
         return len(self._positions)

@@ -94,6 +94,8 @@ def _read_file(path: Path) -> Table:
 # JSON is read by the standard library and not by `datasets`, which counts neither lines nor columns: whoever has to
 # mend a file needs to know where.
 def _read_jsonl(path: Path) -> Table:
+    with path.open("rb") as file:
+        _refuse_utf_16(path, file.read(2))
     rows = JsonLines(path)
     if not rows:
         raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
@@ -104,6 +106,7 @@ def _read_jsonl(path: Path) -> Table:
 
 def _read_json(path: Path) -> Table:
     data = _not_empty(path, path.read_bytes())
+    _refuse_utf_16(path, data[:2])
     try:
         value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -134,6 +137,12 @@ def _not_empty(path: Path, data: bytes) -> bytes:
     if not data.removeprefix(codecs.BOM_UTF8).strip():
         raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
     return data
+
+
+def _refuse_utf_16(path: Path, beginning: bytes) -> None:
+    """Say once what would be wrong with every line."""
+    if beginning in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        raise PairError(f"{path}: is in UTF-16 (Windows calls it Unicode), wanted UTF-8: save it again as UTF-8")
 
 
 def _number(source: str, values: Sequence[Any]) -> Table:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dpo_teach.models import no_progress_bar
-from dpo_teach.training.durable import reason_of, sha256_of, sync, sync_all
+from dpo_teach.training.durable import reason_of, sha256_of, share, sync, sync_all
 
 __all__ = [
     "DAMAGED",
@@ -134,6 +134,7 @@ def save_pretrained(output: Path, model: Any, tokenizer: Any, weights: dict[str,
         with no_progress_bar():
             model.save_pretrained(unfinished, state_dict=weights)
         tokenizer.save_pretrained(unfinished)
+        share(unfinished, like="config.json")
         sync_all(unfinished)
         for file in sorted(unfinished.iterdir(), key=lambda file: file.suffix == ".safetensors"):
             file.replace(output / file.name)
@@ -157,6 +158,7 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         },
     }
     (folder / STATE).write_text(json.dumps({"sha256": _digest(state), "state": state}) + "\n")
+    share(folder, like=STATE)
 
 
 def _read(folder: Path) -> Checkpoint:

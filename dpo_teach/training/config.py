@@ -44,7 +44,7 @@ class TrainingConfig:
     length_window: int = 512
     """Batches are filled with examples of similar length out of windows of so many, to waste less on padding."""
     packed: bool = True
-    """Compute a prompt once for both its responses and lay short texts side by side: the same numbers, sooner."""
+    """Whether a prompt is computed once for both its responses, and short texts side by side: the same, sooner."""
     compile: bool = False
     """Let torch.compile translate the model first: a minute that pays from about a thousand steps on."""
     precision: Precision = "auto"
@@ -61,7 +61,10 @@ class TrainingConfig:
             "learning_rate": self.learning_rate, "epochs": self.epochs, "batch_size": self.batch_size,
             "max_grad_norm": self.max_grad_norm, "length_window": self.length_window,
         }  # fmt: skip
-        optional = {"max_steps": self.max_steps, "micro_batch_size": self.micro_batch_size}
+        optional = {
+            "max_steps": self.max_steps, "micro_batch_size": self.micro_batch_size, "max_length": self.max_length,
+            "max_prompt_length": self.max_prompt_length,
+        }  # fmt: skip
         for name, value in {**positive, **{k: v for k, v in optional.items() if v is not None}}.items():
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be a finite number above 0, found {value}")
@@ -91,7 +94,7 @@ class DPOConfig(TrainingConfig):
     beta: float = 0.1
     """How strongly the optimum is held to the reference: larger stays closer. Above 0, typically 0.05 to 0.5."""
     precompute_reference: bool = True
-    """Compute the reference's log-probabilities once, before training: one model in memory instead of two."""
+    """Whether the reference's logps are computed once, before training: one model in memory instead of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dpo_teach.batches import (
+    Cuts,
     PackedBatch,
     TokenBatch,
     TokenizedPair,
@@ -22,7 +23,7 @@ from dpo_teach.batches import (
 )
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import pair_metrics
-from dpo_teach.models import freeze_reference
+from dpo_teach.models import check_embeddings, fitting_length, freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training.config import DPOConfig
 from dpo_teach.training.fingerprint import fingerprint_arrays, fingerprint_model
@@ -71,8 +72,11 @@ class DPOTrainer(Trainer):
         if reference is not None and _shares_weights(model, reference):
             raise ValueError("reference is the same object as the policy: both would move together and the loss would "
                              "stay at ln 2 = 0.6931; leave it out, or give a copy (freeze_reference)")  # fmt: skip
+        if reference is not None:
+            check_embeddings("reference", reference, tokenizer)
+            self.max_length = fitting_length(self.config.max_length, model, reference)
         self.tokenized = self._tokenize(pairs)
-        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenTable(()), 0, 0)
+        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenTable(()), Cuts())
         self._given_pairs, self._given_reference = pairs, reference
         self._reference: Any = None  # in memory only where its log-probabilities are not computed in advance
         self._reference_logps = self._eval_reference_logps = torch.empty(0)
@@ -129,7 +133,7 @@ class DPOTrainer(Trainer):
     def rows(self, indices: Sequence[int]) -> list[str]:
         """Which rows of the data some training pairs came from; where pairs were left out, they are sought again."""
         kept: Sequence[int] = range(len(self._given_pairs))
-        if self.tokenized.dropped:
+        if self.tokenized.cuts.dropped:
             kept = [i for i, pair in enumerate(self._given_pairs) if self._fits(pair)]
         return [self._given_pairs[kept[i]].where or f"pair {kept[i] + 1}" for i in indices]
 
@@ -142,7 +146,17 @@ class DPOTrainer(Trainer):
         else:
             with torch.no_grad(), self.accelerator.autocast():
                 reference_logps = torch.stack(split_pairs(response_logps(self._reference, batch)), dim=1)
-        return _summed(pair_metrics(policy_logps, reference_logps, self.config.beta))
+        return _summed(self._metrics(policy_logps, reference_logps))
+
+    def _metrics(self, policy_logps: Tensor, reference_logps: Tensor) -> dict[str, Tensor]:
+        """What is reported of pairs; of logps that are not finite NaN under the same names, for the loop's guards.
+
+        The guards know the step and the rows, and stop every process.
+        """
+        if torch.isfinite(policy_logps).all():
+            return pair_metrics(policy_logps, reference_logps, self.config.beta)
+        names = pair_metrics(reference_logps, reference_logps, self.config.beta)
+        return dict.fromkeys(names, policy_logps.sum(dim=1) * math.nan)
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
@@ -154,7 +168,7 @@ class DPOTrainer(Trainer):
             torch.stack(split_pairs(self.response_logps(self._laid_out(part))), dim=1)
             for part in (pairs[start : start + size] for start in range(0, len(pairs), size))
         ]
-        values = pair_metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps, self.config.beta)
+        values = self._metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps)
         return {f"eval_{name}": float(value.mean()) for name, value in values.items()}
 
     def _told(self, row: Metrics) -> None:

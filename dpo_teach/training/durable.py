@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-__all__ = ["DISK_ERRORS", "reason_of", "sha256_of", "sync", "sync_all"]
+__all__ = ["DISK_ERRORS", "reason_of", "sha256_of", "share", "sync", "sync_all"]
 
 DISK_ERRORS = (OSError, SafetensorError)
 """What a full, broken or read-only disk is told as; safetensors has an error of its own for it."""
@@ -37,6 +38,12 @@ def sync_all(folder: Path) -> None:
     for path in folder.iterdir():
         (sync_all if path.is_dir() else sync)(path)
     sync(folder)
+
+
+def share(folder: Path, like: str) -> None:
+    """Give every file of a folder the permissions of one that was opened in the usual way: safetensors' are 0600."""
+    for path in folder.iterdir():
+        shutil.copymode(folder / like, path)
 
 
 def reason_of(error: BaseException) -> str:

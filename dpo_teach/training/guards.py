@@ -4,12 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
-from dpo_teach.models import context_length
-from dpo_teach.training.config import TrainingConfig
-
-__all__ = ["check_gradient", "check_loss", "check_settings", "fitting_length"]
+__all__ = ["check_gradient", "check_loss", "check_result", "check_settings"]
 
 FREE = {"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"}
 """Settings that change memory, time or what is told, and no step."""
@@ -45,12 +40,21 @@ def check_gradient(step: int, norm: float, context: Callable[[], str]) -> None:
                          "predicts frozen, or every response the same?")  # fmt: skip
 
 
-def fitting_length(config: TrainingConfig, model: nn.Module) -> int:
-    """Tokens of prompt and response together: what is set, at most the model's context, or that."""
-    context = context_length(model)
-    if config.max_length is not None and config.max_length > context:
-        raise ValueError(f"max_length={config.max_length} is longer than the model's context of {context} tokens")
-    return config.max_length or context
+def check_result(steps: int, values: dict[str, float], context: Callable[[], str]) -> None:
+    """Stop before a model that computes no numbers is called trained.
+
+    Args:
+        steps: how many steps were taken.
+        values: what the model gave after them, by name.
+        context: as for `check_loss`.
+
+    Raises:
+        ValueError: a value is infinite or no number.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise ValueError(f"after step {steps}: {name} is not finite ({value}), and nothing was saved since; "
+                             f"{context()}")  # fmt: skip
 
 
 def check_settings(saved: dict[str, Any], now: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm.auto import tqdm
 
-from dpo_teach.models import takes_packed
+from dpo_teach.models import check_embeddings, fitting_length, takes_packed
 from dpo_teach.training.config import Precision, TrainingConfig
-from dpo_teach.training.guards import check_gradient, check_loss, fitting_length
+from dpo_teach.training.guards import check_gradient, check_loss, check_result
 from dpo_teach.training.keeping import Metrics, Run, RunKeeper
 from dpo_teach.training.run_folder import RunFolder
 from dpo_teach.training.schedule import learning_rate_at
@@ -58,10 +58,11 @@ class Trainer(RunKeeper):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError("model has no trainable weight: every parameter has requires_grad=False, so the loss "
                              "would stay where it is")  # fmt: skip
+        check_embeddings("model", model, tokenizer)
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.output = None if output is None else Path(output)
         self.folder = None if self.output is None else RunFolder(self.output)
-        self.max_length = fitting_length(config, model)
+        self.max_length = fitting_length(config.max_length, model)
         self.packed = config.packed and takes_packed(model)
         self._on_step, self._progress = on_step, progress
         self.accelerator = _accelerator(config.precision)
@@ -185,8 +186,12 @@ class Trainer(RunKeeper):
     def _close_step(self, run: Run, requests: StopRequests) -> None:
         """Evaluate, tell and save what is due after a step."""
         last, row = run.done == len(run.plan), dict(run.row or {})
+        if last:
+            check_result(run.done, {"the loss": self._loss_again(run)}, lambda: self._context(run.plan[-1]))
         if last or (self.config.eval_every and run.done % self.config.eval_every == 0):
-            row |= self.evaluate()
+            found = self.evaluate()
+            check_result(run.done, found, lambda: self._context(run.plan[run.done - 1]))
+            row |= found
         with requests.held_off():
             if self.folder is not None:
                 self._in_main(lambda folder: folder.append_metrics(row))
@@ -195,6 +200,15 @@ class Trainer(RunKeeper):
         self._told(row)
         if not last and self.config.save_every and run.done % self.config.save_every == 0:
             self._save(run, requests)
+
+    def _loss_again(self, run: Run) -> float:
+        """The summed loss of a few examples of the last step, which no later step will look at.
+
+        It is computed as in a step, gradients and all, so that a compiled model need not be compiled once more.
+        """
+        with torch.enable_grad():
+            loss, _ = self.loss(next(iter(self.in_micro_batches(run.plan[-1]))))
+        return float(self.accelerator.reduce(loss.detach(), "sum"))
 
     def _told(self, row: Metrics) -> None:
         """A step's metrics are written: tell who listens."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpo_teach.batches import fit_prompt, keep_fitting, lay_out, tokenize_response
+from dpo_teach.batches import Cuts, fit_ids, keep_fitting, lay_out, tokenize_prompt, tokenize_response
 from dpo_teach.training.config import SFTConfig
 from dpo_teach.training.fingerprint import fingerprint_arrays
 from dpo_teach.training.loop import Metrics, Trainer
@@ -52,8 +52,8 @@ class SFTTrainer(Trainer):
     ):
         super().__init__(model, tokenizer, config or SFTConfig(), **options)
         self._given_examples = examples
-        self.examples = self._tokenize(examples)
-        self.eval_examples = self._tokenize(eval_examples)
+        self.examples, self.cuts = self._tokenize(examples)
+        self.eval_examples, _ = self._tokenize(eval_examples)
         if not self.examples:
             raise ValueError(f"examples: none to train on, out of {len(examples)}")
 
@@ -95,8 +95,15 @@ class SFTTrainer(Trainer):
     def _logps_of(self, examples: Sequence[TokenizedExample]) -> Tensor:
         return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
-    def _tokenize(self, examples: Sequence[Example]) -> list[TokenizedExample]:
-        return list(keep_fitting(examples, self._tokenize_one, self.config.on_overlong))
+    def _tokenize(self, examples: Sequence[Example]) -> tuple[list[TokenizedExample], Cuts]:
+        """The examples that fit, as ids, and what was cut."""
+        fitted = list(keep_fitting(examples, self._tokenize_one, self.config.on_overlong))
+        cuts = Cuts(
+            prompts=sum(cut for _, _, cut in fitted),
+            responses=sum(response[-1] != self.tokenizer.eos_token_id for _, response, _ in fitted),
+            dropped=len(examples) - len(fitted),
+        )
+        return [(prompt, response) for prompt, response, _ in fitted], cuts
 
     def _fits(self, example: Example) -> bool:
         try:
@@ -105,11 +112,9 @@ class SFTTrainer(Trainer):
             return False
         return True
 
-    def _tokenize_one(self, example: Example) -> TokenizedExample:
-        prompt_ids, room = fit_prompt(
-            example.prompt,
-            self.tokenizer,
-            max_length=self.max_length,
-            max_prompt_length=self.config.max_prompt_length,
-        )
-        return prompt_ids, tokenize_response(example.response, self.tokenizer)[:room]
+    def _tokenize_one(self, example: Example) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
+        """The ids of prompt and response, and whether the prompt was cut."""
+        whole = tokenize_prompt(example.prompt, self.tokenizer)
+        prompt_ids, room = fit_ids(whole, self.max_length, self.config.max_prompt_length)
+        response_ids = tokenize_response(example.response, self.tokenizer)[:room]
+        return prompt_ids, response_ids, len(prompt_ids) < len(whole)
