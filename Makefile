@@ -13,7 +13,7 @@ SEALED    = $(KEEP_COMPILED) OMP_WAIT_POLICY=passive DPO_TEACH_PROGRESS=off DPO_
 KERNEL    = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 NBVAL     = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile
-NB_FILE   = $(if $(NB),$(wildcard notebooks/$(NB) notebooks/$(NB)_*.ipynb))
+NB_FILE   = $(if $(NB),$(filter %.ipynb,$(wildcard $(NB) notebooks/$(NB) notebooks/$(NB).ipynb notebooks/$(NB)_*.ipynb)))
 
 # A class room has no network: JupyterLab neither fetches its news, nor asks whether it may, nor asks for a newer version of itself.
 LAB_QUIET := --LabApp.news_url=None \
@@ -23,7 +23,7 @@ LAB_ROOT  := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # For a teacher: PROJECTOR=1 enlarges everything, JupyterLab's own text too; REVEAL=off keeps solutions back.
 LARGE    := $(CURDIR)/build/projector
-TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETTINGS_DIR="$(LARGE)") $(if $(REVEAL),DPO_TEACH_REVEAL="$(REVEAL)")
+TEACHER   = $(if $(PROJECTOR),DPO_TEACH_PROJECTOR="$(PROJECTOR)" JUPYTERLAB_SETTINGS_DIR="$(LARGE)" JUPYTER_CONFIG_DIR="$(LARGE)") $(if $(REVEAL),DPO_TEACH_REVEAL="$(REVEAL)")
 
 # Python compiles what it imports, and keeps it: pip would compile all of it first, and take three times as long.
 KEEP_COMPILED = PYTHONDONTWRITEBYTECODE=
@@ -60,6 +60,12 @@ NEEDS_bench-start     := dev
 NEEDS_site            := site
 NEEDS_slides          := site
 
+ifneq ($(filter test-notebook,$(MAKECMDGOALS)),)
+ifneq ($(words $(NB_FILE)),1)
+$(error Which notebook? Say its number or its file, as in: make test-notebook NB=03)
+endif
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast test-notebook prove-strict flakes install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground photographs site slides handout constraints clean force
 
@@ -81,7 +87,7 @@ lab: install  ## open the notebooks in JupyterLab (the first time sets everythin
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
 	@$(KEEP_COMPILED) $(WARM_UP) >/dev/null 2>&1 & \
-	  $(TEACHER) $(KEEP_COMPILED) JUPYTER_PREFER_ENV_PATH=1 $(LAB_MORE) $(PY) -m jupyterlab $(LAB_QUIET) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
+	  $(TEACHER) $(KEEP_COMPILED) OMP_WAIT_POLICY=passive JUPYTER_PREFER_ENV_PATH=1 $(LAB_MORE) $(PY) -m jupyterlab $(LAB_QUIET) $(if $(PROJECTOR),--custom-css) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@echo "Testing the package, and the examples in its docstrings."
@@ -94,7 +100,6 @@ test-fast: install  ## check the package in under a minute: no notebook is run, 
 	@$(PYTEST) $(SIDE_BY_SIDE) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
 
 test-notebook: install  ## run one notebook and compare its outputs with those that are saved: NB=03
-	$(if $(filter 1,$(words $(NB_FILE))),,$(error Which notebook? Say its number or its file, as in: make test-notebook NB=03))
 	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
 
 prove-strict: install  ## plant faults in copies of the notebooks, each alone, and count those that are found
@@ -199,6 +204,9 @@ STATE  := $(shell { pwd -P; cat pyproject.toml constraints.txt; } | cksum | tr '
 THERE  := $(filter dev site hub bench,$(NOTED))
 WANTED := $(foreach goal,$(MAKECMDGOALS),$(NEEDS_$(goal))) $(shell echo $(EXTRAS) | tr ',' ' ')
 ALL    := $(sort $(THERE) $(WANTED))
+ifneq ($(filter-out dev site hub bench,$(ALL)),)
+$(error EXTRAS: there is no $(filter-out dev site hub bench,$(ALL)), wanted dev, site, hub or bench)
+endif
 COURSE := .$(if $(ALL),[$(shell echo $(ALL) | tr ' ' ',')])
 ifneq ($(STATE) $(ALL),$(firstword $(NOTED)) $(THERE))
 .venv/.installed: force
@@ -212,7 +220,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 	  exit 1; \
 	}
 	@if ! $(PY) -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
-	  new=; found=; for python in $(PYTHONS); do \
+	  new=; found=; for python in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
 	    "$$python" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 || continue; \
 	    new="$$python"; \
 	    "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && found="$$python" && break; \

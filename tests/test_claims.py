@@ -9,6 +9,8 @@ from strictness.claims import ASSERTED_IN, TO_BE_READ, unasserted_sentences, una
 
 from dpo_teach.notebooks.form import UNSTABLE, code_cells, normalise, read, serialise
 
+pytestmark = pytest.mark.course
+
 
 def notebook(folder: Path, *sources: str, unstable: int = -1) -> Path:
     cells = [

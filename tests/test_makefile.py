@@ -101,3 +101,36 @@ def test_jupyterlab_begins_with_the_settings_of_the_course(course: Path, how: tu
     """Or it would ask on every fresh machine whether it may fetch its news."""
     started = next(line for line in dry_run(course, "lab", *how).splitlines() if "-m jupyterlab" in line)
     assert f'JUPYTER_CONFIG_PATH="{course}/deploy/jupyterlab"' in started
+
+
+def test_on_a_projector_jupyterlab_has_a_style_of_its_own(course: Path) -> None:
+    usual, large = (
+        next(line for line in dry_run(course, "lab", *how).splitlines() if "-m jupyterlab" in line)
+        for how in ((), ("PROJECTOR=1",))
+    )
+    assert f'JUPYTER_CONFIG_DIR="{course}/build/projector"' in large
+    assert "--custom-css" in large
+    assert "JUPYTER_CONFIG_DIR" not in usual
+    assert "--custom-css" not in usual
+
+
+def test_an_extra_that_does_not_exist_is_named(course: Path) -> None:
+    made = subprocess.run(["make", "-n", "install", "EXTRAS=foo"], cwd=course, capture_output=True, text=True, check=False)
+    assert made.returncode != 0
+    assert "EXTRAS: there is no foo, wanted dev, site, hub or bench" in made.stderr
+
+
+def test_a_python_may_lie_in_a_folder_with_a_space(course: Path, tmp_path: Path) -> None:
+    """It is found, and then it is what makes the environment."""
+    python = tmp_path / "my programs" / "python3"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\ncase "$1 $2" in "-m venv") echo "made by me"; exit 1;; esac\nexit 0\n')
+    python.chmod(0o755)
+    command = ["make", "install", f"PYTHON={python}"]
+    made = subprocess.run(command, cwd=course, capture_output=True, text=True, check=False)
+    assert "made by me" in made.stdout, made.stderr
+    assert made.returncode != 0
+
+
+def test_jupyterlab_and_its_kernels_have_threads_that_wait_without_spinning(course: Path) -> None:
+    assert re.search(r"OMP_WAIT_POLICY=passive .* -m jupyterlab", dry_run(course, "lab"))

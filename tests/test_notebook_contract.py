@@ -9,6 +9,8 @@ from strictness.contract import CLOSING, LINES, OPENING, violations
 
 from dpo_teach.notebooks.form import UNSTABLE, normalise
 
+pytestmark = pytest.mark.course
+
 BYTES = 1_000_000
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from dpo_teach.cli import main
 
+pytestmark = pytest.mark.course
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

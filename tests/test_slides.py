@@ -11,6 +11,8 @@ import pytest
 
 from dpo_teach.notebooks.form import read
 
+pytestmark = pytest.mark.course
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

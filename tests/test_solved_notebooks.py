@@ -12,6 +12,8 @@ from dpo_teach.exercises.catalogue import EXERCISES
 from dpo_teach.notebooks.form import read
 from dpo_teach.notebooks.run import execute
 
+pytestmark = pytest.mark.course
+
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("*.ipynb"))}
 TRAINING = {"02", "04"}  # minutes of training before the exercises; WHOLE_NOTEBOOKS=1 runs that as well

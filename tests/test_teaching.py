@@ -16,6 +16,8 @@ from dpo_teach.exercises.verdict import SOLUTIONS_OFF
 from dpo_teach.notebooks.handout import main as hand_out
 from dpo_teach.notebooks.handout import without_outputs
 
+pytestmark = pytest.mark.course
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
 PATHS = (45, 90, 180)
