@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from dpo_teach.cli.options import BASE_MODEL, DataOptions
-from dpo_teach.cli.telling import say
+from dpo_teach.cli.telling import say, somebody_watches
 from dpo_teach.frontier.settings import SweepConfig
 from dpo_teach.training.config import DPOConfig, SFTConfig
 
@@ -36,7 +36,13 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
     examples, held_out = ([Example(pair.prompt, pair.chosen, pair.where) for pair in part] for part in data.load())
     loaded = load_model(model)
     trainer = SFTTrainer(
-        loaded.model, loaded.tokenizer, examples, config, eval_examples=held_out, output=output, progress=True
+        loaded.model,
+        loaded.tokenizer,
+        examples,
+        config,
+        eval_examples=held_out,
+        output=output,
+        progress=somebody_watches(),
     )
     say(_counted(len(trainer.examples), "examples", trainer.cuts))
     _report(trainer.train(resume=resume), output, ("loss", "eval_loss"))
@@ -68,7 +74,7 @@ def train(
     trainer = DPOTrainer(
         loaded.model, loaded.tokenizer, train_pairs, config, eval_pairs=held_out,
         reference=None if reference is None else _load_reference(reference, model, loaded), output=output,
-        progress=True,
+        progress=somebody_watches(),
     )  # fmt: skip
     say(_counted(len(trainer.pairs), "pairs", trainer.tokenized.cuts))
     _report(trainer.train(resume=resume), output, ("loss", "margin", "preference_accuracy", "eval_loss",
@@ -175,7 +181,7 @@ def frontier(output: Path, config: SweepConfig) -> None:
     """
     from dpo_teach.frontier.sweep import sweep
 
-    results = sweep(output, config)
+    results = sweep(output, config, progress=somebody_watches())
     say(f"{len(results.results)} points in {output}")
 
 

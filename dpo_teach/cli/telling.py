@@ -3,7 +3,7 @@
 import os
 import sys
 
-__all__ = ["note", "say"]
+__all__ = ["note", "say", "somebody_watches"]
 
 
 def say(message: str) -> None:
@@ -16,6 +16,11 @@ def note(message: str) -> None:
     """A line that a person should know of, on stderr: `--json` stays JSON."""
     if _speaks():
         print(f"dpo-teach: note: {message}", file=sys.stderr)
+
+
+def somebody_watches() -> bool:
+    """Whether a progress bar has a terminal to be drawn on: in a log's file it would be a thousand lines."""
+    return sys.stderr.isatty()
 
 
 def _speaks() -> bool:
