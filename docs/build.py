@@ -47,10 +47,12 @@ def build(output: Path) -> int:
 
     shutil.rmtree(output, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
+        source, pages, doctrees = (Path(folder) / name for name in ("source", "pages", "doctrees"))
         lay_out(source)
-        doctrees = str(Path(folder) / "doctrees")
-        return build_main(["-q", "-W", "--keep-going", "-b", "html", "-d", doctrees, str(source), str(output)])
+        status = build_main(["-q", "-W", "--keep-going", "-b", "html", "-d", str(doctrees), str(source), str(pages)])
+        if status == 0:
+            shutil.move(pages, output)  # without the folder that MyST-NB leaves beside the pages
+        return status
 
 
 def main() -> int:

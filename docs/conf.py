@@ -14,7 +14,10 @@ project = "dpo_teach"
 author = "the dpo_teach contributors"
 root_doc = "index"
 exclude_patterns = ["README.md", "extra", "static", "extensions"]
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "diagrams", "docstrings", "explorers"]
+extensions = [
+    *("myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("descriptions", "diagrams", "docstrings", "explorers", "papers", "readers"),
+]
 
 # The notebooks, as they were saved
 nb_execution_mode = "off"
@@ -30,20 +33,21 @@ highlight_language = "none"  # a formula is not code
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
-add_module_names = False
 
 # Looks
 html_theme = "sphinx_book_theme"
 html_use_index = html_domain_indices = False  # the package has a page, and the site a search
 html_title = "dpo_teach"
+html_copy_source = False  # a notebook lies in the link on its page
 html_favicon = "static/favicon.svg"
 html_static_path = ["static", str(MATHJAX)]
 html_extra_path = ["extra"]
 html_css_files = ["explorers.css", "site.css"]
-html_js_files = ["search.js", ("explorers.js", {"defer": "defer"})]
+html_js_files = ["search.js", "paper.js", ("explorers.js", {"defer": "defer"})]
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_persistent": [],
+    "use_download_button": False,
     "use_fullscreen_button": False,
     "secondary_sidebar_items": {"notebooks/*": ["page-toc.html"], "api": ["page-toc.html"]},
     "footer_content_items": ["extra-footer.html"],

@@ -9,7 +9,6 @@ import ast
 import base64
 import html
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -25,7 +24,8 @@ from dpo_teach.widgets.playground import EXPLORERS, explorer_state
 NAMES = {kind.__name__: name for name, kind in EXPLORERS.items()}
 """What the browser calls an explorer, by the name of its Python class."""
 
-NEEDS_KERNEL = "A picture of a panel that computes in Python: run the notebook in JupyterLab to move it."
+NEEDS_KERNEL = "This panel needs a kernel: open the notebook in JupyterLab."
+PICTURE_NEEDS_KERNEL = f"A picture. {NEEDS_KERNEL}"
 
 
 def read_explorer(source: str) -> Explorer:
@@ -54,20 +54,23 @@ def place_of(explorer: Explorer) -> str:
 def enliven(cell: dict[str, Any]) -> None:
     """Make of a code cell what the page shows: a living explorer before its picture, and words for who sees no picture.
 
+    A panel that computes in Python says what it needs: below its picture or, where none was saved, in a box.
+
     Raises:
         ValueError: the explorer of the cell cannot be read, or is not the one whose picture was saved.
     """
-    for output in _pictures(cell):
-        reading = "".join(output["data"]["text/plain"])
-        cell["metadata"]["mystnb"] = {"image": {"alt": reading}}
+    for output in list(cell.get("outputs", [])):
+        data = output.get("data", {})
+        reading = "".join(data.get("text/plain", ""))
         kind = reading.partition(":")[0]
+        if "image/png" in data:
+            cell["metadata"]["mystnb"] = {"image": {"alt": reading}}
         if kind in NAMES:
-            explorer = read_explorer("".join(cell["source"]))
-            if repr(explorer) != reading:
-                raise ValueError(f"the saved output says {reading!r}, the code {repr(explorer)!r}: `make notebooks`")
-            cell["outputs"].insert(cell["outputs"].index(output), _html_output(place_of(explorer)))
+            cell["outputs"].insert(cell["outputs"].index(output), _html_output(_living(cell, reading)))
+        elif kind in dpo_teach.widgets.__all__ and "image/png" in data:
+            cell["outputs"].append(_html_output(f'<p class="needs-kernel">{PICTURE_NEEDS_KERNEL}</p>'))
         elif kind in dpo_teach.widgets.__all__:
-            cell["outputs"].append(_html_output(f'<p class="needs-kernel">{NEEDS_KERNEL}</p>'))
+            cell["outputs"][cell["outputs"].index(output)] = _html_output(_panel_box(reading))
 
 
 def enliven_notebook(app: Sphinx, docname: str, text: list[str]) -> None:
@@ -95,11 +98,20 @@ class ExplorerDirective(SphinxDirective):
         return [nodes.raw("", text, format="html")]
 
 
-def _pictures(cell: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The outputs of a cell that are pictures."""
-    for output in list(cell.get("outputs", [])):
-        if "image/png" in output.get("data", {}):
-            yield output
+def _living(cell: dict[str, Any], reading: str) -> str:
+    """The place of a cell's explorer, which must be the one that the saved output tells of."""
+    explorer = read_explorer("".join(cell["source"]))
+    if repr(explorer) != reading:
+        raise ValueError(f"the saved output says {reading!r}, the code {repr(explorer)!r}: `make notebooks`")
+    return place_of(explorer)
+
+
+def _panel_box(reading: str) -> str:
+    """A box in the theme's style, for a panel without a picture: what it needs, and what it said when saved."""
+    kind, _, state = reading.partition(":")
+    title = f'<p class="admonition-title">{kind}: a panel of JupyterLab</p>'
+    saved = f"<p>When it was saved it said: {html.escape(state.strip())}.</p>"
+    return f'<div class="admonition note">{title}<p>{NEEDS_KERNEL}</p>{saved}</div>'
 
 
 def _html_output(text: str) -> dict[str, Any]:

@@ -41,12 +41,13 @@ def need_tools() -> None:
 
 
 def build_site(output: Path) -> None:
-    """Build the site anew; building it changes no notebook."""
+    """Build the site anew; building it changes no notebook, and leaves nothing beside the site."""
     before = [notebook.read_bytes() for notebook in NOTEBOOKS]
     command = [sys.executable, "docs/build.py", str(output)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before
+    assert list(output.parent.iterdir()) == [output]
 
 
 @contextmanager

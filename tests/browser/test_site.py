@@ -12,6 +12,16 @@ RAW_MATHS = """() => [...document.querySelectorAll('.math')].filter((e) => !e.qu
     e.querySelector('[data-mjx-error], [data-mml-node="merror"]')).map((e) => e.textContent)"""
 TWICE = """() => { const ids = [...document.querySelectorAll('svg[id], svg [id]')].map((e) => e.id);
     return ids.filter((id, i) => ids.indexOf(id) !== i && !id.startsWith('MJX')); }"""
+# Headings that lie more than one level below the heading before them.
+SKIPPED = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter((e) => e.checkVisibility()).filter(
+    (e, i, all) => i > 0 && Number(e.tagName[1]) > Number(all[i - 1].tagName[1]) + 1).map((e) => e.textContent)"""
+# What is wider than its place, is cut there and cannot be scrolled; words for screen readers alone are a pixel wide.
+CUT = """() => [...document.querySelectorAll('.bd-article *')].filter((e) =>
+    e.clientWidth > 1 && e.scrollWidth > e.clientWidth + 2 && !e.matches('mjx-assistive-mml') &&
+    ['hidden', 'clip'].includes(getComputedStyle(e).overflowX)).map((e) => `${e.tagName} ${e.textContent}`)"""
+# How high the letters of the diagrams are: 16 in the drawing's own unit.
+LETTERS = """() => [...document.querySelectorAll('figure.diagram svg')].map((e) =>
+    16 * e.getBoundingClientRect().width / e.viewBox.baseVal.width)"""
 NAMELESS = "() => [...document.images].filter((e) => !e.alt).map((e) => e.src.slice(0, 80))"
 
 
@@ -33,6 +43,9 @@ def test_every_page_opens_and_asks_for_nothing_from_elsewhere(page: Page, site: 
         wait_for_maths(page)
         assert page.title()
         assert page.evaluate(NAMELESS) == [], path
+        assert page.evaluate(SKIPPED) == [], path
+        if path != "search.html":
+            assert page.locator("meta[name=description]").get_attribute("content"), path
     assert failed == []
     assert [url for url in asked if not url.startswith((base, "data:"))] == []
 
@@ -52,6 +65,36 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: Path, width: int) ->
         page.goto(f"{site.as_uri()}/{path}")
         wait_for_maths(page)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
+        assert page.evaluate(CUT) == [], path
+        assert all(height > 11 for height in page.evaluate(LETTERS)), path
+
+
+def test_a_page_read_in_the_dark_is_printed_on_white(page: Page, site: Path) -> None:
+    page.emulate_media(color_scheme="dark")
+    for path in ("index.html", "dpo_teach_playground.html"):
+        page.goto(f"{site.as_uri()}/{path}")
+        page.evaluate(
+            "() => addEventListener('beforeprint', () => { window.printed = document.documentElement.dataset.theme; })"
+        )
+        page.pdf()
+        assert page.evaluate("() => [window.printed, document.documentElement.dataset.theme]") == ["light", "dark"]
+
+
+def test_a_paper_named_by_its_number_is_a_link(page: Page, site: Path) -> None:
+    papers = "() => [...document.querySelectorAll('a[href*=\"arxiv.org\"]')].map((e) => `${e.textContent} ${e.href}`)"
+    for path, number in (("api.html", "2305.18290"), (page_of(NOTEBOOKS[2]), "2410.08847")):
+        page.goto(f"{site.as_uri()}/{path}")
+        assert f"arXiv:{number} https://arxiv.org/abs/{number}" in page.evaluate(papers)
+
+
+def test_the_package_is_told_by_whole_sentences_and_import_paths(page: Page, site: Path) -> None:
+    page.goto(f"{site.as_uri()}/api.html")
+    text = page.locator("article").inner_text()
+    assert "Type:" not in text  # napoleon's field for what stands before a colon
+    assert "How strongly the optimum is held to the reference: larger stays closer." in text
+    assert "Args" not in text
+    assert page.locator("dt.sig", has_text="dpo_teach.loss.compute_dpo_loss").count() == 1
+    assert page.locator("p", has_text="Arguments are those of load_pairs").get_by_role("link").count() == 1
 
 
 # The notebooks
@@ -70,6 +113,8 @@ def test_maths_and_diagrams_are_drawn(page: Page, base: str) -> None:
         for i, fence in enumerate(fences):
             words = re.findall(r'"([\w-]+)', fence)
             assert [word for word in words if word not in drawings.nth(i).text_content()] == []
+            boxes = re.findall(r'[\[(]"([\w-]+)', fence)
+            assert [word for word in boxes if word not in drawings.nth(i).get_attribute("aria-label")] == []
         assert page.evaluate(TWICE) == []
         assert "flowchart" not in page.locator("article").inner_text()
 
@@ -77,16 +122,16 @@ def test_maths_and_diagrams_are_drawn(page: Page, base: str) -> None:
 def test_the_download_is_the_notebook_itself(page: Page, base: str) -> None:
     for notebook in NOTEBOOKS:
         page.goto(f"{base}/{page_of(notebook)}")
-        link = page.locator("a.btn-download-source-button")
-        address = link.evaluate("e => e.href")
-        assert address == f"{base}/_sources/notebooks/{notebook.name}"
-        if base.startswith("file:"):
-            assert Path(unquote(urlparse(address).path)).read_bytes() == notebook.read_bytes()
-            continue
-        page.locator(".dropdown-download-buttons > button").click()
         with page.expect_download() as download:
-            link.click()
+            page.get_by_role("link", name="Download the notebook").click()
+        assert download.value.suggested_filename == notebook.name
         assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
+
+
+def test_other_pages_offer_no_download(page: Page, site: Path) -> None:
+    for path in ("index.html", "playground.html", "api.html"):
+        page.goto(f"{site.as_uri()}/{path}")
+        assert page.locator("a[download], a[href*=_sources], .dropdown-download-buttons").count() == 0, path
 
 
 def test_search_finds_the_margin(page: Page, base: str) -> None:
@@ -103,5 +148,6 @@ def test_search_finds_the_margin(page: Page, base: str) -> None:
     assert len(wanted) >= 3
     assert wanted <= {address.removeprefix(f"{base}/").partition("?")[0].partition("#")[0] for address in addresses}
     found.first.click()
-    page.wait_for_load_state()
-    assert "margin" in page.locator("article").inner_text()
+    page.locator("article .highlighted").first.wait_for()
+    assert set(page.locator(".highlighted").all_inner_texts()) <= {"margin", "Margin", "MARGIN"}
+    assert page.locator("[data-explorer] .highlighted").count() == 0

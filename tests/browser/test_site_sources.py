@@ -36,11 +36,23 @@ def test_a_cell_that_cannot_be_read_is_refused(extension: ModuleType, source: st
 def test_a_panel_that_needs_a_kernel_says_so(extension: ModuleType) -> None:
     cell = cell_of("BetaRoles()", "BetaRoles: beta 1")
     extension.enliven(cell)
-    assert "JupyterLab" in cell["outputs"][1]["data"]["text/html"]
+    assert "needs a kernel" in cell["outputs"][1]["data"]["text/html"]
 
 
-def test_the_examples_of_the_docstring_reader() -> None:
+def test_a_panel_without_a_picture_is_a_box_that_says_so(extension: ModuleType) -> None:
+    cell = cell_of("TokenRewards()", "TokenRewards: pair 10 of 40")
+    del cell["outputs"][0]["data"]["image/png"]
+    extension.enliven(cell)
+    (output,) = cell["outputs"]
+    box = output["data"]["text/html"]
+    assert "admonition" in box
+    assert "needs a kernel" in box
+    assert "pair 10 of 40" in box
+
+
+@pytest.mark.parametrize("name", ["diagrams", "docstrings", "papers"])
+def test_the_examples_of_an_extension(name: str) -> None:
     need_tools()
-    result = doctest.testmod(load_extension("docstrings"))
+    result = doctest.testmod(load_extension(name))
     assert result.attempted > 0
     assert result.failed == 0
