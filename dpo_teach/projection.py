@@ -59,17 +59,29 @@ def room() -> float:
 
 
 def write_lab_settings(folder: str | Path) -> None:
-    """JupyterLab's own text and code, enlarged alike.
+    """JupyterLab's own text and code, enlarged alike; lines wider than the screen go on below, between two words.
 
     Args:
-        folder: of settings, for JUPYTERLAB_SETTINGS_DIR; made if it is not there. Other settings in it stay.
+        folder: for JUPYTERLAB_SETTINGS_DIR, and for JUPYTER_CONFIG_DIR with `--custom-css`, since tables, diagrams and
+            printed lines have no setting; made if it is not there. Other settings in it stay.
     """
     scale = projector_scale()
     sizes = {"code-font-size": 13, "content-font-size1": 14}  # what JupyterLab begins with, pixels
-    settings = {"overrides": {name: f"{round(size * scale)}px" for name, size in sizes.items()}}
-    path = Path(folder) / "@jupyterlab" / "apputils-extension" / "themes.jupyterlab-settings"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    overrides = {name: f"{round(size * scale)}px" for name, size in sizes.items()}
+    texts = {
+        "@jupyterlab/apputils-extension/themes.jupyterlab-settings": json.dumps({"overrides": overrides}),
+        "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"codeCellConfig": {"lineWrap": true}}',
+        # `body` outranks JupyterLab's own rules. Printed lines are long: they grow by less.
+        "custom/custom.css": f"""\
+body .jp-RenderedHTMLCommon table {{ font-size: {13 * scale:.1f}px; }}
+body .jp-RenderedMermaid img {{ zoom: {scale:g}; }}
+body .jp-OutputArea-output pre {{ font-size: {13 * scale**0.6:.1f}px; word-break: normal; overflow-wrap: anywhere; }}
+""",
+    }
+    for name, text in texts.items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _checked(scale: float | int | str, name: str) -> float:

@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +148,21 @@ def test_an_explorer_brings_the_zoom_with_its_style(switch: Switch) -> None:
     assert repr(large) == repr(usual)
 
 
+@pytest.mark.parametrize(
+    ("said", "room", "zoom"),
+    [("1.6", 1740, 1.6), ("1.6", 1452, 1.5), ("1.6", 1100, 1.2), ("1.6", 500, 1.2), ("1.25", 1100, 1.2),
+     ("1.1", 500, 1.1), ("2", 1740, 1.9), ("2", 1820, 2)],
+)  # fmt: skip
+def test_an_explorer_of_two_columns_grows_as_far_as_they_have_room(
+    said: str, room: int, zoom: float, switch: Switch
+) -> None:
+    """The last rule that holds decides, as in the browser."""
+    switch(said)
+    rules = re.findall(r"\(max-width: (\d+)px\) \{ \S+ \{ --dpo-teach-zoom: ([\d.]+); \} \}", projector_style())
+    assert [float(said), *(float(less) for most, less in rules if room <= int(most))][-1] == zoom
+    assert room / zoom >= 906 or zoom <= 1.2
+
+
 def test_a_table_is_enlarged_and_says_the_same(switch: Switch) -> None:
     table = Table(["beta"], [[0.1]])
     switch("off")
@@ -160,9 +176,14 @@ def test_a_table_is_enlarged_and_says_the_same(switch: Switch) -> None:
 def test_jupyterlab_is_enlarged_alike(tmp_path: Path, switch: Switch) -> None:
     switch("2")
     write_lab_settings(tmp_path / "settings")
-    (path,) = (tmp_path / "settings").rglob("*.jupyterlab-settings")
-    assert path.parts[-3:] == ("@jupyterlab", "apputils-extension", "themes.jupyterlab-settings")
-    assert json.loads(path.read_text()) == {"overrides": {"code-font-size": "26px", "content-font-size1": "28px"}}
+    settings = {path.name: path for path in (tmp_path / "settings").rglob("*.jupyterlab-settings")}
+    themes = settings["themes.jupyterlab-settings"]
+    assert themes.parts[-3:-1] == ("@jupyterlab", "apputils-extension")
+    assert json.loads(themes.read_text()) == {"overrides": {"code-font-size": "26px", "content-font-size1": "28px"}}
+    assert json.loads(settings["tracker.jupyterlab-settings"].read_text()) == {"codeCellConfig": {"lineWrap": True}}
+    style = (tmp_path / "settings" / "custom" / "custom.css").read_text()
+    assert "table { font-size: 26.0px; }" in style
+    assert "img { zoom: 2; }" in style
 
 
 def test_the_committed_outputs_are_never_enlarged() -> None:

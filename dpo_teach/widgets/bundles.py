@@ -1,6 +1,8 @@
 """Many JavaScript modules as one text: what anywidget and a page opened from disk can load without a server."""
 
+import math
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
@@ -8,6 +10,12 @@ from dpo_teach.plots import CARD, CHOSEN, FAINT, INK, MUTED, POLICY, REFERENCE, 
 from dpo_teach.projection import projector_scale
 
 __all__ = ["bundle", "projector_style", "stylesheet", "widget_module"]
+
+_TWO_COLUMNS = 908
+"""Pixels that the loss explorer needs for sliders beside the flow: explorers.css has 870, and the edge of the card."""
+
+_LEAST_ZOOM = 12
+"""On a projector an explorer grows by so many tenths at least, whatever becomes of its columns."""
 
 _FOLDER = files("dpo_teach.widgets") / "js"
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
@@ -72,8 +80,20 @@ def stylesheet(*names: str) -> str:
 def projector_style() -> str:
     """What a stylesheet needs besides on a projector, where explorers and panels are enlarged; nothing elsewhere."""
     scale = projector_scale()
-    zoom = "zoom: var(--dpo-teach-zoom, 1)"
-    return f"\n:root {{ --dpo-teach-zoom: {scale:g}; }}\n.dpo-teach-panel {{ {zoom}; }}\n" if scale > 1 else ""
+    if scale == 1:
+        return ""
+    zoom = f":root {{ --dpo-teach-zoom: {scale:g}; }}\n.dpo-teach-panel {{ zoom: var(--dpo-teach-zoom, 1); }}"
+    return "\n".join(
+        ["", zoom, ":has(> .dpo-teach) { container: dpo-teach-room / inline-size; }", *_less_zoom(scale), ""]
+    )
+
+
+def _less_zoom(scale: float) -> Iterator[str]:
+    """Rules by which an explorer of two columns grows by less where it would lose one of them."""
+    for tenths in range(math.ceil(10 * scale) - 1, _LEAST_ZOOM - 1, -1):
+        room = math.ceil(_TWO_COLUMNS * min(scale, (tenths + 1) / 10))
+        less = f".dpo-teach:has(.dt-two) {{ --dpo-teach-zoom: {tenths / 10:g}; }}"
+        yield f"@container dpo-teach-room (max-width: {room}px) {{ {less} }}"
 
 
 def _gather(name: str, texts: dict[str, str]) -> None:

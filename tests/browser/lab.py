@@ -50,6 +50,12 @@ class Lab:
         """light or dark, for pages that are opened from now on."""
         _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
 
+    def set_style(self, css: str) -> None:
+        """What `--custom-css` loads, for pages that are opened from now on."""
+        path = self.folder / "config" / "custom" / "custom.css"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(css)
+
     def open(self, page: Page, notebook: str) -> None:
         """Open a notebook, with a kernel that is ready."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
@@ -112,13 +118,15 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         shutil.copy(notebook, folder / "root")
     _put(folder, ("notebook-extension", "tracker"), {"windowingMode": "none"})
     port = free_port()
-    flags = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--expose-app-in-browser",
-             f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
+    Lab(folder, "").set_style("")
+    flags = ["--no-browser", "--allow-root", "--custom-css", "--expose-app-in-browser",
+             "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
              f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",
                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"),
                    "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-                   "JUPYTER_CONFIG_PATH": str(AS_EVERYWHERE), "OMP_WAIT_POLICY": "passive"}  # fmt: skip
+                   "JUPYTER_CONFIG_PATH": str(AS_EVERYWHERE), "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                   "OMP_WAIT_POLICY": "passive"}  # fmt: skip
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)
         try:

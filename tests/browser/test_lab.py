@@ -1,12 +1,14 @@
 """The explorers and panels of the real notebooks in a real JupyterLab: every control, by keyboard and by pointer."""
 
 import json
+from pathlib import Path
 
 import pytest
 from lab import Lab, run_cell
 from pages import check, drag, settings_in
 from playwright.sync_api import Locator, Page, expect
 
+from dpo_teach.projection import write_lab_settings
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 
@@ -85,6 +87,36 @@ def test_a_new_learner_is_asked_about_no_news(lab: Lab, learner: Page) -> None:
     learner.evaluate("() => window.jupyterapp.restored")
     learner.wait_for_timeout(2000)  # half of that is enough for the question, where there is one
     assert learner.locator(".Toastify__toast").all_inner_texts() == []
+
+
+def test_on_a_projector_of_1280_pixels(
+    lab: Lab, learner: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sliders stay beside the flow, tables are enlarged with the text, and no printed word is cut in two."""
+    monkeypatch.setenv("DPO_TEACH_PROJECTOR", "1.6")
+    write_lab_settings(tmp_path)
+    lab.set_style((tmp_path / "custom" / "custom.css").read_text())
+    try:
+        lab.open(learner, "01_introduction.ipynb")
+    finally:
+        lab.set_style("")
+    lab.ask_kernel("import dpo_teach\ndpo_teach.projector(1.6)")
+    learner.keyboard.press("Control+b")
+    output = run_cell(learner, "01_introduction.ipynb", "loss-explorer")
+    expect(output.locator(".dpo-teach")).to_be_visible(timeout=20_000)
+    sources, graph = (output.locator(name).bounding_box() for name in (".dt-sources", ".dt-graph-room"))
+    assert sources is not None
+    assert graph is not None
+    assert sources["x"] + sources["width"] <= graph["x"] + 1, "the narrow layout, two screens high"
+    assert output.locator(".dpo-teach").evaluate("e => e.currentCSSZoom") >= 1.2
+    numbers = run_cell(learner, "01_introduction.ipynb", "beta-tilt").locator(".dt-numbers dt")
+    expect(numbers.first).to_be_visible(timeout=20_000)
+    heights = numbers.evaluate_all("all => all.map((e) => e.clientHeight)")
+    assert max(heights) < 30, "a name on two lines: JupyterLab's own style of such lists"
+    table = learner.locator(".jp-MarkdownCell table").first
+    assert table.evaluate("e => getComputedStyle(e).fontSize") == "20.8px"
+    printed = learner.locator(".jp-OutputArea-output pre").first
+    assert printed.evaluate("e => getComputedStyle(e).wordBreak") == "normal"
 
 
 def test_python_sets_what_the_browser_shows(lab: Lab, learner: Page) -> None:
