@@ -43,6 +43,10 @@ def swapped(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
     return compute_dpo_loss(chosen, rejected, reference[:, 1], reference[:, 0], beta)
 
 
+def policy_for_reference(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    return compute_dpo_loss(*reference.T, *split_pairs(response_logps(policy, batch)), beta)
+
+
 def every_second_row(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
     logps = response_logps(policy, batch)
     return compute_dpo_loss(logps[0::2], logps[1::2], reference[:, 0], reference[:, 1], beta)

@@ -11,7 +11,9 @@ import planted
 import pytest
 import torch
 import torch.nn.functional as F
-from planted import PLANTED
+from planted import PLANTED, VARIANTS
+from planted_gradients import token_logps
+from planted_introduction import m
 
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight
 from dpo_teach.batches import split_pairs
@@ -84,18 +86,18 @@ def test_the_cell_with_the_solution_solves(exercise: Exercise) -> None:
     ("exercise", "function"),
     [
         (introduction.loss, compute_dpo_loss),
-        (introduction.loss, lambda *a: torch.log1p(torch.exp(-planted.m(*a))).mean()),
-        (introduction.loss, lambda *a: float(-F.logsigmoid(planted.m(*a)).mean())),
+        (introduction.loss, lambda *a: F.softplus(-m(*a)).mean()),
+        (introduction.loss, lambda *a: F.binary_cross_entropy_with_logits(m(*a), torch.ones_like(a[0]))),
         (introduction.implicit_reward, compute_implicit_reward),
         (introduction.implicit_reward, lambda p, r, b: [float(b * (x - y)) for x, y in zip(p, r, strict=True)]),
         (rlhf.bradley_terry, bradley_terry_loss),
         (rlhf.bradley_terry, lambda c, r: F.binary_cross_entropy_with_logits(c - r, torch.ones_like(c))),
         (rlhf.bradley_terry, lambda c, r: -torch.stack([c, r]).log_softmax(0)[0].mean()),
-        (rlhf.bradley_terry, lambda c, r: float(-torch.sigmoid(c.float() - r.float()).log().mean())),
+        (rlhf.bradley_terry, lambda c, r: -torch.sigmoid(c.float() - r.float()).log().mean()),
         (gradients.gradient_weight, gradient_weight),
         (gradients.gradient_weight, lambda m, b: (b * (1 - torch.sigmoid(m))).float().numpy()),
         (gradients.sequence_logps, sequence_logps),
-        (gradients.sequence_logps, lambda x, ids, mask: (planted.token_logps(x, ids) * mask[:, 1:]).sum(1)),
+        (gradients.sequence_logps, lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1)),
     ],
 )
 def test_the_package_and_other_ways_to_the_same_numbers_solve(exercise: Exercise, function: Callable[..., Any]) -> None:
@@ -131,10 +133,27 @@ def test_every_planted_mistake_gets_its_own_diagnosis_and_both_numbers(
     assert verdict.status == "wrong"
     (diagnosis,) = (mistake.diagnosis for mistake in exercise.mistakes if words in mistake.diagnosis)
     told = verdict.message.removeprefix(f"{diagnosis} ")
-    number = r"(\[.*\]|-?\d+\.\d+|nothing)"
-    shown = re.fullmatch(rf"(In test case|In step|After step) \d .* {number}, and {number} is right\.", told)
+    number = r"(\[.*\]|-?\d+\.\d+|-?inf|nothing)"
+    where = r"(?:In|After) (?:step \d of )?test case (\d)(?:,? .*)?"
+    how = (
+        rf"To see it(?:s first step)?, run `{exercise.answer_name}\(\*\*{exercise.name_in_notebook}\.case\((\d)\)\)`\."
+    )
+    shown = re.fullmatch(rf"{where} {number}, and {number} is right\. {how}", told)
     assert shown, verdict.message
-    assert shown[2] != shown[3]
+    case, found, right, case_to_see = shown.groups()
+    assert found != right
+    assert case == case_to_see
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("exercise", "answer", "words"),
+    [(exercise, *variant) for exercise, variants in VARIANTS.items() for variant in variants],
+)
+def test_a_mistake_is_recognised_in_its_other_forms(
+    exercise: FunctionExercise, answer: Callable[..., Any], words: str
+) -> None:
+    assert planted.is_recognised(exercise, answer, words), exercise.check(answer).message
 
 
 @every_function

@@ -22,9 +22,10 @@ WORDS = {"1": "one", "2": "two", "3": "three", "4": "four"}
 
 
 def test_an_unforeseen_loss_is_told_beside_the_right_one() -> None:
-    # leads 0.8, -1.4, 1.0, 2.6: -log σ is 0.3711, 1.6204, 0.3133, 0.0716, with a mean of 0.5941; half of it is 0.2971
-    message = bradley_terry.check(lambda c, r: 0.5 * torch.log1p(torch.exp(r - c)).mean()).message
-    assert message.startswith("Not yet: in test case 1 your result is 0.2971, and 0.5941 is wanted.")
+    # leads 0.8, -1.4, 1.0, 2.6: -log σ is 0.3711, 1.6204, 0.3133, 0.0716, mean 0.5941; a third of it is 0.1980
+    message = bradley_terry.check(lambda c, r: torch.log1p(torch.exp(r - c)).mean() / 3).message
+    told = "Not yet: in test case 1 your result is 0.1980, and 0.5941 is wanted."
+    assert message.startswith(f"{told} In every test case it is 0.3333 times the right one.")
 
 
 def test_a_constant_in_all_rewards_of_a_case_changes_nothing() -> None:

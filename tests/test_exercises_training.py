@@ -28,7 +28,7 @@ def test_gradients_set_to_zero_too_late_are_told_as_a_policy_that_stays() -> Non
 
 def test_a_policy_that_stays_is_told_the_loss_after_the_first_step() -> None:
     # Nothing has moved, so the loss of the first batch is still ln 2.
-    assert "After step 1 the loss of its batch is 0.6931, and 0." in message(no_step)
+    assert "After step 1 of test case 1 the loss of its batch is 0.6931, and 0." in message(no_step)
 
 
 @pytest.mark.slow
@@ -43,7 +43,8 @@ def test_an_unforeseen_step_is_told_by_its_first_number_or_by_its_weights() -> N
 
     assert message(smooth) == (
         "Not yet: your loss is not the right one before anything has moved. "
-        "In step 1 you return 0.9431, and 0.6931 is right."
+        "In step 1 of test case 1 you return 0.9431, and 0.6931 is right. "
+        "To see its first step, run `my_training_step(**training_step.case(1))`."
     )
     assert "does not leave the weights where it should" in message(twice)
 
@@ -51,6 +52,8 @@ def test_an_unforeseen_step_is_told_by_its_first_number_or_by_its_weights() -> N
 def test_a_loss_that_is_no_number_is_told() -> None:
     each = message(lambda p, o, b, r, beta: response_logps(p, b))
     assert each == "One number is wanted, the loss, and your step returns a tensor of shape (8,)."
+    several = message(lambda p, o, b, r, beta: (torch.tensor(0.69), 1.0))
+    assert several.startswith("One number is wanted, the loss, and your step returns a tuple of 2.")
     assert message(lambda p, o, b, r, beta: "0.69") == "One number is wanted, the loss, and your step returns a str."
     assert message(lambda p, o, b, r, beta: torch.tensor(torch.nan)).startswith("Your step returns nan")
     assert message(0.6931).startswith("A function is wanted, and this is a float.")

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from dpo_teach.exercises.base import Exercise
-from dpo_teach.exercises.comparing import beside, same, unforeseen
+from dpo_teach.exercises.comparing import beside, first_difference, same
 from dpo_teach.exercises.running import Outcome, is_blank, run_limited, tell_error, wrong_parameters
+from dpo_teach.exercises.unforeseen import unforeseen
 from dpo_teach.exercises.verdict import Verdict, a
 
 __all__ = ["FunctionExercise", "Mistake", "WrongResultError"]
@@ -34,10 +35,12 @@ class Mistake:
     Args:
         answer: a function that makes the mistake.
         diagnosis: two sentences: what is wrong, and why it matters.
+        also: other functions that make the same mistake, and come to other numbers.
     """
 
     answer: Callable[..., Any]
     diagnosis: str
+    also: tuple[Callable[..., Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,15 +49,33 @@ class FunctionExercise(Exercise):
 
     Args:
         solution: does it right; its source, less the leading underscore, is what `reveal` shows.
+        name_in_notebook: how a cell of the notebook reaches this exercise: "exercises.loss".
         cases: arguments to try it with, by name. Together they tell every mistake from the solution.
         mistakes: in the order in which to suspect them.
         time_limit: seconds that the learner's function may take for all cases together.
     """
 
     solution: Callable[..., Any]
+    name_in_notebook: str
     cases: tuple[Mapping[str, Any], ...]
     mistakes: tuple[Mistake, ...] = ()
     time_limit: float = 10.0
+
+    def case(self, number: int) -> dict[str, Any]:
+        """The arguments of a test case, to try a function with by hand: `my_dpo_loss(**exercises.loss.case(1))`.
+
+        Args:
+            number: 1 for the first, as a check counts them.
+
+        Returns:
+            A copy, by name.
+
+        Raises:
+            ValueError: there is no such case.
+        """
+        if not 1 <= number <= len(self.cases):
+            raise ValueError(f"number must lie between 1 and {len(self.cases)}, found {number}")
+        return self._arguments(self.cases[number - 1])
 
     def results(self, function: Callable[..., Any]) -> list[Any]:
         """What a function comes to in each case."""
@@ -77,7 +98,10 @@ class FunctionExercise(Exercise):
         return True
 
     def _try(self, function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
-        return function(*map(_copied, case.values()))
+        return function(*self._arguments(case).values())
+
+    def _arguments(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: _copied(value) for name, value in case.items()}
 
     def _judge(self, answer: Any) -> Verdict:
         if not callable(answer):
@@ -86,22 +110,41 @@ class FunctionExercise(Exercise):
         if complaint:
             return Verdict("wrong", complaint)
         wanted = _known_results(self, self.solution)  # before the clock starts: it may have to import transformers
-        outcome = run_limited(lambda: self.results(answer), self.time_limit)
-        if isinstance(outcome.error, NotImplementedError):
+        found: list[Any] = []
+        outcome = run_limited(lambda: self._collect(answer, found), self.time_limit)
+        if isinstance(outcome.error, NotImplementedError) and not str(outcome.error):  # PyTorch's own have a message
             return self._unattempted()
         if outcome.timed_out or outcome.error:
-            return Verdict("wrong", self._stopped(outcome, answer))
-        if all(value is None or value is ... for value in outcome.value):
-            return self._returned_nothing(outcome.value, answer)
-        return self._compare(outcome.value, wanted)
+            return Verdict("wrong", self._stopped(outcome, answer, len(found) + 1))
+        if all(value is None or value is ... for value in found):
+            return self._returned_nothing(found, answer)
+        return self._compare(found, wanted)
+
+    def _collect(self, function: Callable[..., Any], found: list[Any]) -> None:
+        """One result after the other, so that it is known in which case a function stopped."""
+        for case in self.cases:
+            found.append(self._try(function, case))
 
     def _compare(self, found: Sequence[Any], wanted: Sequence[Any]) -> Verdict:
         if same(found, wanted):
             return Verdict("solved", self.praise)
+        mistake = self._recognise(found)
+        told = f"{mistake.diagnosis} {self._beside(found, wanted)}" if mistake else self._unforeseen(found, wanted)
+        return Verdict("wrong", f"{told} {self._to_see(self._first_wrong(found, wanted))}")
+
+    def _recognise(self, found: Sequence[Any]) -> Mistake | None:
+        """The first mistake that comes to these results in the first cases, of which there may be more."""
         for mistake in self.mistakes:
-            if same(found, _known_results(self, mistake.answer)):
-                return Verdict("wrong", f"{mistake.diagnosis} {self._beside(found, wanted)}")
-        return Verdict("wrong", self._unforeseen(found, wanted))
+            known = (_known_results(self, answer)[: len(found)] for answer in (mistake.answer, *mistake.also))
+            if any(same(found, results) for results in known):
+                return mistake
+        return None
+
+    def _first_wrong(self, found: Sequence[Any], wanted: Sequence[Any]) -> int:
+        return first_difference(found, wanted) + 1
+
+    def _to_see(self, number: int) -> str:
+        return f"To see it, run `{self.answer_name}(**{self.name_in_notebook}.case({number}))`."
 
     def _beside(self, found: Sequence[Any], wanted: Sequence[Any]) -> str:
         return beside(found, wanted)
@@ -117,11 +160,11 @@ class FunctionExercise(Exercise):
             "Your function works, and then returns nothing. End it with `return` and the result, or the work is lost.",
         )
 
-    def _stopped(self, outcome: Outcome, answer: Callable[..., Any]) -> str:
+    def _stopped(self, outcome: Outcome, answer: Callable[..., Any], number: int) -> str:
         if isinstance(outcome.error, WrongResultError):
             return str(outcome.error)
         if outcome.error:
-            return tell_error(outcome.error, answer)
+            return f"{tell_error(outcome.error, answer)} {self._to_see(number)}"
         end = "could not be stopped: restart the kernel before you go on" if outcome.still_running else "was stopped"
         return (
             f"Your function was still running after {self.time_limit:g} seconds, and {end}. "

@@ -93,7 +93,17 @@ def tell_error(error: BaseException, function: Callable[..., Any]) -> str:
     'Your function stopped at its line 2, `return a / b`, with ZeroDivisionError: `division by zero`.'
     """
     message = f": {quoted(error)}" if str(error).strip() else ""
-    return f"Your function stopped{_where(error, function)} with {type(error).__name__}{message}."
+    return f"Your function stopped{_where(error, function)} with {type(error).__name__}{message}.{_advice(error)}"
+
+
+def _advice(error: BaseException) -> str:
+    """For a name that is nowhere, as after a restart of the kernel; one of its own that is empty is another matter."""
+    if not isinstance(error, NameError) or isinstance(error, UnboundLocalError) or not error.name:
+        return ""
+    return (
+        f" If {quoted(error.name)} is imported or defined further up, run the cells above first "
+        "(Run > Run All Above Selected Cell); if it is not, look how it is spelt."
+    )
 
 
 def _where(error: BaseException, function: Callable[..., Any]) -> str:
@@ -107,7 +117,9 @@ def _where(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 def wrong_parameters(function: Callable[..., Any], wanted: Callable[..., Any]) -> str | None:
-    """What to say of a function that cannot be called as the wanted one is; None where it can.
+    """What to say of a function that cannot be called as the wanted one is, or takes its values in another order.
+
+    None where nothing is to be said.
 
     >>> wrong_parameters(lambda policy: policy, lambda policy, reference: policy - reference)
     'Your function cannot be called with 2 values, `policy, reference`. Leave the first line of the stub as it was.'
@@ -124,6 +136,12 @@ def wrong_parameters(function: Callable[..., Any], wanted: Callable[..., Any]) -
         return (
             f"Your function cannot be called with {values}, {quoted(', '.join(names))}. "
             "Leave the first line of the stub as it was."
+        )
+    own = list(signature.parameters)
+    if own != names and set(own) == set(names):
+        return (
+            f"Your function takes its values in another order, {quoted(', '.join(own))}, than they are given to it, "
+            f"{quoted(', '.join(names))}. Leave the first line of the stub as it was."
         )
     return None
 

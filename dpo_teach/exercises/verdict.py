@@ -10,7 +10,7 @@ __all__ = ["SOLUTIONS_OFF", "Help", "Shown", "Verdict", "a", "quoted"]
 SOLUTIONS_OFF = "The teacher has switched solutions off in this room."
 
 _SIGNS = {"solved": "✅", "unattempted": "✏️", "unfinished": "✏️", "wrong": "❌"}
-_LONGEST_QUOTE = 300
+_LONGEST_QUOTE = 240
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,9 +80,10 @@ def _paragraph(text: str) -> str:
 
 
 def quoted(text: object) -> str:
-    """Somebody else's words, on one line, so that Markdown leaves them as they are."""
+    """Somebody else's words, on one line, so that Markdown leaves them as they are; long ones without their middle."""
     line = " ".join(str(text).split()).replace("`", "'")
-    return f"`{line if len(line) <= _LONGEST_QUOTE else line[:_LONGEST_QUOTE] + ' ...'}`"
+    half = _LONGEST_QUOTE // 2
+    return f"`{line if len(line) <= _LONGEST_QUOTE else f'{line[:half]} ... {line[-half:]}'}`"
 
 
 def a(value: Any) -> str:

@@ -41,12 +41,17 @@ def _from_start_of_response(mask: Tensor) -> Tensor:
     return mask.cumsum(dim=1) > 0
 
 
+def _paired(logits: Tensor, ids: Tensor) -> Tensor:
+    """log P of every token by the logits that stand at the same place."""
+    return _log_softmax(logits).gather(-1, ids[..., None])[..., 0]
+
+
 def _unshifted(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    return (_log_softmax(logits).gather(-1, ids[..., None])[..., 0] * mask).sum(1)
+    return (_paired(logits, ids) * mask).sum(1)
 
 
 def _shifted_back(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
-    return (_log_softmax(logits[:, 1:]).gather(-1, ids[:, :-1, None])[..., 0] * mask[:, :-1]).sum(1)
+    return (_paired(logits[:, 1:], ids[:, :-1]) * mask[:, :-1]).sum(1)
 
 
 def _probability(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
@@ -61,6 +66,13 @@ _MISTAKES = (
         _unshifted,
         "There is no shift: you score each token with the logits at its own position, which predict the *next* one. "
         "The model has seen the token by then, so the number says nothing about how well it was foretold.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_paired(logits[:, :-1], ids[:, :-1]) * mask[:, 1:]).sum(1),
+        "You cut the last position off logits and ids alike, so that the two are not shifted against each other: the "
+        "ids lose their first position, `input_ids[:, 1:]`. "
+        "As it is, each token is scored by what the model foretold for the token after it.",
+        also=(lambda logits, ids, mask: (_paired(logits[:, :-1], ids[:, :-1]) * mask[:, :-1]).sum(1),),
     ),
     Mistake(
         _shifted_back,
@@ -90,7 +102,8 @@ _MISTAKES = (
     Mistake(
         lambda logits, ids, mask: _my_sequence_logps(logits, ids, mask) / mask.sum(1),
         "You took the mean over the response's tokens, and DPO sums. "
-        "The probability of a response is a product over its tokens; with the mean, β becomes β / length.",
+        "The probability of a response is a product over its tokens; with the mean, each response has a β of its own, "
+        "β / length.",
     ),
     Mistake(
         lambda logits, ids, mask: (_scores(logits, ids) * mask[:, 1:]).mean(1),
@@ -101,6 +114,16 @@ _MISTAKES = (
         lambda logits, ids, mask: (_scores(logits, ids, _softmax) * mask[:, 1:]).sum(1),
         "You summed probabilities: the logarithm is missing after the softmax. "
         "Probabilities of tokens multiply, and only their logarithms may be added.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids, _softmax) * mask[:, 1:]).sum(1).log(),
+        "You took one logarithm, of the sum of the probabilities: take it of each token's, and then sum. "
+        "The logarithm of a sum is another number; it would even be above 0 for a few words that are likely.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids, _softmax) * mask[:, 1:]).log().sum(1),
+        "You masked before the logarithm: prompt and padding become 0, and the logarithm of 0 is minus infinity. "
+        "Take the logarithm first, so that a masked token counts as 0, which is the log-probability of what is sure.",
     ),
     Mistake(
         lambda logits, ids, mask: (_scores(logits, ids, lambda scores: scores) * mask[:, 1:]).sum(1),
@@ -164,6 +187,7 @@ sequence_logps = FunctionExercise(
     ),
     praise="That is log P(response given prompt), in nats: shifted, masked and summed, and the same as the package's.",
     solution=_my_sequence_logps,
+    name_in_notebook="gradients.sequence_logps",
     cases=(_case(0, [(2, 3), (3, 1)]), _case(1, [(1, 2), (2, 4), (3, 2)])),
     mistakes=_MISTAKES,
 )

@@ -30,6 +30,11 @@ _MISTAKES = (
         "The chain rule brings it out once, so that at β = 0.1 your pull is ten times too weak.",
     ),
     Mistake(
+        lambda margins, beta: torch.sigmoid(-margins) / beta,
+        "You divided by β, and the chain rule multiplies by it. "
+        "A pair would pull the harder, the smaller β is; in truth a small β pulls gently and for longer.",
+    ),
+    Mistake(
         lambda margins, beta: beta * torch.sigmoid(margins) * torch.sigmoid(-margins),
         "You differentiated the sigmoid, and the loss is its logarithm: σ(m) σ(-m) has one factor too many. "
         "With it the pull would vanish on pairs that are badly wrong, where it is needed most.",
@@ -43,6 +48,11 @@ _MISTAKES = (
         lambda margins, beta: -beta * torch.sigmoid(-margins),
         "This is negative: it is the derivative of the loss by the chosen logp, and the weight is its size. "
         "The weight says how hard a pair pulls; up for chosen and down for rejected are signs that come on top.",
+    ),
+    Mistake(
+        lambda margins, beta: -beta * torch.sigmoid(margins),
+        "Two signs are wrong: yours is negative, and it is largest where the pair is settled. "
+        "The weight is the size of the derivative, so nothing stands in front of β, and a minus in front of m.",
     ),
     Mistake(
         lambda margins, beta: beta * torch.sigmoid(-margins) / len(margins),
@@ -69,6 +79,11 @@ _MISTAKES = (
         "This is the loss of each pair, and its slope is wanted. "
         "The optimizer never sees the value of the loss: what moves the policy is the derivative.",
     ),
+    Mistake(
+        lambda margins, beta: -beta * F.logsigmoid(margins),
+        "This is β times the loss of each pair, and β times its slope is wanted. "
+        "The loss grows without end on a pair that is badly wrong; the pull is never more than β.",
+    ),
 )
 
 gradient_weight = FunctionExercise(
@@ -85,6 +100,7 @@ gradient_weight = FunctionExercise(
     praise="That is the gradient weight: β/2 at a margin of 0, nearly β on a pair that is badly wrong, and nearly "
     "nothing on one that is settled.",
     solution=_my_gradient_weight,
+    name_in_notebook="gradients.gradient_weight",
     cases=(
         {"margins": torch.tensor([1.5, -0.7, 0.0, 3.0], dtype=torch.float64), "beta": 0.1},
         {"margins": torch.tensor([-2.0, 0.4, 5.0], dtype=torch.float64), "beta": 0.5},

@@ -50,6 +50,17 @@ _MISTAKES = (
         "Of two negative numbers the ratio is positive, so that every response would be rewarded.",
     ),
     Mistake(
+        lambda policy, reference, beta: beta * (policy / reference).log(),
+        "You took the logarithm of a quotient of logarithms: the formula's log(π / π_ref) is a quotient of "
+        "*probabilities*. "
+        "The inputs are logarithms of those, so that the log-ratio is their difference, with no `log` to be written.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy - reference).log(),
+        "You took the logarithm of the difference, and the difference is the log-ratio already. "
+        "A response that became less likely has a negative one, of which there is no logarithm.",
+    ),
+    Mistake(
         lambda policy, reference, beta: beta * (policy - reference).exp(),
         "You took the ratio of the probabilities, and its logarithm is wanted. "
         "The inputs are logarithms already: without `exp`, a response that became half as likely costs as much as one "
@@ -74,6 +85,7 @@ implicit_reward = FunctionExercise(
     ),
     praise="That is the implicit reward, right up to a constant for each prompt, which no comparison can see.",
     solution=_my_implicit_reward,
-    cases=random_cases(("policy", "reference"), (3, 4, 0.1), (4, 3, 0.5), (5, 1, 2.0)),
+    name_in_notebook="exercises.implicit_reward",
+    cases=random_cases(("policy_logps", "reference_logps"), (3, 4, 0.1), (4, 3, 0.5), (5, 1, 2.0)),
     mistakes=_MISTAKES,
 )

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dpo_teach.exercises.function import FunctionExercise, Mistake
+from dpo_teach.exercises.function import Mistake
+from dpo_teach.exercises.losses import LossExercise
 
 __all__ = ["bradley_terry"]
 
@@ -55,6 +56,17 @@ _MISTAKES = (
         "In this order a pair with a large lead hides one in which the rejected response leads.",
     ),
     Mistake(
+        lambda chosen, rejected: -torch.sigmoid(chosen - rejected).mean().log(),
+        "You averaged the probabilities and then took one logarithm: it is the logarithms that are averaged. "
+        "The likelihood of all choices is a product over the pairs, and only its logarithm is a sum.",
+    ),
+    Mistake(
+        lambda chosen, rejected: 0.5 * _my_reward_loss(chosen, rejected),
+        "There is a factor of 1/2 too many: the mean is over the pairs, and not over their two responses. "
+        "The optimum stays where it is, but each gradient is half as large, and a loss of ln 2 no longer means that "
+        "the model cannot tell the two apart.",
+    ),
+    Mistake(
         lambda chosen, rejected: ((chosen - rejected - 1) ** 2).mean(),
         "This is a squared error, which wants every difference to be 1. "
         "A pair in which chosen leads by 3 would be pulled back, though nothing is wrong with it.",
@@ -83,7 +95,7 @@ _MISTAKES = (
     ),
 )
 
-bradley_terry = FunctionExercise(
+bradley_terry = LossExercise(
     name="the Bradley-Terry loss",
     notebook="02",
     answer_name="my_reward_loss",
@@ -99,6 +111,7 @@ bradley_terry = FunctionExercise(
     praise="That is the loss that a reward model is trained with. Write β × log-ratio in place of each reward, and it "
     "is the loss of DPO.",
     solution=_my_reward_loss,
+    name_in_notebook="rlhf.bradley_terry",
     cases=(
         {
             "chosen_rewards": torch.tensor([1.2, 0.3, -0.5, 2.0], dtype=torch.float64),
@@ -114,4 +127,5 @@ bradley_terry = FunctionExercise(
         },
     ),
     mistakes=_MISTAKES,
+    trained=("chosen_rewards", "rejected_rewards"),
 )

@@ -37,6 +37,38 @@ _MISTAKES = (
         "A policy that sees nothing else goes back to the reference and stays there.",
     ),
     Mistake(
+        lambda reward, logps, reference, beta: _at(-1, reward, logps),
+        "The price is missing: this is the reward of the response and nothing else. "
+        "With nothing to pay, PPO goes as far from the reference as the reward model's errors invite it to.",
+        also=(
+            lambda reward, logps, reference, beta: reward,
+            lambda reward, logps, reference, beta: torch.full_like(logps, reward),
+        ),
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: _price(logps, reference, beta) + _at(-1, beta * reward, logps),
+        "You multiplied the reward by β, and β belongs to the price alone. "
+        "With β in front of both it only scales the sum, and no longer says what a nat costs.",
+        also=(
+            lambda reward, logps, reference, beta: beta * reward,
+            lambda reward, logps, reference, beta: _at(-1, beta * reward, logps),
+        ),
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: _price(logps, reference, beta) - _at(-1, reward, logps),
+        "The reward has the wrong sign: it is added, and only the price is taken away. "
+        "With a minus in front PPO writes what the reward model likes least.",
+        also=(
+            lambda reward, logps, reference, beta: -reward,
+            lambda reward, logps, reference, beta: _at(-1, -reward, logps),
+        ),
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: -_price(logps, reference, beta) - _at(-1, reward, logps),
+        "Everything has the wrong sign: this is a cost, and a reward is wanted. "
+        "PPO makes large what you return, and would run from the reference to what the reward model likes least.",
+    ),
+    Mistake(
         lambda reward, logps, reference, beta: _price(logps, reference, beta) + reward,
         "You gave the reward of the response to every token, and it is due once, at the last. "
         "In this way a long response earns it many times, and PPO would learn to be wordy.",
@@ -116,6 +148,7 @@ penalised_rewards = FunctionExercise(
     praise="That is the reward that PPO sees. Its sum over the tokens is the reward minus β times the log-ratio of the "
     "response, and the mean of that is the objective.",
     solution=_my_penalised_rewards,
+    name_in_notebook="rlhf.penalised_rewards",
     cases=(_case(0, 4, 1.5, 0.1), _case(1, 6, -2.0, 0.5), _case(2, 3, 0.7, 2.0)),
     mistakes=_MISTAKES,
 )

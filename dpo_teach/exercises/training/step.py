@@ -123,7 +123,8 @@ _MISTAKES = (
     ),
     Mistake(
         _step_on_swapped,
-        "Chosen and rejected are swapped: `split_pairs` gives chosen first. "
+        "The margin has the wrong sign: chosen and rejected are swapped, or policy and reference are, which is the "
+        "same step; `split_pairs` gives chosen first, and `compute_dpo_loss` takes the policy's two first. "
         "The first loss is ln 2 all the same, and from there on the policy learns what people rejected.",
     ),
     Mistake(
@@ -155,6 +156,7 @@ training_step = StepExercise(
     praise="That is a DPO training step: three steps of yours, from a fresh policy, lead to the same losses as the "
     "trainer's.",
     solution=_my_training_step,
+    name_in_notebook="training_step",
     cases=({"seed": 0, "beta": 0.5}, {"seed": 1, "beta": 1.0}),
     mistakes=_MISTAKES,
 )

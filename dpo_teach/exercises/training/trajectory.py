@@ -25,23 +25,35 @@ _PAD, _STEPS, _PAIRS, _VOCABULARY = 0, 3, 4, 12
 class StepExercise(FunctionExercise):
     """Write a function that takes one training step: it is judged by the losses that it returns and leads to.
 
-    Each case is a seed and a β.
+    Each case is a seed and a β; its arguments, `case(1)`, are a fresh policy and all that the first step takes.
     """
 
     def _try(self, function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
         return _trajectory(function, **case)
 
+    def _arguments(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        policy, optimizer, steps = _start(case["seed"])
+        batch, reference_logps = steps[0]
+        return {"policy": policy, "optimizer": optimizer, "batch": batch, "reference_logps": reference_logps,
+                "beta": case["beta"]}  # fmt: skip
+
     def _beside(self, found: Sequence[Any], wanted: Sequence[Any]) -> str:
-        place, yours, right = _first_difference(found, wanted)
-        step = place // 2 + 1
+        case, place, yours, right = _first_difference(found, wanted)
+        step = f"step {place // 2 + 1} of test case {case}"
         if place % 2:
-            return f"After step {step} the loss of its batch is {yours:.4f}, and {right:.4f} is right."
+            return f"After {step} the loss of its batch is {yours:.4f}, and {right:.4f} is right."
         returned = "nothing" if math.isnan(yours) else f"{yours:.4f}"
-        return f"In step {step} you return {returned}, and {right:.4f} is right."
+        return f"In {step} you return {returned}, and {right:.4f} is right."
+
+    def _first_wrong(self, found: Sequence[Any], wanted: Sequence[Any]) -> int:
+        return _first_difference(found, wanted)[0]
+
+    def _to_see(self, number: int) -> str:
+        return super()._to_see(number).replace("To see it", "To see its first step")
 
     def _unforeseen(self, found: Sequence[Any], wanted: Sequence[Any]) -> str:
         told = self._beside(found, wanted)
-        if _first_difference(found, wanted)[0] == 0:
+        if _first_difference(found, wanted)[1] == 0:
             return f"Not yet: your loss is not the right one before anything has moved. {told}"
         return (
             "The loss that you return is right in the first step, but your step does not leave the weights where it "
@@ -56,19 +68,23 @@ def _trajectory(step: Callable[..., Any], seed: int, beta: float) -> Any:
         For each step, the loss that `step` returned (NaN if it returned none) and the loss of the same batch
         afterwards, as we measure it. If `step` neither returns nor moves anything, what it left: None or `...`.
     """
-    policy = _tiny_policy(seed)
-    references = [pair_logps(policy, pairs, _PAD) for pairs in _batches(seed)]
+    policy, optimizer, steps = _start(seed)
     start = _weights(policy)
-    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
     told: list[float] = []
-    for pairs, reference_logps in zip(_batches(seed), references, strict=True):
-        batch = collate_pairs(pairs, _PAD)
+    for batch, reference_logps in steps:
         returned = step(policy, optimizer, batch, reference_logps.clone(), beta)
         with torch.no_grad():
             after = float(loss_of(policy, batch, reference_logps, beta))
         told += [_number(returned), after]
     silent = all(map(math.isnan, told[::2]))
     return returned if silent and torch.equal(start, _weights(policy)) else told
+
+
+def _start(seed: int) -> tuple[Any, torch.optim.Optimizer, list[tuple[TokenBatch, Tensor]]]:
+    """A fresh policy, its optimizer, and for each step a batch with the logps that the fresh policy gives it."""
+    policy = _tiny_policy(seed)
+    steps = [(collate_pairs(pairs, _PAD), pair_logps(policy, pairs, _PAD)) for pairs in _batches(seed)]
+    return policy, torch.optim.SGD(policy.parameters(), lr=0.1), steps
 
 
 def loss_of(policy: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> Tensor:
@@ -108,6 +124,11 @@ def _number(returned: Any) -> float:
     """A loss as it was returned, NaN for none."""
     if returned is None or returned is ...:
         return math.nan
+    if isinstance(returned, tuple):
+        raise WrongResultError(
+            f"One number is wanted, the loss, and your step returns a tuple of {len(returned)}. "
+            "Return the loss alone, with no comma after it."
+        )
     try:
         value = torch.as_tensor(returned).detach()
     except (TypeError, ValueError, RuntimeError):
@@ -121,11 +142,11 @@ def _number(returned: Any) -> float:
     return float(value)
 
 
-def _first_difference(found: Sequence[Any], wanted: Sequence[Any]) -> tuple[int, float, float]:
-    """The place in a trajectory, and what stands there in the learner's and in the right one."""
-    for run, target in zip(found, wanted, strict=True):
+def _first_difference(found: Sequence[Any], wanted: Sequence[Any]) -> tuple[int, int, float, float]:
+    """The case, from 1; the place in its trajectory, and what stands there in the learner's and in the right one."""
+    for case, (run, target) in enumerate(zip(found, wanted, strict=True), start=1):
         places = enumerate(zip(run or [math.nan] * len(target), target, strict=True))
         for place, (yours, right) in places:
             if not close(yours, right):
-                return place, yours, right
+                return case, place, yours, right
     raise ValueError("the trajectories are the same")

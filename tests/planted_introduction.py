@@ -1,0 +1,87 @@
+"""Wrong answers to the exercises of notebook 01."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from planted_form import Planted, Variants
+
+# The loss
+
+
+def m(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
+    return beta * (pc - rc - pr + rr)
+
+
+LOSS: Planted = {
+    "sign flipped": (lambda pc, pr, rc, rr, b: F.logsigmoid(m(pc, pr, rc, rr, b)).mean(), "sign flipped"),
+    "chosen and rejected swapped": (
+        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pr - rr - pc + rc)).mean(),
+        "swapped, or",
+    ),
+    "no reference": (lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - pr)).mean(), "reference is missing"),
+    "crossed references": (
+        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rr - pr + rc)).mean(),
+        "references are swapped",
+    ),
+    "log-ratios added": (
+        lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc + pr - rr)).mean(),
+        "added the two log-ratios",
+    ),
+    "divided by beta": (lambda pc, pr, rc, rr, b: F.softplus(-(pc - rc - pr + rr) / b).mean(), "divided by β"),
+    "beta on the policy": (
+        lambda pc, pr, rc, rr, b: F.softplus(rc - rr - b * (pc - pr)).mean(),
+        "to the policy and not to the reference",
+    ),
+    "no beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(pc - rc - pr + rr).mean(), "Beta is missing"),
+    "fixed beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(0.1 * (pc - rc - pr + rr)).mean(), "whatever β is asked"),
+    "beta squared": (
+        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (b * (pc - rc) - b * (pr - rr))).mean(),
+        "Beta is squared",
+    ),
+    "beta on one side": (
+        lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rc) - (pr - rr)).mean(),
+        "one side only",
+    ),
+    "sum": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)).sum(), "summed over the batch"),
+    "no mean": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)), "one loss for each pair"),
+    "sigmoid": (lambda pc, pr, rc, rr, b: m(pc, pr, rc, rr, b).sigmoid().mean(), "stopped at the probability"),
+    "minus sigmoid": (lambda pc, pr, rc, rr, b: -m(pc, pr, rc, rr, b).sigmoid().mean(), "the logarithm is missing"),
+    "mean margin": (lambda *a: m(*a).mean(), "stopped at the mean margin"),
+    "minus mean margin": (lambda *a: -m(*a).mean(), "minus the mean margin"),
+    "margins": (m, "These are the margins"),
+    "log of sigmoid": (lambda *a: -(1 / (1 + torch.exp(-m(*a)))).log().mean(), "logarithm in a step of its own"),
+    "epsilon": (lambda *a: -torch.log(m(*a).sigmoid() + 1e-8).mean(), "added a small number"),
+    "sum over four": (lambda *a: F.softplus(-m(*a)).sum() / 4, "divided the sum by 4"),
+    "divided twice": (lambda *a: F.softplus(-m(*a)).mean() / a[0].numel(), "size of the batch twice"),
+    "log of the mean": (lambda *a: -torch.log(m(*a).sigmoid().mean()), "averaged the probabilities"),
+    "mean first": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b).mean()), "averaged the margins"),
+}
+
+LOSS_VARIANTS: Variants = [
+    (lambda *a: torch.log1p(torch.exp(-m(*a))).mean(), "logarithm in a step of its own"),
+    (lambda *a: (1 + torch.exp(-m(*a))).log().mean(), "logarithm in a step of its own"),
+    *((lambda *a, e=e: -torch.log(m(*a).sigmoid() + e).mean(), "added a small number") for e in (1e-12, 1e-9, 1e-6)),
+    (lambda pc, pr, rc, rr, b: F.softplus(-b * (rc - pc - rr + pr)).mean(), "policy and reference are"),
+    (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc + rc - pr - rr)).mean(), "added policy and reference"),
+    # two mistakes: the second one makes the last case infinite, and the first one is told by the others
+    (lambda pc, pr, rc, rr, b: -(b * (pc - pr)).sigmoid().log().mean(), "reference is missing"),
+    (lambda *a: torch.log1p(torch.exp(-m(*a))).sum(), "summed over the batch"),
+    (lambda *a: m(*a).sigmoid().log().mean(), "sign flipped"),
+]
+
+# The implicit reward
+
+REWARD: Planted = {
+    "sign flipped": (lambda p, r, b: b * (r - p), "sign is flipped"),
+    "no reference": (lambda p, r, b: b * p, "reference is missing"),
+    "no beta": (lambda p, r, b: p - r, "Beta is missing"),
+    "divided": (lambda p, r, b: (p - r) / b, "divided by β"),
+    "beta squared": (lambda p, r, b: b * b * (p - r), "Beta is squared"),
+    "no brackets": (lambda p, r, b: b * p - r, "to the policy only"),
+    "ratio of logarithms": (lambda p, r, b: b * p / r, "difference* of logarithms"),
+    "log of a ratio of logarithms": (lambda p, r, b: b * torch.log(p / r), "quotient of logarithms"),
+    "log of the difference": (lambda p, r, b: b * torch.log(p - r), "logarithm of the difference"),
+    "ratio of probabilities": (lambda p, r, b: b * p.exp() / r.exp(), "ratio of the probabilities"),
+    "mean": (lambda p, r, b: (b * (p - r)).mean(), "mean reward of the batch"),
+}

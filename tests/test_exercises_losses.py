@@ -1,0 +1,114 @@
+"""A loss is judged by its gradient as well, and where `exp` overflows: the DPO loss, and that of the reward model."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import planted  # noqa: F401  # it switches the learner's progress off
+import pytest
+import torch
+import torch.nn.functional as F
+from planted_introduction import m
+
+from dpo_teach.exercises.introduction import loss
+from dpo_teach.exercises.rlhf import bradley_terry
+from dpo_teach.exercises.verdict import Verdict
+
+CUT = "The value is right, but the loss has no gradient"
+ANYTHING = "something like `.item()`, `.detach()`, `torch.no_grad()` or NumPy"
+
+
+def right(*arguments: Any) -> Any:
+    return F.softplus(-m(*arguments)).mean()
+
+
+def by_lists(*arguments: Any) -> Any:
+    total = 0.0
+    for margin in m(*arguments).tolist():
+        total += max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
+    return torch.tensor(total / len(arguments[0]))
+
+
+def half_detached(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
+    return right(pc, pr.detach(), rc, rr, beta)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda *a: right(*a).item(), ": `.item()` cuts it off."),
+        (lambda *a: float(right(*a)), ": `float(...)` cuts it off."),
+        (lambda *a: right(*a).float().detach(), ": `.detach()` cuts it off."),
+        (lambda *a: right(*a).data, ": `.data` cuts it off."),
+        (lambda *a: np.logaddexp(0, -m(*a).numpy()).mean(), ": NumPy or `.numpy()` cuts it off."),
+        (by_lists, ": `.tolist()` or `math` or `torch.tensor(...)` cuts it off."),
+        (torch.no_grad()(right), f": {ANYTHING} cuts it off."),
+        (half_detached, " by `policy_rejected`: `.detach()` cuts it off."),
+    ],
+)
+def test_a_right_value_without_a_gradient_is_told_with_the_call_that_cuts_it(
+    answer: Callable[..., Any], told: str
+) -> None:
+    verdict = loss.check(answer)
+    assert verdict.status == "wrong"
+    assert verdict.message.startswith(CUT + told), verdict.message
+
+
+def test_nothing_warns_while_the_gradient_is_looked_for(recwarn: pytest.WarningsRecorder) -> None:
+    loss.check(lambda *a: float(right(*a)))
+    assert not recwarn.list
+
+
+def test_the_reference_may_be_detached_and_arguments_be_written_into() -> None:
+    def in_place(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
+        pc -= rc.detach()
+        pr -= rr.detach()
+        return F.softplus(-(pc.sub_(pr).mul_(beta))).mean()
+
+    assert loss.check(in_place) == Verdict("solved", loss.praise)
+
+
+def test_the_gradient_is_looked_for_wherever_the_check_is_called() -> None:
+    with torch.no_grad():
+        assert loss.check(right).status == "solved"
+        assert not torch.is_grad_enabled()
+
+
+def test_a_gradient_that_is_no_number_is_told_with_its_case() -> None:
+    # The branch that `where` does not take is infinite, and infinity times 0 is not a number.
+    def where(*arguments: Any) -> Any:
+        margins = m(*arguments)
+        return torch.where(margins < -50, -margins, torch.log1p(torch.exp(-margins))).mean()
+
+    told = loss.check(where).message
+    assert told.startswith("The value is right, but its gradient by `policy_chosen` is not.")
+    assert told.endswith("run `my_dpo_loss(**exercises.loss.case(4))`.")
+
+
+def test_a_function_that_stops_only_where_there_is_a_gradient_is_told_its_error() -> None:
+    def by_hand(pc: Any, *others: Any) -> Any:
+        if pc.requires_grad:
+            raise RuntimeError("what now?")
+        return right(pc, *others)
+
+    assert "with RuntimeError: `what now?`" in loss.check(by_hand).message
+
+
+def test_the_loss_of_the_case_that_is_far_off_is_its_margin() -> None:
+    # chosen -300 from -180 is -120 nats, rejected -60 from -140 is +80: a margin of -200, and -log σ(-200) = 200
+    case = loss.case(len(loss.cases))
+    assert {value.dtype for value in case.values() if isinstance(value, torch.Tensor)} == {torch.float32}
+    assert loss.solution(**case).item() == 200.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "cut"),
+    [
+        (lambda c, r: F.softplus(r - c).mean().item(), "`.item()`"),
+        (lambda c, r: F.softplus(r - c.detach()).mean(), "`.detach()`"),
+    ],
+)
+def test_the_loss_of_the_reward_model_needs_a_gradient_too(answer: Callable[..., Any], cut: str) -> None:
+    assert bradley_terry.check(answer).message.startswith(CUT)
+    assert f": {cut} cuts it off" in bradley_terry.check(answer).message
