@@ -42,7 +42,15 @@ export function slider(model, spec) {
     put(box, { "aria-invalid": null });
     set(value);
   });
-  range.addEventListener("pointerdown", () => model.hold?.(true));
+  let taken = get(); // the value when a hand took the slider
+  range.addEventListener("pointerdown", () => {
+    taken = get();
+    model.hold?.(true);
+  });
+  range.addEventListener("pointercancel", () => { // the finger scrolls the page, and only began on the slider
+    set(taken);
+    refresh();
+  });
   for (const end of ["change", "pointerup", "pointercancel"]) range.addEventListener(end, () => model.hold?.(false));
   box.addEventListener("input", () => box.classList.add("dt-typing"));
   box.addEventListener("change", () => {
