@@ -15,6 +15,11 @@ def sigma(x: Any) -> Any:
 
 WEIGHT: Planted = {
     "no beta": (lambda m, b: sigma(-m), "Beta is missing"),
+    "derivative by the margin": (lambda m, b: sigma(m) - 1, "derivative by the margin"),
+    "probability of the label": (
+        lambda m, b: 1 / (1 + torch.exp(-m)),
+        "probability that the policy gives to the label",
+    ),
     "sign of the margin": (lambda m, b: b * sigma(m), "sign of the margin is wrong"),
     "beta squared": (lambda m, b: b * b * sigma(-m), "Beta is squared"),
     "divided by beta": (lambda m, b: sigma(-m) / b, "divided by β"),

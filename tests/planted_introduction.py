@@ -45,6 +45,7 @@ LOSS: Planted = {
     ),
     "sum": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)).sum(), "summed over the batch"),
     "no mean": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)), "one loss for each pair"),
+    "minus inside": (lambda *a: -F.softplus(m(*a)).mean(), "minus stands inside"),
     "sigmoid": (lambda pc, pr, rc, rr, b: m(pc, pr, rc, rr, b).sigmoid().mean(), "stopped at the probability"),
     "minus sigmoid": (lambda pc, pr, rc, rr, b: -m(pc, pr, rc, rr, b).sigmoid().mean(), "the logarithm is missing"),
     "mean margin": (lambda *a: m(*a).mean(), "stopped at the mean margin"),

@@ -29,6 +29,7 @@ BRADLEY_TERRY: Planted = {
     "log of the mean": (lambda c, r: -torch.log(sigma(c - r).mean()), "averaged the probabilities"),
     "half": (lambda c, r: cost(c, r).sum() / (2 * len(c)), "factor of 1/2"),
     "mean first": (lambda c, r: cost(c.mean(), r.mean()), "averaged the differences"),
+    "rewards for strengths": (lambda c, r: torch.log(1 + r / c).mean(), "rewards themselves into the quotient"),
     "squared error": (lambda c, r: F.mse_loss(c - r, torch.ones_like(c)), "squared error"),
     "hinge": (lambda c, r: F.margin_ranking_loss(c, r, torch.ones_like(c), margin=1.0), "hinge"),
     "chosen alone": (lambda c, r: torch.log1p(torch.exp(-c)).mean(), "rejected reward is missing"),

@@ -32,6 +32,7 @@ def within(runs: list[Run], most_kl: float, least_fluency: float) -> list[Run]:
 
 BETA: Planted = {
     "no limits": (lambda runs, k, f: sorted(runs, key=lambda r: r.true_reward)[-1].beta, "no regard to the limits"),
+    "smallest of all": (lambda runs, k, f: min(run.beta for run in runs), "smallest β of all the runs"),
     "no fluency": (
         lambda runs, k, f: max((r.true_reward, r.beta) for r in runs if r.kl <= k)[1],
         "one on fluency is not",
@@ -53,9 +54,9 @@ BETA: Planted = {
         lambda runs, k, f: max((r.true_reward, r.beta) for r in runs if r.kl < k and r.fluency > f)[1],
         "exactly on a limit are left out",
     ),
-    "smallest beta": (lambda runs, k, f: min(r.beta for r in within(runs, k, f)), "smallest β"),
+    "smallest beta": (lambda runs, k, f: min(r.beta for r in within(runs, k, f)), "smallest β that keeps"),
     "closest": (lambda runs, k, f: min((r.kl, r.beta) for r in within(runs, k, f))[1], "closest to the reference"),
-    "furthest": (lambda runs, k, f: max((r.kl, r.beta) for r in within(runs, k, f))[1], "went furthest"),
+    "furthest": (lambda runs, k, f: max((r.kl, r.beta) for r in within(runs, k, f))[1], "went furthest within"),
     "largest beta": (lambda runs, k, f: max(within(runs, k, f)).beta, "took the largest β"),
     "least reward": (
         lambda runs, k, f: min((r.true_reward, r.beta) for r in within(runs, k, f))[1],
@@ -77,6 +78,8 @@ BETA: Planted = {
 STEP_VARIANTS: Variants = [(steps.step_with(steps.policy_for_reference), "policy and reference are")]
 
 BETA_VARIANTS: Variants = [
+    (lambda runs, k, f: max((run.kl, run.beta) for run in runs)[1], "smallest β of all the runs"),
+    (lambda runs, k, f: max(runs).beta, "a `max` without a `key`"),
     (lambda runs, k, f: sorted(within(runs, k, f), reverse=True)[0].beta, "a `max` without a `key`"),
-    (lambda runs, k, f: min(within(runs, k, f)).beta, "smallest β"),
+    (lambda runs, k, f: min(within(runs, k, f)).beta, "smallest β that keeps"),
 ]

@@ -133,7 +133,7 @@ def test_every_planted_mistake_gets_its_own_diagnosis_and_both_numbers(
     assert verdict.status == "wrong"
     (diagnosis,) = (mistake.diagnosis for mistake in exercise.mistakes if words in mistake.diagnosis)
     told = verdict.message.removeprefix(f"{diagnosis} ")
-    number = r"(\[.*\]|-?\d+\.\d+|-?inf|nothing)"
+    number = r"(\[.*\]|-?\d+\.\d+|-?inf|nan|nothing)"
     where = r"(?:In|After) (?:step \d of )?test case (\d)(?:,? .*)?"
     how = (
         rf"To see it(?:s first step)?, run `{exercise.answer_name}\(\*\*{exercise.name_in_notebook}\.case\((\d)\)\)`\."

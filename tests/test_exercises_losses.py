@@ -60,6 +60,15 @@ def test_nothing_warns_while_the_gradient_is_looked_for(recwarn: pytest.Warnings
     assert not recwarn.list
 
 
+def test_what_an_answer_prints_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def prints(*arguments: Any) -> Any:
+        print("beta", arguments[-1])
+        return right(*arguments)
+
+    assert loss.check(prints).status == "solved"
+    assert capsys.readouterr().out == "beta 0.1\nbeta 0.5\nbeta 2.0\nbeta 1.0\n"
+
+
 def test_the_reference_may_be_detached_and_arguments_be_written_into() -> None:
     def in_place(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
         pc -= rc.detach()

@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import torch
@@ -74,7 +76,7 @@ class LossExercise(FunctionExercise):
         arguments = self._arguments(case) | {
             name: leaf.clone() for name, leaf in leaves.items()
         }  # it may write in them
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):  # what it prints has been printed once
             warnings.simplefilter("ignore")  # PyTorch's, of a number that is made of a tensor with a gradient
             loss = function(*arguments.values())
         if not isinstance(loss, Tensor) or not loss.requires_grad:

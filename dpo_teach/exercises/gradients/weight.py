@@ -20,6 +20,16 @@ _MISTAKES = (
         "The margin is β times a difference of logps, and the chain rule brings that β out in front.",
     ),
     Mistake(
+        lambda margins, beta: -torch.sigmoid(-margins),
+        "This is the derivative by the margin, -σ(-m), and the one by the chosen logp is wanted: its size. "
+        "One link of the chain is left, from the logp to the margin, and that link is β.",
+    ),
+    Mistake(
+        lambda margins, beta: torch.sigmoid(margins),
+        "You return σ(m), the probability that the policy gives to the label: β is missing and so is a minus. "
+        "The more a pair is settled, the harder it would pull, and just as hard for every β.",
+    ),
+    Mistake(
         lambda margins, beta: beta * torch.sigmoid(margins),
         "The sign of the margin is wrong: you return β σ(m), which is largest where the pair is settled. "
         "The pull must be strongest on the pairs that are wrong, or nothing would be learned from them.",

@@ -90,6 +90,12 @@ _LOGISTIC = (
         "An optimizer makes a loss small, and would make this one small by making the policy worse.",
     ),
     Mistake(
+        lambda *a: F.logsigmoid(-_margin(*a)).mean(),
+        "The minus stands inside the log-sigmoid, and it belongs in front: -log σ(m) is not log σ(-m). "
+        "This is the logarithm of the probability that the label is wrong, and making it small would be no bad idea, "
+        "but it falls without end on pairs that are settled, and is flat on those that are wrong.",
+    ),
+    Mistake(
         lambda *a: _margin(*a).sigmoid().mean(),
         "You stopped at the probability σ(margin), and the loss is minus its logarithm. "
         "A probability is high where all is well, so that making it small would undo what was learned.",

@@ -67,6 +67,12 @@ _MISTAKES = (
         "the model cannot tell the two apart.",
     ),
     Mistake(
+        lambda chosen, rejected: -(chosen / (chosen + rejected)).log().mean(),
+        "You put the rewards themselves into the quotient, where Bradley and Terry have exp(r): what is divided are "
+        "strengths. "
+        "A reward may be negative, and adding the same number to all rewards may change nothing; in yours it does.",
+    ),
+    Mistake(
         lambda chosen, rejected: ((chosen - rejected - 1) ** 2).mean(),
         "This is a squared error, which wants every difference to be 1. "
         "A pair in which chosen leads by 3 would be pulled back, though nothing is wrong with it.",

@@ -68,6 +68,11 @@ _LIMITS = (
         "The policy has run far from its reference there, or no longer writes sentences.",
     ),
     Mistake(
+        lambda runs, most_kl, least_fluency: _best(runs, lambda run: -run.beta),
+        "You took the smallest β of all the runs, or the run that went furthest, which is the same one here. "
+        "It breaks the limits, and what it is worth you have not asked.",
+    ),
+    Mistake(
         lambda runs, most_kl, least_fluency: _best(_allowed(runs, most_kl, 0.0)),
         "The limit on KL is kept, the one on fluency is not. A mean reward can be high though many texts are broken.",
     ),
