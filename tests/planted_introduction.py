@@ -43,6 +43,11 @@ LOSS: Planted = {
         lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rc) - (pr - rr)).mean(),
         "one side only",
     ),
+    "beta in front": (lambda pc, pr, rc, rr, b: b * F.softplus(pr - rr - pc + rc).mean(), "stands in front of the loss"),
+    "probabilities": (
+        lambda pc, pr, rc, rr, b: F.softplus(b * torch.log(pr.exp() * rc.exp() / (rr.exp() * pc.exp()))).mean(),
+        "from log-probabilities to probabilities",
+    ),
     "sum": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)).sum(), "summed over the batch"),
     "no mean": (lambda pc, pr, rc, rr, b: -F.logsigmoid(m(pc, pr, rc, rr, b)), "one loss for each pair"),
     "minus inside": (lambda *a: -F.softplus(m(*a)).mean(), "minus stands inside"),
@@ -60,6 +65,7 @@ LOSS: Planted = {
 }
 
 LOSS_VARIANTS: Variants = [
+    (lambda pc, pr, rc, rr, b: F.softplus(b * (pr - rr) - pc + rc).mean(), "one side only"),
     (lambda *a: torch.log1p(torch.exp(-m(*a))).mean(), "logarithm in a step of its own"),
     (lambda *a: (1 + torch.exp(-m(*a))).log().mean(), "logarithm in a step of its own"),
     *((lambda *a, e=e: -torch.log(m(*a).sigmoid() + e).mean(), "added a small number") for e in (1e-12, 1e-9, 1e-6)),

@@ -72,8 +72,14 @@ _BETA = (
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - rc) - (pr - rr)).mean(),
-        "Beta is applied to one side only: the chosen log-ratio has it, and the rejected one has not. "
+        "Beta is applied to one side only: one of the two log-ratios has it, and the other has not. "
         "The two must be in one unit before they are compared, or the larger unit decides.",
+        also=(lambda pc, pr, rc, rr, beta: -F.logsigmoid((pc - rc) - beta * (pr - rr)).mean(),),
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: beta * _loss(pc, pr, rc, rr, 1.0),
+        "Beta stands in front of the loss, and its place is inside, in the margin. "
+        "Out there it only scales the gradient, as a learning rate does, and the optimum is the same for every β.",
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: -F.logsigmoid((beta * pc - rc) - (beta * pr - rr)).mean(),
@@ -119,6 +125,12 @@ _LOGISTIC = (
         _margin,
         "These are the margins, one for each pair, and the loss is still to come: `F.logsigmoid`, a mean, a minus. "
         "A margin says which way a pair stands, and not how much it is to be pulled.",
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: _loss(pc.exp().log(), pr.exp().log(), rc.exp().log(), rr.exp().log(), beta),
+        "You went back from log-probabilities to probabilities: exp(-300) is 0 in float32, and of 0 divided by 0, or of "
+        "infinity minus infinity, no number comes. "
+        "That is why the inputs are logarithms: subtract them, and a quotient of probabilities is never needed.",
     ),
     Mistake(
         lambda *a: -_margin(*a).sigmoid().log().mean(),
