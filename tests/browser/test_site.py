@@ -90,7 +90,12 @@ def test_a_paper_named_by_its_number_is_a_link(page: Page, site: Path) -> None:
 def test_the_package_is_told_by_whole_sentences_and_import_paths(page: Page, site: Path) -> None:
     page.goto(f"{site.as_uri()}/api.html")
     text = page.locator("article").inner_text()
-    assert "Type:" not in text  # napoleon's field for what stands before a colon
+    fields = page.locator("dl.field-list > dt").all_inner_texts()
+    assert {field.rstrip(":") for field in fields} == {
+        "Parameters",
+        "Returns",
+        "Raises",
+    }  # no Type, torn out of a sentence
     assert "How strongly the optimum is held to the reference: larger stays closer." in text
     assert "Args" not in text
     assert page.locator("dt.sig", has_text="dpo_teach.loss.compute_dpo_loss").count() == 1
