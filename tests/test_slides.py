@@ -35,6 +35,10 @@ def load(name: str) -> ModuleType:
 DIGEST = load("digest")
 
 
+def boxed(kind: str, text: str) -> str:
+    return f'<div class="{kind}">\n\n{text}\n\n</div>'
+
+
 def slides(path: Path) -> list[tuple[str, Cell]]:
     """The cells that are on slides, each with its type."""
     told = [(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"), cell) for cell in read(path)["cells"]]
@@ -57,7 +61,7 @@ def test_an_answer_is_never_seen_with_its_question(path: Path) -> None:
     asked = [place for place, (_, cell) in enumerate(told) if "predict" in cell["metadata"].get("tags", [])]
     assert len(asked) >= 3
     for place in asked:
-        assert told[place][0] in {"slide", "subslide"}
+        assert told[place][0] in {"slide", "subslide", "-"}  # "-": below what it is about
         assert told[place + 1][0] in {"slide", "subslide", "fragment"}, told[place][1]["id"]
 
 
@@ -99,16 +103,31 @@ def test_the_examples_of_the_digest() -> None:
         ("## A\n\nWords.", "## A"),
         ("Only words.", "Only words."),
         ("**A lead.** And words.\n\n**None** here.", "**A lead.**"),
+        ("**A lead.** And words, for a slide of their own.", "**A lead.** And words, for a slide of their own."),
         (f"- **A lead** and {'words ' * 30}\n- **Short** it is.", "- **A lead**\n- **Short** it is."),
+        (f"- **A lead**, whole. And {'words ' * 30}", "- **A lead**, whole."),
+        (f"- **Short**, by [A](https://{'a' * 150}), it is.", f"- **Short**, by [A](https://{'a' * 150}), it is."),
+        (
+            "## A\n\nTwo models. Same dice: which is which?",
+            f"## A\n\n{boxed('question', 'Same dice: which is which?')}",
+        ),
     ],
 )
 def test_a_digest(text: str, kept: str) -> None:
     assert DIGEST.digest(text) == kept
 
 
-def test_a_question_is_told_without_what_stands_before_it() -> None:
-    kept = DIGEST.digest("Here are both. **Predict first:** up, or down?")
-    assert kept == '<div class="question">\n\n**Predict first:** up, or down?\n\n</div>'
+@pytest.mark.parametrize("between", [" ", "\n\n"])
+def test_a_question_is_told_with_what_it_is_about(between: str) -> None:
+    kept = DIGEST.digest(f"## A\n\nWords.\n\nHere are both.{between}**Predict first:** up, or down?")
+    assert kept == "\n\n".join(
+        ["## A", boxed("about", "Here are both."), boxed("question", "**Predict first:** up, or down?")]
+    )
+
+
+def test_what_is_shown_before_a_question_is_not_told_again() -> None:
+    kept = DIGEST.digest("Words.\n\n$$x$$\n\n**Predict first:** up, or down?")
+    assert kept == "$$x$$\n\n" + boxed("question", "**Predict first:** up, or down?")
 
 
 def test_the_words_that_a_list_begins_with_stay_with_it() -> None:

@@ -8,7 +8,9 @@ left out of a text is in the speaker's notes (key S).
 
 import argparse
 import html
+import re
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,9 @@ from dpo_teach.plots.style import CHOSEN, POLICY  # noqa: E402
 from dpo_teach.widgets.bundles import bundle, stylesheet  # noqa: E402
 
 Cell = dict[str, Any]
-WIDE = 74
-"""Letters in a line of output that need a smaller size."""
+HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
+WIDE = range(75, 100)
+"""Letters in a line of output that has room if it is set smaller; a longer one goes on below, at the usual size."""
 
 
 def slide_type(cell: Cell) -> str:
@@ -43,11 +46,33 @@ def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     Raises:
         ValueError: no cell is on a slide.
     """
-    shown = [cell for cell in notebook.cells if slide_type(cell) not in {"skip", "notes"}]
+    shown = [told for told in _under_headings(notebook.cells) if slide_type(told[0]) not in {"skip", "notes"}]
     if not shown:
         raise ValueError("no cell has a slide_type: there would be no slide")
-    cells = [part for cell in shown for part in (_texts if cell.cell_type == "markdown" else _code)(cell)]
+    cells = [part for cell, heading in shown for part in _parts(cell, heading)]
     return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
+
+
+def _under_headings(cells: list[Cell]) -> Iterator[tuple[Cell, str]]:
+    """Each cell with the last heading before it."""
+    heading = ""
+    for cell in cells:
+        yield cell, heading
+        if cell["cell_type"] == "markdown":
+            heading = [heading, *HEADING.findall(cell["source"])][-1]
+
+
+def _parts(cell: Cell, heading: str) -> list[Cell]:
+    """What becomes of a cell; before it, where a slide would begin without a heading, the one that it stands under."""
+    parts = (_texts if cell["cell_type"] == "markdown" else _code)(cell)
+    if slide_type(cell) not in {"slide", "subslide"} or HEADING.match(parts[0]["source"]) or not heading:
+        return parts
+    text = re.sub(r"^(\d+)\.", r"\1\\.", heading)  # its number begins no list
+    repeated = nbformat.v4.new_markdown_cell(
+        f'<div class="section">\n\n{text}\n\n</div>', metadata={"slideshow": cell["metadata"]["slideshow"]}
+    )
+    parts[0]["metadata"] = {**parts[0]["metadata"], "slideshow": {"slide_type": "-"}}
+    return [repeated, *parts]
 
 
 def _texts(cell: Cell) -> list[Cell]:
@@ -77,7 +102,7 @@ def _code(cell: Cell) -> list[Cell]:
         _dress(output, cell.source)
     if cell.outputs:
         cell.metadata["transient"] = {"remove_source": True}
-    if max(map(len, "\n".join(output.get("text", "") for output in cell.outputs).splitlines()), default=0) > WIDE:
+    if max(map(len, "\n".join(output.get("text", "") for output in cell.outputs).splitlines()), default=0) in WIDE:
         cell.metadata["tags"] = ["wide"]
     return [cell]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pages import KINDS, check, drag, settings_in
-from playwright.sync_api import Page, Request
+from playwright.sync_api import Page, Request, expect
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ("mermaidx", "sphinx", "sphinx_revealjs")  # of the extra `site`
@@ -83,6 +83,7 @@ def test_every_slide_fits_and_nothing_is_asked_for(page: Page, name: str, decks:
         page.wait_for_timeout(100)
         where = page.evaluate("() => Reveal.getIndices()")
         assert page.evaluate(TOO_LARGE) == [], where
+        assert page.evaluate("() => Boolean(Reveal.getCurrentSlide().querySelector('h1, h2, h3, .section'))"), where
         shown += 1
         assert page.locator(".slide-number").inner_text().split(" / ")[0] == str(shown)
         if page.evaluate("() => Reveal.isLastSlide()"):
@@ -102,6 +103,21 @@ def test_formulas_and_diagrams_are_drawn(page: Page, name: str, decks: Path) -> 
     assert left == []
     assert page.locator("aside.notes").count() >= 5
     assert page.evaluate("() => [...document.images].filter((e) => !e.alt).length") == 0
+
+
+def test_labels_stand_in_the_middle_of_their_boxes(page: Page, decks: Path) -> None:
+    """Mermaid has measured them in another font."""
+    open_deck(page, decks / "01_introduction.html")
+    slides = page.locator("section:not(.stack):has(.diagram)")
+    assert slides.count() == 3
+    for slide in slides.all():
+        page.evaluate("({ h, v }) => Reveal.slide(h, v)", slide.evaluate("e => Reveal.getIndices(e)"))
+        aside = slide.locator("foreignObject:has(p)").evaluate_all("""all => all.map((e) => {
+            const [room, text] = [e, e.querySelector('p')].map((one) => one.getBoundingClientRect());
+            return Math.hypot(room.x - text.x + (room.width - text.width) / 2,
+                              room.y - text.y + (room.height - text.height) / 2); })""")
+        assert len(aside) >= 5
+        assert max(aside) < 3
 
 
 def test_a_question_comes_before_its_answer(page: Page, decks: Path) -> None:
@@ -127,6 +143,35 @@ def test_an_explorer_moves_on_its_slide(page: Page, decks: Path) -> None:
     moved = settings_in(lambda name: place.evaluate("(e, name) => e.model.get(name)", name), kind)
     assert repr(moved) != repr(explorer)
     check(place, moved)
+
+
+def test_what_the_pointer_has_let_go_leaves_the_arrow_keys_to_the_slides(page: Page, decks: Path) -> None:
+    open_deck(page, decks / "01_introduction.html")
+    place = page.locator('[data-explorer="lossExplorer"]')
+    page.evaluate("({ h, v }) => Reveal.slide(h, v)", place.evaluate("e => Reveal.getIndices(e.closest('section'))"))
+    number = page.locator(".slide-number")
+    here = number.inner_text()
+    slider, box = place.get_by_role("slider").first, place.locator(".dt-box").first
+    drag(page, slider, 0.8)
+    page.keyboard.press("ArrowRight")
+    expect(number).not_to_have_text(here)
+    page.keyboard.press("ArrowLeft")
+    expect(number).to_have_text(here)
+    box.click()
+    page.keyboard.type("1")
+    page.keyboard.press("ArrowLeft")
+    expect(number).to_have_text(here)
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowLeft")
+    expect(number).not_to_have_text(here)
+    page.keyboard.press("ArrowRight")
+    box.focus()
+    page.keyboard.press("Shift+Tab")
+    expect(slider).to_be_focused()
+    before = slider.input_value()
+    page.keyboard.press("ArrowRight")
+    assert slider.input_value() != before
+    expect(number).to_have_text(here)
 
 
 def test_on_paper_an_explorer_is_its_picture_on_one_page(page: Page, decks: Path) -> None:
