@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from planted_form import Planted
-from planted_gradients import LOGPS, LOGPS_VARIANTS, WEIGHT
-from planted_introduction import LOSS, LOSS_VARIANTS, REWARD
+from planted_gradients import LOGPS, LOGPS_VARIANTS, WEIGHT, WEIGHT_VARIANTS
+from planted_introduction import LOSS, LOSS_VARIANTS, REWARD, REWARD_VARIANTS
 from planted_rlhf import BRADLEY_TERRY, PENALTY, PENALTY_VARIANTS
 from planted_training import BETA, BETA_VARIANTS, STEP, STEP_VARIANTS
 
@@ -32,7 +32,9 @@ PLANTED: dict[FunctionExercise, Planted] = {
 
 VARIANTS = {
     introduction.loss: LOSS_VARIANTS,
+    introduction.implicit_reward: REWARD_VARIANTS,
     rlhf.penalised_rewards: PENALTY_VARIANTS,
+    gradients.gradient_weight: WEIGHT_VARIANTS,
     gradients.sequence_logps: LOGPS_VARIANTS,
     training.training_step: STEP_VARIANTS,
     training.choose_beta: BETA_VARIANTS,

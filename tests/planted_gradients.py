@@ -38,6 +38,13 @@ WEIGHT: Planted = {
     "beta times the loss": (lambda m, b: b * F.softplus(-m), "β times the loss"),
 }
 
+WEIGHT_VARIANTS: Variants = [
+    (lambda m, b: torch.sum(b * sigma(-m)), "mean over the batch"),
+    (lambda m, b: sigma(m) * sigma(-m), "differentiated the sigmoid"),
+    (lambda m, b: torch.log(sigma(-m)), "took the log-sigmoid"),
+    (lambda m, b: -b * F.softplus(-m), "took the log-sigmoid"),
+]
+
 # sequence_logps. Padding has the id 0.
 
 

@@ -28,6 +28,15 @@ LOSS: Planted = {
         lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc + pr - rr)).mean(),
         "added the two log-ratios",
     ),
+    "chosen alone": (lambda pc, pr, rc, rr, b: F.softplus(b * (rc - pc)).mean(), "rejected response is missing"),
+    "each by itself": (
+        lambda pc, pr, rc, rr, b: (F.softplus(b * (rc - pc)) + F.softplus(b * (pr - rr))).mean(),
+        "each response by itself",
+    ),
+    "ratios of logarithms": (
+        lambda pc, pr, rc, rr, b: F.softplus(b * (pr / rr - pc / rc)).mean(),
+        "divided log-probabilities by each other",
+    ),
     "divided by beta": (lambda pc, pr, rc, rr, b: F.softplus(-(pc - rc - pr + rr) / b).mean(), "divided by β"),
     "beta on the policy": (
         lambda pc, pr, rc, rr, b: F.softplus(rc - rr - b * (pc - pr)).mean(),
@@ -43,7 +52,10 @@ LOSS: Planted = {
         lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rc) - (pr - rr)).mean(),
         "one side only",
     ),
-    "beta in front": (lambda pc, pr, rc, rr, b: b * F.softplus(pr - rr - pc + rc).mean(), "stands in front of the loss"),
+    "beta in front": (
+        lambda pc, pr, rc, rr, b: b * F.softplus(pr - rr - pc + rc).mean(),
+        "stands in front of the loss",
+    ),
     "probabilities": (
         lambda pc, pr, rc, rr, b: F.softplus(b * torch.log(pr.exp() * rc.exp() / (rr.exp() * pc.exp()))).mean(),
         "from log-probabilities to probabilities",
@@ -53,6 +65,12 @@ LOSS: Planted = {
     "minus inside": (lambda *a: -F.softplus(m(*a)).mean(), "minus stands inside"),
     "sigmoid": (lambda pc, pr, rc, rr, b: m(pc, pr, rc, rr, b).sigmoid().mean(), "stopped at the probability"),
     "minus sigmoid": (lambda pc, pr, rc, rr, b: -m(pc, pr, rc, rr, b).sigmoid().mean(), "the logarithm is missing"),
+    "one minus sigmoid": (lambda *a: torch.sigmoid(-m(*a)).mean(), "probability that the label is wrong, and the loss"),
+    "hinge": (lambda *a: torch.clamp(1 - m(*a), min=0).mean(), "hinge"),
+    "IPO": (
+        lambda pc, pr, rc, rr, b: torch.square(pc - rc - pr + rr - 0.5 / b).mean(),
+        "squared loss of IPO",
+    ),
     "mean margin": (lambda *a: m(*a).mean(), "stopped at the mean margin"),
     "minus mean margin": (lambda *a: -m(*a).mean(), "minus the mean margin"),
     "margins": (m, "These are the margins"),
@@ -65,6 +83,7 @@ LOSS: Planted = {
 }
 
 LOSS_VARIANTS: Variants = [
+    (lambda *a: F.mse_loss(m(*a), torch.ones_like(a[0])), "squared loss of IPO"),
     (lambda pc, pr, rc, rr, b: F.softplus(b * (pr - rr) - pc + rc).mean(), "one side only"),
     (lambda *a: torch.log1p(torch.exp(-m(*a))).mean(), "logarithm in a step of its own"),
     (lambda *a: (1 + torch.exp(-m(*a))).log().mean(), "logarithm in a step of its own"),
@@ -87,8 +106,17 @@ REWARD: Planted = {
     "beta squared": (lambda p, r, b: b * b * (p - r), "Beta is squared"),
     "no brackets": (lambda p, r, b: b * p - r, "to the policy only"),
     "ratio of logarithms": (lambda p, r, b: b * p / r, "difference* of logarithms"),
+    "added": (lambda p, r, b: b * p + b * r, "You added the two"),
+    "absolute": (lambda p, r, b: b * abs(p - r), "absolute value"),
+    "sigmoid": (lambda p, r, b: torch.sigmoid(b * p - b * r), "sigmoid of the reward"),
+    "beta on the reference": (lambda p, r, b: p - b * r, "to the reference only"),
     "log of a ratio of logarithms": (lambda p, r, b: b * torch.log(p / r), "quotient of logarithms"),
     "log of the difference": (lambda p, r, b: b * torch.log(p - r), "logarithm of the difference"),
     "ratio of probabilities": (lambda p, r, b: b * p.exp() / r.exp(), "ratio of the probabilities"),
     "mean": (lambda p, r, b: (b * (p - r)).mean(), "mean reward of the batch"),
 }
+
+REWARD_VARIANTS: Variants = [
+    (lambda p, r, b: p / r, "You took a ratio of log-probabilities"),
+    (lambda p, r, b: b * torch.log(p) - b * torch.log(r), "quotient of logarithms"),
+]

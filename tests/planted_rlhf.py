@@ -21,6 +21,13 @@ def cost(c: Any, r: Any) -> Any:
 BRADLEY_TERRY: Planted = {
     "sign flipped": (lambda c, r: -cost(c, r).mean(), "sign flipped"),
     "swapped": (lambda c, r: cost(r, c).mean(), "Chosen and rejected are swapped"),
+    "minus inside": (lambda c, r: -cost(r, c).mean(), "minus stands inside"),
+    "two log-sigmoids": (
+        lambda c, r: (torch.log1p(torch.exp(-c)) - torch.log1p(torch.exp(-r))).mean(),
+        "two log-sigmoids",
+    ),
+    "one minus sigmoid": (lambda c, r: (1 - sigma(c - r)).mean(), "would have chosen otherwise"),
+    "mean difference": (lambda c, r: c.mean() - r.mean(), "stopped at the mean difference"),
     "sigmoid": (lambda c, r: sigma(c - r).mean(), "stopped at the probability"),
     "minus sigmoid": (lambda c, r: -sigma(c - r).mean(), "the logarithm is missing"),
     "difference alone": (lambda c, r: r.mean() - c.mean(), "The log-sigmoid is missing"),
@@ -67,6 +74,8 @@ PENALTY: Planted = {
     "reward first": (lambda r, p, q, b: nats(p, q, b) + ending(r, p).flip(0), "at the first token"),
     "reward spread": (lambda r, p, q, b: nats(p, q, b) + r / p.numel(), "spread the reward"),
     "no beta": (lambda r, p, q, b: q - p + ending(r, p), "Beta is missing"),
+    "divided by beta": (lambda r, p, q, b: (q - p) / b + ending(r, p), "divided by β"),
+    "weighted": (lambda r, p, q, b: b * p.exp() * (q - p) + ending(r, p), "probability of its token"),
     "last pays alone": (lambda r, p, q, b: ending(r + b * (q[-1] - p[-1]), p), "Only the last token pays"),
     "all at the end": (lambda r, p, q, b: ending(r + (b * (q - p)).sum(), p), "whole price stands at the last"),
     "one number": (lambda r, p, q, b: r - b * (p.sum() - q.sum()), "one number for the whole response"),
@@ -80,6 +89,7 @@ PENALTY: Planted = {
 }
 
 PENALTY_VARIANTS: Variants = [
+    (lambda r, p, q, b: b * (p - q), "reward of the response is missing"),
     (lambda r, p, q, b: r, "price is missing"),
     (lambda r, p, q, b: [r] * len(p), "price is missing"),
     (lambda r, p, q, b: b * r, "multiplied the reward by β"),

@@ -87,6 +87,7 @@ def test_one_factor_in_all_cases_is_told() -> None:
     told = "Not yet: in test case 1 your result is 2.0000, and 4.0000 is wanted."
     assert three.check(lambda x: x).message == told + " In every test case it is 0.5 times the right one." + SEE
     assert "times the right one" not in three.check(lambda x: 0.0).message
+    assert "times the right one" not in three.check(lambda x: 1e-9 * x * x).message, "small, and no factor in common"
     assert "times the right one" not in message(lambda x: x), "two numbers are too few to tell"
 
 

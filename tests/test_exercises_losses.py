@@ -30,6 +30,13 @@ def by_lists(*arguments: Any) -> Any:
     return torch.tensor(total / len(arguments[0]))
 
 
+def by_a_helper(*arguments: Any) -> Any:
+    def number(value: Any) -> Any:
+        return value.item()
+
+    return number(right(*arguments))
+
+
 def half_detached(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
     return right(pc, pr.detach(), rc, rr, beta)
 
@@ -43,6 +50,7 @@ def half_detached(pc: Any, pr: Any, rc: Any, rr: Any, beta: float) -> Any:
         (lambda *a: right(*a).data, ": `.data` cuts it off."),
         (lambda *a: np.logaddexp(0, -m(*a).numpy()).mean(), ": NumPy or `.numpy()` cuts it off."),
         (by_lists, ": `.tolist()` or `math` or `torch.tensor(...)` cuts it off."),
+        (by_a_helper, ": `.item()` cuts it off."),
         (torch.no_grad()(right), f": {ANYTHING} cuts it off."),
         (half_detached, " by `policy_rejected`: `.detach()` cuts it off."),
     ],
@@ -56,7 +64,11 @@ def test_a_right_value_without_a_gradient_is_told_with_the_call_that_cuts_it(
 
 
 def test_nothing_warns_while_the_gradient_is_looked_for(recwarn: pytest.WarningsRecorder) -> None:
-    loss.check(lambda *a: float(right(*a)))
+    torch.set_warn_always(True)  # and not only the first time
+    try:
+        loss.check(lambda *a: float(right(*a)))
+    finally:
+        torch.set_warn_always(False)
     assert not recwarn.list
 
 

@@ -74,7 +74,7 @@ def _tell_factor(found: Sequence[Any], wanted: Sequence[Any]) -> str:
     ones, others = _joined(found), _joined(wanted)
     if ones is not None and others is not None and ones.shape == others.shape and len(ones) >= _ENOUGH:
         factor = float(ones @ others / (others @ others))
-        if factor and close(ones, factor * others):
+        if factor and close(ones / factor, others):
             return f"In every test case it is {factor:.4g} times the right one."
     return "No common mistake gives this number."
 

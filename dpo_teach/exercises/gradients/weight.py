@@ -48,6 +48,7 @@ _MISTAKES = (
         lambda margins, beta: beta * torch.sigmoid(margins) * torch.sigmoid(-margins),
         "You differentiated the sigmoid, and the loss is its logarithm: σ(m) σ(-m) has one factor too many. "
         "With it the pull would vanish on pairs that are badly wrong, where it is needed most.",
+        also=(lambda margins, beta: torch.sigmoid(margins) * torch.sigmoid(-margins),),
     ),
     Mistake(
         lambda margins, beta: beta * torch.sigmoid(-beta * margins),
@@ -76,13 +77,15 @@ _MISTAKES = (
     ),
     Mistake(
         lambda margins, beta: (beta * torch.sigmoid(-margins)).mean(),
-        "This is the mean over the batch, and one weight for each pair is wanted. "
+        "This is the mean over the batch, or the sum, and one weight for each pair is wanted. "
         "It is the differences between pairs that tell which of them the step listens to.",
+        also=(lambda margins, beta: (beta * torch.sigmoid(-margins)).sum(),),
     ),
     Mistake(
         lambda margins, beta: beta * F.logsigmoid(-margins),
         "You took the log-sigmoid, where the derivative has the sigmoid itself. "
         "A logarithm grows without end, and a weight never passes β.",
+        also=(lambda margins, beta: F.logsigmoid(-margins), lambda margins, beta: beta * F.logsigmoid(margins)),
     ),
     Mistake(
         lambda margins, beta: -F.logsigmoid(margins),

@@ -47,6 +47,21 @@ _LOG_RATIOS = (
         "You added the two log-ratios, and the margin is their difference. "
         "With the sum the policy would be paid for making both responses likelier, and could not tell them apart.",
     ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - rc)).mean(),
+        "The rejected response is missing: this is the log-ratio of the chosen one alone. "
+        "A policy that makes every response likelier would do well by it, and would have learned no preference.",
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -(F.logsigmoid(beta * (pc - rc)) + F.logsigmoid(beta * (rr - pr))).mean(),
+        "You judge each response by itself, as if chosen meant good and rejected meant bad. "
+        "People have only compared the two, and β log Z, which no implicit reward knows, cancels in the difference.",
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc / rc - pr / rr)).mean(),
+        "You divided log-probabilities by each other, and the logarithm of a ratio is a *difference* of logarithms. "
+        "The inputs are logarithms already: policy minus reference is the log-ratio.",
+    ),
 )
 
 _BETA = (
@@ -112,6 +127,23 @@ _LOGISTIC = (
         "It is what keeps a pull on a pair that is badly wrong: the sigmoid is flat there, and its gradient vanishes.",
     ),
     Mistake(
+        lambda *a: (1 - _margin(*a).sigmoid()).mean(),
+        "This is the probability that the label is wrong, and the loss is minus the logarithm of the one that it is "
+        "right. "
+        "It falls where it should, but it is flat on a pair that is badly wrong, which would hardly be corrected.",
+    ),
+    Mistake(
+        lambda *a: F.relu(1 - _margin(*a)).mean(),
+        "This is a hinge, as in SLiC: it is 0 as soon as the margin is 1. "
+        "DPO's loss is the likelihood of the labels by Bradley and Terry, whose sigmoid never says that it is enough.",
+    ),
+    Mistake(
+        lambda *a: ((_margin(*a) / a[4] - 1 / (2 * a[4])) ** 2).mean(),
+        "This is the squared loss of IPO, and DPO's is the logistic one. "
+        "IPO pulls the difference of the log-ratios to 1 / 2β and back again; DPO asks how likely the label is.",
+        also=(lambda *a: ((_margin(*a) - 1) ** 2).mean(), lambda *a: ((_margin(*a) - 0.5) ** 2).mean()),
+    ),
+    Mistake(
         lambda *a: _margin(*a).mean(),
         "You stopped at the mean margin: the last step, from the margin to the logistic loss, is missing. "
         "A margin is large where all is well, so that making it small would undo what was learned.",
@@ -128,8 +160,8 @@ _LOGISTIC = (
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: _loss(pc.exp().log(), pr.exp().log(), rc.exp().log(), rr.exp().log(), beta),
-        "You went back from log-probabilities to probabilities: exp(-300) is 0 in float32, and of 0 divided by 0, or of "
-        "infinity minus infinity, no number comes. "
+        "You went back from log-probabilities to probabilities: exp(-300) is 0 in float32, and 0 divided by 0 is not "
+        "a number, nor is infinity minus infinity. "
         "That is why the inputs are logarithms: subtract them, and a quotient of probabilities is never needed.",
     ),
     Mistake(

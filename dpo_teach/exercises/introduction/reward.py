@@ -48,12 +48,34 @@ _MISTAKES = (
         lambda policy, reference, beta: beta * (policy / reference),
         "You took a ratio of log-probabilities, and the logarithm of a ratio is a *difference* of logarithms. "
         "Of two negative numbers the ratio is positive, so that every response would be rewarded.",
+        also=(lambda policy, reference, beta: policy / reference,),
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy + reference),
+        "You added the two, and a log-ratio is their difference. "
+        "The sum is negative for every response, and lowest for one that both models find unlikely, whoever moved.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy - reference).abs(),
+        "You took the absolute value: a response that became less likely has a *negative* reward. "
+        "Without its sign a reward cannot say which of two responses is preferred.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: (beta * (policy - reference)).sigmoid(),
+        "You took the sigmoid of the reward, and the reward itself is wanted: any number, also below 0. "
+        "The sigmoid turns a *difference* of two rewards into the probability of a choice, which comes later.",
+    ),
+    Mistake(
+        lambda policy, reference, beta: policy - beta * reference,
+        "Beta is applied to the reference only, because a product binds more tightly than a difference. "
+        "Policy and reference must be in one unit; put the difference into brackets.",
     ),
     Mistake(
         lambda policy, reference, beta: beta * (policy / reference).log(),
         "You took the logarithm of a quotient of logarithms: the formula's log(π / π_ref) is a quotient of "
         "*probabilities*. "
         "The inputs are logarithms of those, so that the log-ratio is their difference, with no `log` to be written.",
+        also=(lambda policy, reference, beta: beta * (policy.log() - reference.log()),),
     ),
     Mistake(
         lambda policy, reference, beta: beta * (policy - reference).log(),

@@ -26,6 +26,22 @@ _MISTAKES = (
         "This reward is highest for what people like least, and PPO would go and write it.",
     ),
     Mistake(
+        lambda chosen, rejected: F.logsigmoid(rejected - chosen).mean(),
+        "The minus stands inside the log-sigmoid, and it belongs in front: -log σ(d) is not log σ(-d). "
+        "Yours falls without end on pairs that are in order, and is flat on those that are not.",
+    ),
+    Mistake(
+        lambda chosen, rejected: -(F.logsigmoid(chosen) - F.logsigmoid(rejected)).mean(),
+        "You took the difference of two log-sigmoids, and it is the log-sigmoid of the difference that is wanted. "
+        "A reward has no probability of its own: only a comparison of two has one.",
+    ),
+    Mistake(
+        lambda chosen, rejected: torch.sigmoid(rejected - chosen).mean(),
+        "This is the probability that the annotator would have chosen otherwise, and minus the logarithm of the other "
+        "one is wanted. "
+        "It falls where it should, but it is flat on a pair that is badly wrong, which would teach next to nothing.",
+    ),
+    Mistake(
         lambda chosen, rejected: torch.sigmoid(chosen - rejected).mean(),
         "You stopped at the probability σ(difference) of the annotator's choice, and the loss is minus its logarithm. "
         "That probability is high where the reward model is right, so that making it small would turn it round.",
@@ -34,6 +50,11 @@ _MISTAKES = (
         lambda chosen, rejected: -torch.sigmoid(chosen - rejected).mean(),
         "You took minus the sigmoid, and the logarithm is missing. "
         "The sigmoid is flat where a pair is badly wrong, and such a pair would teach next to nothing.",
+    ),
+    Mistake(
+        lambda chosen, rejected: (chosen - rejected).mean(),
+        "You stopped at the mean difference: the log-sigmoid and the minus are still to come. "
+        "The difference is large where all is well, and making it small would turn the rewards round.",
     ),
     Mistake(
         lambda chosen, rejected: -(chosen - rejected).mean(),

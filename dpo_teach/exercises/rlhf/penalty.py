@@ -35,6 +35,7 @@ _MISTAKES = (
         lambda reward, logps, reference, beta: _price(logps, reference, beta),
         "The reward of the response is missing: this is the price alone. "
         "A policy that sees nothing else goes back to the reference and stays there.",
+        also=(lambda reward, logps, reference, beta: -_price(logps, reference, beta),),
     ),
     Mistake(
         lambda reward, logps, reference, beta: _at(-1, reward, logps),
@@ -87,6 +88,17 @@ _MISTAKES = (
         lambda reward, logps, reference, beta: _price(logps, reference, 1.0) + _at(-1, reward, logps),
         "Beta is missing: your price is one unit of reward for a nat, whatever β is. "
         "β is the only thing that says how far the policy may go.",
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: _price(logps, reference, 1 / beta) + _at(-1, reward, logps),
+        "You divided by β, and the price is β times the log-ratio. "
+        "A large β is to keep the policy near the reference; in yours it makes going away cheap.",
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: _price(logps, reference, beta) * logps.exp() + _at(-1, reward, logps),
+        "You weighted each log-ratio by the probability of its token, as the formula of the KL does. "
+        "The tokens were drawn by the policy, so that likely ones come up often already: weighted, they would count "
+        "twice.",
     ),
     Mistake(
         lambda reward, logps, reference, beta: _at(-1, reward + _price(logps, reference, beta)[-1].item(), logps),
