@@ -37,7 +37,9 @@ class FrontierWalker(Panel):
         options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
         inputs = {
             "method": ipw.Dropdown(options=options, value=method, description="method", **slider_style(70)),
-            "place": ipw.IntSlider(value=place, min=0, max=places - 1, description="smaller β →", **slider_style(90)),
+            "place": ipw.IntSlider(
+                value=place, min=0, max=places - 1, description="smaller β →", readout=False, **slider_style(90)
+            ),
         }
         super().__init__(inputs, "Walk along the frontier, and read")
 
@@ -72,7 +74,7 @@ class FrontierWalker(Panel):
                                   zorder=6)  # fmt: skip
         self._numbers = figure.text(0.56, 0.86, "", va="top", color=INK, linespacing=1.5)
         self._texts = figure.text(0.56, 0.69, "", va="top", color=INK, linespacing=1.35, fontsize=8.8)
-        figure.text(0.56, 0.72, "what it writes, to one opening", color=MUTED)
+        figure.text(0.56, 0.72, "what it writes, to one opening (the first seed)", color=MUTED)
         self.moving = [self._headline, self._here, self._numbers, self._texts]
         return figure
 
@@ -86,5 +88,5 @@ class FrontierWalker(Panel):
         rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens; means of {len(self.runs)} seeds"
         self._numbers.set_text(f"{reward}, KL {scores.kl:.1f} ± {scores.kl_error:.1f}\n{rest}")
         texts = self.runs[0].texts
-        lines = [line for text in texts for line in [*textwrap.wrap("• " + text.strip(), 62), ""]]
+        lines = [line for text in texts for line in [*textwrap.wrap("• " + text.strip(), 58), ""]]
         self._texts.set_text("\n".join(lines[:_LINES]))

@@ -12,7 +12,7 @@ from dpo_teach.worlds.tiny_text import TinyText, count_logps, tiny_text
 __all__ = ["LogpsWorkbench"]
 
 _SHIFTS = {"one back (right)": "right", "none": "none", "one ahead (wrong way)": "wrong way"}
-_DEEPEST = -6.0
+_DEEPEST = -8.2
 
 
 class LogpsWorkbench(Panel):

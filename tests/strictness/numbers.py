@@ -40,7 +40,6 @@ NO_CLAIMS = {
 }
 # Numbers that are right and that no cell can show, each read by a person: notebook, cell, number, reason.
 REVIEWED = {
-    ("03_loss_and_gradients", "where-to-go-on", "256"): "a suggestion to the reader",
     ("04_training", "the-trainer", "5e-7"): "of the papers",
     ("04_training", "the-trainer", "5e-6"): "of the papers",
 }

@@ -130,9 +130,7 @@ function answer(ask, side, arrow, keys) {
   return { node, text };
 }
 
-// Measured with rules in a person's place, six times each; notebook 04 asks them again.
-const EXPECTATION = "It takes some seconds. What to expect of two dozen labels: a taste for short reviews is learned (8 of 10 " +
-  "new pairs right), one for reviews that speak of the cast in part (7), one for kind reviews hardly (6, and a coin has 5).";
+const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured further down.";
 
 function makeActions(ask) {
   const skip = button("skip ↓", () => ask("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });

@@ -147,7 +147,7 @@ const BOXES = {
   rejected: { name: "log-ratio, rejected", colour: "rejected", value: (r) => signed(r.rejectedLogRatio) },
   difference: { name: "difference", colour: "ink", value: (r) => signed(r.difference) },
   margin: { name: "margin", colour: "ink", value: (r) => signed(r.margin, 3) },
-  probability: { name: "P(chosen)", colour: "policy", value: (r) => plain(r.probability, 4) },
+  probability: { name: "P(verdict)", colour: "policy", value: (r) => plain(r.probability, 4) },
   loss: { name: "loss", colour: "policy", value: (r) => plain(r.loss, 4) },
   weight: { name: "gradient weight", colour: "policy", value: (r) => plain(r.gradientWeight, 4) },
 };

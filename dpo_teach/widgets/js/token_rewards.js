@@ -129,7 +129,7 @@ function makeCard(name, group) {
 
 function makeNumbers() {
   const names = { chosen: "implicit reward of chosen", rejected: "implicit reward of rejected", margin: "margin",
-                  probability: "σ(margin), P(chosen)" };
+                  probability: "σ(margin), P(verdict)" };
   const cells = Object.keys(names).map((name) => [name, html("dd", { "data-value": name }, "")]);
   const by = Object.fromEntries(cells);
   return {
