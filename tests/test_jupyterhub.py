@@ -251,6 +251,17 @@ def test_the_readme_names_what_is_there() -> None:
     )
 
 
+@pytest.mark.usefixtures("settings")
+def test_the_web_server_in_front_passes_everything_to_the_hub() -> None:
+    """Tried by hand, nginx 1.22 before a JupyterLab: without the line about Upgrade its kernel stays “connecting”."""
+    url = read("jupyterhub_config.py").JupyterHub.bind_url
+    nginx = re.findall(r"```nginx\n(.*?)```", README, re.DOTALL)[0]
+    for line in (f"proxy_pass {url};", "proxy_http_version 1.1;", "proxy_set_header Upgrade $http_upgrade;",
+                 "proxy_set_header Connection $connection_upgrade;", "proxy_set_header Host $http_host;"):  # fmt: skip
+        assert line in nginx
+    assert f"reverse_proxy {url.removeprefix('http://')}" in README
+
+
 def test_the_extra_brings_the_hub_and_its_culler() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {Requirement(line).name for line in project["optional-dependencies"]["hub"]}

@@ -160,6 +160,33 @@ def test_the_sentence_of_a_kept_back_solution() -> None:
     assert SOLUTIONS_OFF in plain(TEXT)
 
 
+LEFT_OUT = {
+    "What it changes in practice": ("01", "differences"),
+    "Turned round": ("01", "the-constant-cancels"),
+    "The implicit reward": ("01", "preference-accuracy"),
+    "The frontier": ("02", "frontier-walker"),
+    "Be the annotator": ("04", "annotate-by-hand"),
+}
+
+
+def test_what_the_slides_leave_out_is_told() -> None:
+    told = re.search(r"they leave out (.*?)\n\n", TEXT, re.DOTALL)
+    assert told is not None
+    assert set(re.findall(r"\*([^*]+)\*", told[1].replace("\n", " "))) == set(LEFT_OUT)
+    for number, name in LEFT_OUT.values():
+        (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+        (cell,) = (cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["id"] == name)
+        assert "slideshow" not in cell["metadata"], f"{name} is on a slide now"
+
+
+def test_an_answer_to_another_exercise_than_the_first_says_so() -> None:
+    rows = re.findall(r"^\| (.+?) \| “([^”]+)” \|$", BLOCKS["01", "Your turn"], re.MULTILINE)
+    assert len(rows) == 4
+    for answer, words in rows:
+        first = any(plain(words) in plain(one.diagnosis) for one in EXERCISES["01"][0].mistakes)
+        assert first == ("exercise" not in answer), answer
+
+
 # What is to be typed
 
 
