@@ -100,8 +100,13 @@ LOGPS: Planted = {
     ),
     "log of masked": (
         lambda x, ids, mask: torch.log(token_logps(x, ids).exp() * mask[:, 1:]).sum(1),
-        "masked before the logarithm",
+        "come to minus infinity",
     ),
+    "most probable": (
+        lambda x, ids, mask: torch.amax(log_softmax(x)[:, :-1], dim=2).where(mask[:, 1:], 0).sum(1),
+        "most probable token",
+    ),
+    "mask turned round": (lambda x, ids, mask: (token_logps(x, ids) * (1 - mask[:, 1:].int())).sum(1), "turned round"),
     "raw logits": (lambda x, ids, mask: (pick(x[:, :-1], ids[:, 1:]) * mask[:, 1:]).sum(1), "raw logits"),
     "wrong dimension": (
         lambda x, ids, mask: (pick(F.log_softmax(x[:, :-1], dim=1), ids[:, 1:]) * mask[:, 1:]).sum(1),
@@ -122,5 +127,7 @@ LOGPS: Planted = {
 }
 
 LOGPS_VARIANTS: Variants = [
+    (lambda x, ids, mask: token_logps(x, ids).masked_fill(~mask[:, 1:], -torch.inf).sum(1), "come to minus infinity"),
+    (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1) / ids.shape[1], "over the whole row"),
     (lambda x, ids, mask: (pick(log_softmax(x), ids)[:, :-1] * mask[:, :-1]).sum(1), "cut the last position off"),
 ]

@@ -47,6 +47,20 @@ def policy_for_reference(policy: Any, batch: Any, reference: Any, beta: float) -
     return compute_dpo_loss(*reference.T, *split_pairs(response_logps(policy, batch)), beta)
 
 
+def added_references(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    return F.softplus(-beta * (chosen + reference[:, 0] - rejected - reference[:, 1])).mean()
+
+
+def own_reference(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    return compute_dpo_loss(chosen, rejected, chosen.detach(), rejected.detach(), beta)
+
+
+def summed(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    return own_loss(policy, batch, reference, beta) * len(reference)
+
+
 def every_second_row(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
     logps = response_logps(policy, batch)
     return compute_dpo_loss(logps[0::2], logps[1::2], reference[:, 0], reference[:, 1], beta)
@@ -113,6 +127,20 @@ def clipped_after_the_step(policy: Any, optimizer: Any, batch: Any, reference: A
     optimizer.step()
     clip_grad_norm_(policy.parameters(), 1.0)
     return loss.item()
+
+
+def clipped_by_value(policy: Any, optimizer: Any, batch: Any, reference: Any, beta: float) -> Any:
+    loss = own_loss(policy, batch, reference, beta)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_value_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def loss_afterwards(policy: Any, optimizer: Any, batch: Any, reference: Any, beta: float) -> Any:
+    right_step(policy, optimizer, batch, reference, beta)
+    return own_loss(policy, batch, reference, beta).item()
 
 
 def ascent(policy: Any, optimizer: Any, batch: Any, reference: Any, beta: float) -> Any:

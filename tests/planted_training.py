@@ -20,6 +20,10 @@ STEP: Planted = {
     "crossed references": (steps.step_with(steps.crossed_references), "two columns"),
     "swapped": (steps.step_with(steps.swapped), "margin has the wrong sign"),
     "every second row": (steps.step_with(steps.every_second_row), "every second row"),
+    "policy as its reference": (steps.step_with(steps.own_reference), "reference is the policy itself"),
+    "loss afterwards": (steps.loss_afterwards, "loss after the step"),
+    "clipped by value": (steps.clipped_by_value, "by its value"),
+    "sum": (steps.step_with(steps.summed), "summed over the batch"),
     "mean over tokens": (steps.step_with(steps.mean_over_tokens), "number of tokens"),
 }
 
@@ -67,17 +71,37 @@ BETA: Planted = {
         lambda runs, k, f: max((r.true_reward / r.kl, r.beta) for r in within(runs, k, f))[1],
         "for a nat of KL",
     ),
+    "reward less KL": (
+        lambda runs, k, f: max((r.true_reward - r.kl, r.beta) for r in within(runs, k, f))[1],
+        "reward minus KL, as if",
+    ),
+    "reward and fluency": (
+        lambda runs, k, f: max((r.true_reward + r.fluency, r.beta) for r in within(runs, k, f))[1],
+        "mixed reward and fluency",
+    ),
+    "the first": (lambda runs, k, f: within(runs, k, f)[0].beta, "the first run"),
+    "the last": (lambda runs, k, f: [r.beta for r in within(runs, k, f)].pop(), "the last run"),
+    "KL": (lambda runs, k, f: max((r.true_reward, r.kl) for r in within(runs, k, f))[1], "That is the KL"),
+    "place": (
+        lambda runs, k, f: max(range(len(runs)), key=lambda i: (runs[i] in within(runs, k, f), runs[i].true_reward)),
+        "place of the right run",
+    ),
     "reward less price": (
         lambda runs, k, f: max((r.true_reward - r.beta * r.kl, r.beta) for r in within(runs, k, f))[1],
         "reward minus β times KL",
     ),
-    "reward": (lambda runs, k, f: max(r.true_reward for r in within(runs, k, f)), "and its beta is wanted"),
+    "reward": (lambda runs, k, f: max(r.true_reward for r in within(runs, k, f)), "true reward of the right run"),
     "whole run": (lambda runs, k, f: sorted(within(runs, k, f), key=lambda r: r.true_reward)[-1], "its beta alone"),
 }
 
-STEP_VARIANTS: Variants = [(steps.step_with(steps.policy_for_reference), "policy and reference are")]
+STEP_VARIANTS: Variants = [
+    (steps.step_with(steps.policy_for_reference), "policy and reference are"),
+    (steps.step_with(steps.added_references), "added where they are to be taken away"),
+]
 
 BETA_VARIANTS: Variants = [
+    (lambda runs, k, f: max((r.true_reward, r.fluency) for r in within(runs, k, f))[1], "or its fluency"),
+    (lambda runs, k, f: max((r.true_reward * r.fluency, r.beta) for r in within(runs, k, f))[1], "mixed reward"),
     (lambda runs, k, f: max((run.kl, run.beta) for run in runs)[1], "smallest β of all the runs"),
     (lambda runs, k, f: max(runs).beta, "a `max` without a `key`"),
     (lambda runs, k, f: sorted(within(runs, k, f), reverse=True)[0].beta, "a `max` without a `key`"),

@@ -69,5 +69,8 @@ def test_a_case_that_there_is_not_is_refused(number: int) -> None:
 
 
 def test_a_case_of_the_training_step_is_its_first_step_from_a_fresh_policy() -> None:
+    first, second = training_step.case(1), training_step.case(2)
+    assert (first["beta"], second["beta"]) == (0.5, 1.0)
+    assert not torch.equal(first["batch"].input_ids, second["batch"].input_ids)
     for _ in range(2):
         assert training_step.solution(**training_step.case(1)) == pytest.approx(0.6931, abs=5e-5)

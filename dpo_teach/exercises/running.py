@@ -97,8 +97,8 @@ def tell_error(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 def _advice(error: BaseException) -> str:
-    """For a name that is nowhere, as after a restart of the kernel; one of its own that is empty is another matter."""
-    if not isinstance(error, NameError) or isinstance(error, UnboundLocalError) or not error.name:
+    """For a name that is nowhere, as after a restart of the kernel; a variable that is still empty has no `name`."""
+    if not isinstance(error, NameError) or not error.name:
         return ""
     return (
         f" If {quoted(error.name)} is imported or defined further up, run the cells above first "

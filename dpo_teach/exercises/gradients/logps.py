@@ -109,6 +109,7 @@ _MISTAKES = (
         lambda logits, ids, mask: (_scores(logits, ids) * mask[:, 1:]).mean(1),
         "You took the mean over the whole row, masked positions included, and DPO sums. "
         "The zeros of prompt and padding count in the denominator, so that padding changes the result.",
+        also=(lambda logits, ids, mask: _my_sequence_logps(logits, ids, mask) / mask.shape[1],),
     ),
     Mistake(
         lambda logits, ids, mask: (_scores(logits, ids, _softmax) * mask[:, 1:]).sum(1),
@@ -122,8 +123,19 @@ _MISTAKES = (
     ),
     Mistake(
         lambda logits, ids, mask: (_scores(logits, ids, _softmax) * mask[:, 1:]).log().sum(1),
-        "You masked before the logarithm: prompt and padding become 0, and the logarithm of 0 is minus infinity. "
-        "Take the logarithm first, so that a masked token counts as 0, which is the log-probability of what is sure.",
+        "Masked tokens come to minus infinity: you masked before the logarithm, which is just that for 0, or masked "
+        "with minus infinity. "
+        "Take the logarithm first and mask with 0, the log-probability of what is sure, which adds nothing.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_log_softmax(logits[:, :-1]).max(-1).values * mask[:, 1:]).sum(1),
+        "You scored the most probable token of each position, and it is the token that stands there that is wanted. "
+        "Which response is judged would no longer matter: `gather` picks each token's own logp.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids) * ~mask[:, 1:]).sum(1),
+        "The mask is turned round: you sum over prompt and padding, and leave the response out. "
+        "`response_mask` is true where the response is.",
     ),
     Mistake(
         lambda logits, ids, mask: (_scores(logits, ids, lambda scores: scores) * mask[:, 1:]).sum(1),

@@ -62,6 +62,27 @@ def _step_on_means(policy: Any, optimizer: Any, batch: TokenBatch, reference_log
     return _descend(policy, optimizer, loss)
 
 
+def _step_from_itself(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    itself = response_logps(policy, batch).detach()
+    return _descend(policy, optimizer, loss_of(policy, batch, torch.stack(split_pairs(itself), dim=1), beta))
+
+
+def _step_clipped_by_value(
+    policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float
+) -> float:
+    loss = loss_of(policy, batch, reference_logps, beta)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_value_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _loss_afterwards(policy: Any, optimizer: Any, *arguments: Any) -> float:
+    _my_training_step(policy, optimizer, *arguments)
+    return loss_of(policy, *arguments).item()
+
+
 def _step_without_return(*arguments: Any) -> None:
     _my_training_step(*arguments)
 
@@ -118,7 +139,8 @@ _MISTAKES = (
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, loss_of(p, b, _swapped(r), beta)),
-        "The two columns of `reference_logps` are swapped: chosen comes first. "
+        "The two columns of `reference_logps` are swapped, of which chosen is the first, or they are added where they "
+        "are to be taken away, which comes to the same number. "
         "Each response must be measured against its own reference, or the margin is made of two strangers.",
     ),
     Mistake(
@@ -131,6 +153,27 @@ _MISTAKES = (
         _step_on_halves,
         "You took every second row for chosen, and in a batch all the chosen responses come first: use `split_pairs`. "
         "As it is, responses to different prompts are compared with each other.",
+    ),
+    Mistake(
+        _step_from_itself,
+        "Your reference is the policy itself, as it is at this step, and it has to be the one of the start. "
+        "The loss would be ln 2 in every step, and nothing would hold the policy back.",
+    ),
+    Mistake(
+        _loss_afterwards,
+        "You return the loss after the step, and the one that led to it is wanted. "
+        "The first number of a run has to be ln 2: it is the best test that there is, and you would never see it.",
+    ),
+    Mistake(
+        _step_clipped_by_value,
+        "You clipped each gradient by its value, and the length of all of them together is to be clipped: "
+        "`clip_grad_norm_`. "
+        "Clipped one by one they point elsewhere; a length can be cut without a change of direction.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, loss_of(p, b, r, beta) * len(r)),
+        "The loss is summed over the batch, and its mean is wanted. "
+        "A batch of twice the size would pull twice as hard, so that the learning rate fits one size only.",
     ),
     Mistake(
         _step_on_means,
