@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -705,6 +707,12 @@ def test_json_is_read_without_the_datasets_library():
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "dpo_teach.pairs" in modules
     assert "datasets" not in modules
+
+
+def test_a_parquet_file_without_rows_holds_none(tmp_path):
+    path = tmp_path / "pairs.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({name: pyarrow.array([], pyarrow.string()) for name in GOOD}), path)
+    assert the_error(path) == f"{path}: holds no rows, wanted at least one preference pair"
 
 
 # Holding out.

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import itertools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,27 +38,13 @@ def parse(arguments: Sequence[str] | None) -> Callable[[], None]:
         with contextlib.redirect_stderr(told):
             return tyro.extras.subcommand_cli_from_dict(
                 {name: _deferred(command) for name, command in COMMANDS.items()},
-                prog="dpo-teach", description=DESCRIPTION, args=_once(arguments),
+                prog="dpo-teach", description=DESCRIPTION, args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )  # fmt: skip
     except SystemExit as stop:
         if not stop.code:
             raise
         raise ValueError(_without_box(told.getvalue())) from None
-
-
-def _once(arguments: Sequence[str] | None) -> Sequence[str]:
-    """The arguments, none of whose options is said twice: the parser would take the last without a word.
-
-    Raises:
-        ValueError: one is.
-    """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = [argument.partition("=")[0].replace("_", "-") for argument in given if argument.startswith("--")]
-    for option in options:
-        if options.count(option) > 1:
-            raise ValueError(f"{option} is said {options.count(option)} times, wanted once")
-    return given
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
