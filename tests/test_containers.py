@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -63,9 +64,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stand_in.parent.mkdir()
     stand_in.write_text(STAND_IN, encoding="utf-8")
     stand_in.chmod(0o755)
+    shutil.copytree(ROOT / "deploy" / "jupyterlab", folder / "deploy" / "jupyterlab")
     path = os.pathsep.join([str(stand_in.parent), os.environ["PATH"]])
-    subprocess.run([BINDER / "postBuild"], check=True, cwd=folder, env=os.environ | {"PATH": path})
+    env = os.environ | {"PATH": path, "NB_PYTHON_PREFIX": str(folder / "prefix")}
+    subprocess.run([BINDER / "postBuild"], check=True, cwd=folder, env=env)
     return folder
+
+
+def test_post_build_sees_to_it_that_nobody_is_asked_about_news(built: Path) -> None:
+    settings = json.loads((built / "prefix/share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8"))
+    assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 
 
 def test_post_build_holds_everything_but_torch_to_the_tested_versions(built: Path) -> None:

@@ -115,7 +115,9 @@ def test_on_a_projector_jupyterlab_has_a_style_of_its_own(course: Path) -> None:
 
 
 def test_an_extra_that_does_not_exist_is_named(course: Path) -> None:
-    made = subprocess.run(["make", "-n", "install", "EXTRAS=foo"], cwd=course, capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["make", "-n", "install", "EXTRAS=foo"], cwd=course, capture_output=True, text=True, check=False
+    )
     assert made.returncode != 0
     assert "EXTRAS: there is no foo, wanted dev, site, hub or bench" in made.stderr
 

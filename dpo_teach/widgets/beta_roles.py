@@ -96,4 +96,4 @@ def _headline(beta: float) -> str:
         return "A large β: a steep loss for one pair, and an optimum that stays at home."
     if beta < 0.5:
         return "A small β: a flat loss for one pair, and an optimum far from home."
-    return "The same β steepens one pair's loss and holds the optimum back."
+    return "A β in between. Drag it, and watch both sides."
