@@ -46,8 +46,8 @@ def build_site(output: Path) -> None:
     command = [sys.executable, "docs/build.py", str(output)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before
-    assert list(output.parent.iterdir()) == [output]
+    assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before, "a notebook has changed meanwhile"
+    assert list(output.parent.iterdir()) == [output], "something lies beside the site"
 
 
 @contextmanager
