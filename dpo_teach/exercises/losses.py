@@ -73,9 +73,8 @@ class LossExercise(FunctionExercise):
     def _gradients(self, function: Callable[..., Any], case: Mapping[str, Any]) -> _Gradients:
         """Of the loss, by each argument that is trained; None where there is none."""
         leaves = {name: value.requires_grad_() for name, value in self._arguments(case).items() if name in self.trained}
-        arguments = self._arguments(case) | {
-            name: leaf.clone() for name, leaf in leaves.items()
-        }  # it may write in them
+        copies = {name: leaf.clone() for name, leaf in leaves.items()}  # it may write in them
+        arguments = self._arguments(case) | copies
         with warnings.catch_warnings(), redirect_stdout(StringIO()):  # what it prints has been printed once
             warnings.simplefilter("ignore")  # PyTorch's, of a number that is made of a tensor with a gradient
             loss = function(*arguments.values())
