@@ -86,5 +86,5 @@ def test_paper_and_a_page_without_script_have_the_picture(browser: Browser, page
     assert all(page.locator(f".cell_output > img[alt={json.dumps(reading)}]").is_visible() for reading in readings)
     assert not page.locator("[data-explorer]").first.is_visible()
     quiet.goto(f"{site.as_uri()}/dpo_teach_playground.html")
-    assert quiet.get_by_text("JavaScript, which is switched off").is_visible()
+    assert quiet.locator("noscript p").is_visible()
     quiet.close()
