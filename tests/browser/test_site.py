@@ -22,6 +22,8 @@ CUT = """() => [...document.querySelectorAll('.bd-article *')].filter((e) =>
 # How high the letters of the diagrams are: 16 in the drawing's own unit.
 LETTERS = """() => [...document.querySelectorAll('figure.diagram svg')].map((e) =>
     16 * e.getBoundingClientRect().width / e.viewBox.baseVal.width)"""
+FIGURES = """() => [...document.querySelectorAll('.cell_output:not(.explorer-alive) img')].map((e) =>
+    e.getBoundingClientRect().width)"""
 NAMELESS = "() => [...document.images].filter((e) => !e.alt).map((e) => e.src.slice(0, 80))"
 
 
@@ -67,6 +69,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: Path, width: int) ->
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
         assert page.evaluate(CUT) == [], path
         assert all(height > 11 for height in page.evaluate(LETTERS)), path
+        assert all(shown > 500 for shown in page.evaluate(FIGURES)), path
 
 
 def test_a_page_read_in_the_dark_is_printed_on_white(page: Page, site: Path) -> None:
@@ -127,6 +130,12 @@ def test_the_download_is_the_notebook_itself(page: Page, base: str) -> None:
             page.get_by_role("link", name="Download the notebook").click()
         assert download.value.suggested_filename == notebook.name
         assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
+
+
+def test_the_first_link_of_the_site_leads_to_notebook_01(page: Page, site: Path) -> None:
+    page.goto(f"{site.as_uri()}/index.html")
+    page.locator("article p a").first.click()
+    page.wait_for_url(f"{site.as_uri()}/{page_of(NOTEBOOKS[0])}")
 
 
 def test_other_pages_offer_no_download(page: Page, site: Path) -> None:
