@@ -1,7 +1,8 @@
 """Learn Direct Preference Optimization by running it."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dpo_teach.late import import_late
 
 if TYPE_CHECKING:
     from dpo_teach.loss import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
@@ -9,10 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["compute_dpo_loss", "compute_implicit_reward", "gradient_weight", "margin", "projector"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for, as PEP 562 has it: the commands set up threads before torch comes."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = importlib.import_module("dpo_teach.projection" if name == "projector" else "dpo_teach.loss")
-    return getattr(room, name)
+__getattr__ = import_late(__name__, dict.fromkeys(__all__, "loss") | {"projector": "projection"})

@@ -271,6 +271,20 @@ def test_a_reader_that_has_enough_is_no_error(arguments):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(("arguments", "status"), [(["train", "--help"], 0), (["train", "--betta", "1"], 2)])
+def test_help_and_a_misspelt_option_do_not_wait_for_torch(arguments, status):
+    code = (
+        "import sys, dpo_teach.cli\n"
+        "try:\n"
+        f"    dpo_teach.cli.main({arguments})\n"
+        "except SystemExit as stop:\n"
+        f"    assert stop.code == {status}\n"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_while_libraries_are_imported_and_threads_wait_without_spinning():
     code = (

@@ -1,4 +1,4 @@
-"""The commands that train, judge and sample. Each imports what it needs, when it runs."""
+"""The commands that train, judge and sample. Each imports what it needs: `dpo-teach --help` must not wait for torch."""
 
 import dataclasses
 import json

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
-        from dpo_teach.cli.parsing import parse  # imports torch: seconds, in which Ctrl-C is answered as well
+        from dpo_teach.cli.parsing import parse  # here, so that Ctrl-C is answered while modules are imported
 
         parse(arguments)()
         sys.stdout.flush()
