@@ -1,16 +1,14 @@
 """Draw responses from a model, reproducibly."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
-from transformers.utils import logging
 
 from dpo_teach.batches import tokenize_prompt
-from dpo_teach.models import context_length
+from dpo_teach.models import context_length, only_errors
 
 __all__ = ["Sample", "decode", "sample_responses", "sample_tokens"]
 
@@ -97,21 +95,10 @@ def _sample_batch(model: Any, rows: Sequence[tuple[int, ...]], settings: Generat
                          f"model's context of {context}")  # fmt: skip
     ids = torch.tensor([[settings.pad_token_id] * (longest - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    with _no_advice():
+    with only_errors():  # it drops a mask that is all ones, and then advises one because of the padding
         output = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings)
     responses = output[:, longest:].tolist()
     return [Sample(row, _until_end(ids, settings.eos_token_id)) for row, ids in zip(rows, responses, strict=True)]
-
-
-@contextlib.contextmanager
-def _no_advice() -> Iterator[None]:
-    """Keep `transformers` from advising a mask: it drops one that is all ones, and then misses it at the padding."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _until_end(ids: list[int], eos_id: int) -> tuple[int, ...]:

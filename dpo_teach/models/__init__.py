@@ -11,7 +11,7 @@ from dpo_teach.models.preparing import (
     switch_dropout_off,
     takes_packed,
 )
-from dpo_teach.models.quiet import no_progress_bar
+from dpo_teach.models.quiet import no_progress_bar, only_errors
 
 __all__ = [
     "ASSETS",
@@ -24,6 +24,7 @@ __all__ = [
     "fuse_gelu",
     "load_model",
     "no_progress_bar",
+    "only_errors",
     "switch_dropout_off",
     "takes_packed",
 ]

@@ -18,7 +18,7 @@ from dpo_teach.models.checking import (
 )
 from dpo_teach.models.finding import ask_hub, explain, locate
 from dpo_teach.models.preparing import fuse_gelu, switch_dropout_off
-from dpo_teach.models.quiet import no_load_report, no_progress_bar
+from dpo_teach.models.quiet import no_progress_bar, only_errors
 
 __all__ = ["LoadedModel", "load_model"]
 
@@ -71,7 +71,7 @@ def _read(name: str, source: str) -> tuple[Any, Any]:
 
     only_local = Path(source).is_dir() or not ask_hub(name)
     try:
-        with no_progress_bar(), no_load_report():
+        with no_progress_bar(), only_errors():
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=only_local)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source, local_files_only=only_local, use_safetensors=True, dtype=torch.float32,

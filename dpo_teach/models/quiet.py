@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-__all__ = ["no_load_report", "no_progress_bar"]
+__all__ = ["no_progress_bar", "only_errors"]
 
 
 @contextlib.contextmanager
@@ -21,8 +21,8 @@ def no_progress_bar() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def no_load_report() -> Iterator[None]:
-    """Keep `transformers` from its table of weights that do not fit: `checking` says in a line what matters of it."""
+def only_errors() -> Iterator[None]:
+    """Keep `transformers` from warnings and tables: of advice that does not fit, and of weights that `checking` names."""
     from transformers.utils import logging
 
     told = logging.get_verbosity()
