@@ -22,7 +22,7 @@ def no_progress_bar() -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_errors() -> Iterator[None]:
-    """Keep `transformers` from warnings and tables: of advice that does not fit, and of weights that `checking` names."""
+    """Keep `transformers` from its warnings: advice that does not fit, and a table of weights that `checking` names."""
     from transformers.utils import logging
 
     told = logging.get_verbosity()
