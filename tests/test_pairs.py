@@ -715,6 +715,16 @@ def test_a_parquet_file_without_rows_holds_none(tmp_path):
     assert the_error(path) == f"{path}: holds no rows, wanted at least one preference pair"
 
 
+def test_a_cell_that_is_there_twice_is_told(tmp_path):
+    """Which of the two is meant, nobody knows."""
+    row = '{"prompt": "the plot was", "chosen": "good", "chosen": "bad", "rejected": "dull"}'
+    lines, array = tmp_path / "pairs.jsonl", tmp_path / "pairs.json"
+    lines.write_text(json.dumps(GOOD) + "\n" + row)
+    array.write_text(f"[{row}]")
+    assert the_error(lines).startswith(f"{lines}, line 2: unreadable JSON: 'chosen' is there twice")
+    assert the_error(array) == f"{array}: unreadable JSON: 'chosen' is there twice"
+
+
 # Holding out.
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dpo_teach.pairs.pair import json_kind, quote
 
-__all__ = ["JsonLines", "Row", "as_row"]
+__all__ = ["JsonLines", "Row", "as_row", "without_repeats"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class JsonLines(Sequence[Row]):
 
 def _parse_line(number: int, line: bytes) -> Row:
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8"), object_pairs_hook=without_repeats)
     except UnicodeDecodeError as error:
         return Row(number, None, f"byte {error.start + 1} is not valid UTF-8, wanted a file in UTF-8")
     except json.JSONDecodeError as error:
@@ -83,6 +83,22 @@ def _parse_line(number: int, line: bytes) -> Row:
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, or brackets 5,000 deep
         return Row(number, None, f"unreadable JSON: {error}")
     return as_row(number, value)
+
+
+def without_repeats(cells: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; Python's reader would take the last of two cells with one name, and say nothing.
+
+    Raises:
+        ValueError: a name is there twice.
+
+    >>> without_repeats([("chosen", " 4"), ("rejected", " 5")])
+    {'chosen': ' 4', 'rejected': ' 5'}
+    """
+    found = dict(cells)
+    if len(found) < len(cells):
+        names = [name for name, _ in cells]
+        raise ValueError(f"{next(quote(name) for name in names if names.count(name) > 1)} is there twice")
+    return found
 
 
 def as_row(number: int, value: object) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dpo_teach.pairs.hub import read_hub, read_parquet
-from dpo_teach.pairs.lines import JsonLines, Row, as_row
+from dpo_teach.pairs.lines import JsonLines, Row, as_row, without_repeats
 from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PreferencePair, closest, json_kind, listing
 
 __all__ = ["Source", "Table", "read_table"]
@@ -108,7 +108,7 @@ def _read_json(path: Path) -> Table:
     data = _not_empty(path, path.read_bytes())
     _refuse_utf_16(path, data[:2])
     try:
-        value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
+        value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"), object_pairs_hook=without_repeats)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PairError(f"{path}, line {line}: not valid UTF-8, wanted a file in UTF-8") from error
