@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from dpo_teach.batches import tokenize_prompt
-from dpo_teach.models import context_length, only_errors
+from dpo_teach.models import known_context, only_errors
 
 __all__ = ["Sample", "decode", "sample_responses", "sample_tokens"]
 
@@ -89,8 +89,8 @@ def sample_tokens(
 @torch.no_grad()
 def _sample_batch(model: Any, rows: Sequence[tuple[int, ...]], settings: GenerationConfig) -> list[Sample]:
     """Prompts are padded on the left, so that each response starts where its prompt ends."""
-    longest, context = max(map(len, rows)), context_length(model)
-    if longest + settings.max_new_tokens > context:
+    longest, context = max(map(len, rows)), known_context(model)
+    if context is not None and longest + settings.max_new_tokens > context:
         raise ValueError(f"max_new_tokens={settings.max_new_tokens} after a prompt of {longest} tokens passes the "
                          f"model's context of {context}")  # fmt: skip
     ids = torch.tensor([[settings.pad_token_id] * (longest - len(row)) + list(row) for row in rows])

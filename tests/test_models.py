@@ -12,7 +12,7 @@ from tiny import tiny_model, tiny_tokenizer
 from torch import nn
 from transformers import BertConfig, BertForMaskedLM, MambaConfig, MambaForCausalLM
 
-from dpo_teach.models import context_length, freeze_reference, fuse_gelu, load_model, switch_dropout_off
+from dpo_teach.models import context_length, fitting_length, freeze_reference, fuse_gelu, load_model, switch_dropout_off
 
 
 @pytest.fixture
@@ -145,7 +145,30 @@ def test_a_model_that_looks_ahead_is_refused(tmp_path):
 
 def test_a_model_that_does_not_say_how_much_it_takes_is_told_in_one_line():
     with pytest.raises(ValueError, match=r"MambaForCausalLM does not say how many tokens it takes"):
-        context_length(MambaForCausalLM(MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=10)))
+        context_length(endless())
+
+
+def test_a_length_that_is_set_does_for_a_model_that_does_not_say_how_much_it_takes():
+    assert fitting_length(100, endless()) == 100
+    with pytest.raises(ValueError, match="does not say how many tokens it takes"):
+        fitting_length(None, endless())
+    with pytest.raises(ValueError, match="longer than the model's context of 32 tokens"):
+        fitting_length(100, endless(), tiny_model())
+
+
+def endless():
+    """A Mamba, which has no longest sequence."""
+    return MambaForCausalLM(MambaConfig(hidden_size=8, num_hidden_layers=1, vocab_size=10))
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod."])
+def test_weights_of_a_wrapped_model_are_called_so(saved, wrapper):
+    weights = {wrapper + name: weight for name, weight in load_file(saved / "model.safetensors").items()}
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        ValueError, match=rf"called {wrapper}transformer\S+ and so on, .*DDP or torch.compile has wrapped"
+    ):
+        load_model(saved)
 
 
 def test_a_truncated_weight_file_is_one_line(saved):

@@ -10,6 +10,7 @@ from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from dpo_teach.batches import Cuts, collate, collate_pairs, split_pairs
+from dpo_teach.evaluation import evaluate_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import compute_dpo_loss
 from dpo_teach.models import freeze_reference
@@ -282,3 +283,20 @@ def test_what_is_saved_may_be_read_by_whoever_may_read_the_rest(tmp_path):
     assert (
         modes["model.safetensors"] == modes["optimizer.safetensors"] == modes["config.json"] == modes["metrics.jsonl"]
     )
+
+
+def test_a_tokenizer_that_cannot_pad_is_told_in_one_line():
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="^tokenizer has no padding token, .*load_model gives it one"):
+        DPOTrainer(tiny_model(), tokenizer, tiny_pairs())
+    with pytest.raises(ValueError, match="^tokenizer has no padding token"):
+        evaluate_pairs(tiny_model(), tiny_model(1), tokenizer, tiny_pairs())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_are_not_trained(dtype):
+    with pytest.raises(
+        ValueError, match=f"^model has weights in {str(dtype)[6:]} .transformer.wte.weight.*load it in float32"
+    ):
+        DPOTrainer(tiny_model().to(dtype), tiny_tokenizer(), tiny_pairs())

@@ -16,7 +16,7 @@ from torch import Tensor
 from dpo_teach.batches import Overlong, lay_out, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.loss import pair_metrics
-from dpo_teach.models import check_embeddings, fitting_length, takes_packed
+from dpo_teach.models import check_embeddings, check_padding, fitting_length, takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.worlds import reviews
@@ -122,6 +122,7 @@ def evaluate_pairs(
     """
     for called, model in (("policy", policy), ("reference", reference)):
         check_embeddings(called, model, tokenizer)
+    check_padding(tokenizer)
     limit = fitting_length(max_length, policy, reference)
     tokenized = tokenize_pairs(pairs, tokenizer, max_length=limit, max_prompt_length=max_prompt_length,
                                on_overlong=on_overlong).pairs  # fmt: skip

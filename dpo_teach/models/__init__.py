@@ -1,6 +1,6 @@
 """Load a GPT-2, bundled or local or from the Hub, and freeze a reference."""
 
-from dpo_teach.models.checking import check_embeddings
+from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
 from dpo_teach.models.preparing import (
@@ -8,6 +8,7 @@ from dpo_teach.models.preparing import (
     fitting_length,
     freeze_reference,
     fuse_gelu,
+    known_context,
     switch_dropout_off,
     takes_packed,
 )
@@ -18,10 +19,12 @@ __all__ = [
     "BUNDLED_MODELS",
     "LoadedModel",
     "check_embeddings",
+    "check_padding",
     "context_length",
     "fitting_length",
     "freeze_reference",
     "fuse_gelu",
+    "known_context",
     "load_model",
     "no_progress_bar",
     "only_errors",

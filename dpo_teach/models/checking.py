@@ -17,10 +17,12 @@ __all__ = [
     "check_embeddings",
     "check_files_of_tokenizer",
     "check_fit",
+    "check_padding",
     "check_vocabulary",
     "check_weights",
 ]
 
+WRAPPERS = ("module.", "_orig_mod.")
 CAUSAL_TOLERANCE = 1e-3
 SAVE_TOKENIZER = "tokenizer.save_pretrained(folder) writes it beside the weights"
 
@@ -39,6 +41,10 @@ def check_fit(name: str, model: nn.Module, fit: dict[str, Any]) -> None:
     for weight, found, wanted in sorted(fit["mismatched_keys"]):
         raise ValueError(f"model {name!r}: weight {weight} has shape {tuple(found)}, and config.json wants "
                          f"{tuple(wanted)}: {together}")  # fmt: skip
+    wrapped = sorted(weight for weight in fit["unexpected_keys"] if weight.startswith(WRAPPERS))
+    if wrapped:
+        raise ValueError(f"model {name!r}: its weights are called {wrapped[0]} and so on, as those of a model that DDP "
+                         "or torch.compile has wrapped: save the model inside, model.module or model._orig_mod")  # fmt: skip
     if fit["missing_keys"]:
         raise ValueError(f"model {name!r}: config.json wants {_some(fit['missing_keys'])}, which its weights do not "
                          f"have and which would be random: {together}")  # fmt: skip
@@ -96,6 +102,13 @@ def check_embeddings(called: str, model: Any, tokenizer: Any) -> None:
     if len(tokenizer) > rows:
         raise ValueError(f"{called}: the tokenizer knows {len(tokenizer)} tokens, but the model has embeddings for "
                          f"{rows}: they do not belong together")  # fmt: skip
+
+
+def check_padding(tokenizer: Any) -> None:
+    """Refuse a tokenizer that cannot fill up a batch, as GPT-2's own is before `load_model` has given it a token."""
+    if tokenizer.pad_token_id is None:
+        raise ValueError("tokenizer has no padding token, and a batch needs one: load_model gives it one, as do "
+                         "tokenizer.add_special_tokens({'pad_token': '<|pad|>'}) and a larger embedding")  # fmt: skip
 
 
 @torch.no_grad()

@@ -5,7 +5,15 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["context_length", "fitting_length", "freeze_reference", "fuse_gelu", "switch_dropout_off", "takes_packed"]
+__all__ = [
+    "context_length",
+    "fitting_length",
+    "freeze_reference",
+    "fuse_gelu",
+    "known_context",
+    "switch_dropout_off",
+    "takes_packed",
+]
 
 CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len", "seq_length")
 
@@ -58,27 +66,33 @@ def context_length(model: Any) -> int:
     Raises:
         ValueError: its configuration does not say.
     """
-    lengths = (getattr(model.config, name, None) for name in CONTEXT_NAMES)
-    found = next((length for length in lengths if length is not None), None)
+    found = known_context(model)
     if found is None:
         raise ValueError(f"model: the configuration of this {type(model).__name__} does not say how many tokens it "
                          f"takes ({', '.join(CONTEXT_NAMES)}): add one of them to its config.json")  # fmt: skip
-    return int(found)
+    return found
+
+
+def known_context(model: Any) -> int | None:
+    """The same, or None where the configuration does not say, as of models that have no such limit."""
+    lengths = (getattr(model.config, name, None) for name in CONTEXT_NAMES)
+    return next((int(length) for length in lengths if length is not None), None)
 
 
 def fitting_length(max_length: int | None, *models: Any) -> int:
     """Tokens of prompt and response together: what is set, or else the shortest context of the models.
 
     Raises:
-        ValueError: what is set is less than a token for each, or longer than a context.
+        ValueError: what is set is less than a token for each, or longer than a context; or nothing is set, and a
+            model does not say how much it takes.
     """
-    context = min(context_length(model) for model in models)
     if max_length is None:
-        return context
+        return min(context_length(model) for model in models)
     if max_length < 2:
         raise ValueError(f"max_length must be at least 2 (one token of prompt, one of response), found {max_length}")
-    if max_length > context:
-        raise ValueError(f"max_length={max_length} is longer than the model's context of {context} tokens")
+    for context in filter(None, map(known_context, models)):
+        if max_length > context:
+            raise ValueError(f"max_length={max_length} is longer than the model's context of {context} tokens")
     return max_length
 
 

@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["check_gradient", "check_loss", "check_result", "check_settings"]
+import torch
+from torch import nn
+
+__all__ = ["check_gradient", "check_loss", "check_precision", "check_result", "check_settings"]
 
 FREE = {"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"}
 """Settings that change memory, time or what is told, and no step."""
@@ -38,6 +41,19 @@ def check_gradient(step: int, norm: float, context: Callable[[], str]) -> None:
     if step == 0 and norm == 0:
         raise ValueError("step 1: the gradient is exactly 0, so nothing can be learned; is the part of the model that "
                          "predicts frozen, or every response the same?")  # fmt: skip
+
+
+def check_precision(model: nn.Module) -> None:
+    """Refuse to train weights of half precision: a step changes a weight by less than such a number can tell.
+
+    Raises:
+        ValueError: a weight that is trained is in float16 or bfloat16.
+    """
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and weight.dtype in {torch.float16, torch.bfloat16}:
+            raise ValueError(f"model has weights in {str(weight.dtype).removeprefix('torch.')} ({name}), in which "
+                             "small steps are lost: load it in float32, as load_model does; precision='bf16' is for the "
+                             "arithmetic")  # fmt: skip
 
 
 def check_result(steps: int, values: dict[str, float], context: Callable[[], str]) -> None:

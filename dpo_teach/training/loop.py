@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm.auto import tqdm
 
-from dpo_teach.models import check_embeddings, fitting_length, takes_packed
+from dpo_teach.models import check_embeddings, check_padding, fitting_length, takes_packed
 from dpo_teach.training.config import Precision, TrainingConfig
-from dpo_teach.training.guards import check_gradient, check_loss, check_result
+from dpo_teach.training.guards import check_gradient, check_loss, check_precision, check_result
 from dpo_teach.training.keeping import Metrics, Run, RunKeeper
 from dpo_teach.training.run_folder import RunFolder
 from dpo_teach.training.schedule import learning_rate_at
@@ -59,6 +59,8 @@ class Trainer(RunKeeper):
             raise ValueError("model has no trainable weight: every parameter has requires_grad=False, so the loss "
                              "would stay where it is")  # fmt: skip
         check_embeddings("model", model, tokenizer)
+        check_padding(tokenizer)
+        check_precision(model)
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.output = None if output is None else Path(output)
         self.folder = None if self.output is None else RunFolder(self.output)
