@@ -288,9 +288,9 @@ def test_what_is_saved_may_be_read_by_whoever_may_read_the_rest(tmp_path):
 def test_a_tokenizer_that_cannot_pad_is_told_in_one_line():
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = None
-    with pytest.raises(ValueError, match="^tokenizer has no padding token, .*load_model gives it one"):
+    with pytest.raises(ValueError, match=r"^tokenizer has no padding token, .*load_model gives it one"):
         DPOTrainer(tiny_model(), tokenizer, tiny_pairs())
-    with pytest.raises(ValueError, match="^tokenizer has no padding token"):
+    with pytest.raises(ValueError, match=r"^tokenizer has no padding token"):
         evaluate_pairs(tiny_model(), tiny_model(1), tokenizer, tiny_pairs())
 
 

@@ -44,7 +44,7 @@ def check_fit(name: str, model: nn.Module, fit: dict[str, Any]) -> None:
     wrapped = sorted(weight for weight in fit["unexpected_keys"] if weight.startswith(WRAPPERS))
     if wrapped:
         raise ValueError(f"model {name!r}: its weights are called {wrapped[0]} and so on, as those of a model that DDP "
-                         "or torch.compile has wrapped: save the model inside, model.module or model._orig_mod")  # fmt: skip
+                         "or torch.compile has wrapped: save the one inside, .module or ._orig_mod")  # fmt: skip
     if fit["missing_keys"]:
         raise ValueError(f"model {name!r}: config.json wants {_some(fit['missing_keys'])}, which its weights do not "
                          f"have and which would be random: {together}")  # fmt: skip

@@ -52,8 +52,8 @@ def check_precision(model: nn.Module) -> None:
     for name, weight in model.named_parameters():
         if weight.requires_grad and weight.dtype in {torch.float16, torch.bfloat16}:
             raise ValueError(f"model has weights in {str(weight.dtype).removeprefix('torch.')} ({name}), in which "
-                             "small steps are lost: load it in float32, as load_model does; precision='bf16' is for the "
-                             "arithmetic")  # fmt: skip
+                             "small steps are lost: load it in float32, as load_model does; precision='bf16' is for "
+                             "the arithmetic")  # fmt: skip
 
 
 def check_result(steps: int, values: dict[str, float], context: Callable[[], str]) -> None:
