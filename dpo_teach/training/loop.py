@@ -206,9 +206,10 @@ class Trainer(RunKeeper):
     def _loss_again(self, run: Run) -> float:
         """The summed loss of a few examples of the last step, which no later step will look at.
 
-        It is computed as in a step, gradients and all, so that a compiled model need not be compiled once more.
+        Without gradients, as an evaluation; but as in a step where the model is compiled, which without them would be
+        compiled once more.
         """
-        with torch.enable_grad():
+        with torch.set_grad_enabled(self.config.compile):
             loss, _ = self.loss(next(iter(self.in_micro_batches(run.plan[-1]))))
         return float(self.accelerator.reduce(loss.detach(), "sum"))
 
