@@ -8,10 +8,12 @@ prints the largest difference of every metric, over all steps.
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -30,6 +32,7 @@ PROGRAMS: dict[Processes, tuple[str, ...]] = {
     "divided": (*LAUNCHER, str(LAUNCH / "fsdp.yaml"), str(Path(__file__).parent / "fsdp_on_cpu.py")),
 }
 TIMES = {"seconds"}
+SEGMENTATION_FAULT = "(exitcode: -11)"
 # 13 pairs in steps of 3: two processes have two pairs and one, and in the last step of an epoch one pair and none. Six
 # epochs are long enough to be killed in the middle.
 SETTINGS = ["--batch-size", "3", "--epochs", "6", "--learning-rate", "3e-3", "--length-window", "4", "--save-every",
@@ -56,9 +59,19 @@ def start(files: Path, output: Path, processes: Processes, *options: str) -> sub
 
 
 def launch(files: Path, output: Path, processes: Processes, *options: str) -> list[dict]:
-    """The metrics of a whole run."""
+    """The metrics of a whole run.
+
+    `fully_shard` over gloo, which only these tests use, crashed once in some fifty runs, in native code (SIGSEGV):
+    such a run is warned of and taken once more. Any other end is a failure, and so is a second crash.
+    """
     process = start(files, output, processes, *options)
     told, _ = process.communicate(timeout=300)
+    if processes == "divided" and SEGMENTATION_FAULT in told:
+        warnings.warn(f"fully_shard over gloo crashed, and is tried once more: {told[-500:]}", stacklevel=2)
+        if "--resume" not in options:
+            shutil.rmtree(output)
+        process = start(files, output, processes, *options)
+        told, _ = process.communicate(timeout=300)
     assert process.returncode == 0, told[-3000:]
     return read_metrics(output)
 
