@@ -1,13 +1,13 @@
 """Which cells are on slides, and what a slide keeps of a text."""
 
 import doctest
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from modules import load_module
 
 from dpo_teach.notebooks.form import read
 
@@ -24,12 +24,7 @@ Cell = dict[str, Any]
 
 def load(name: str) -> ModuleType:
     """A module of docs/slides, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "slides" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(ROOT / "docs" / "slides" / f"{name}.py")
 
 
 DIGEST = load("digest")

@@ -61,7 +61,7 @@ def start(files: Path, output: Path, processes: Processes, *options: str) -> sub
 def launch(files: Path, output: Path, processes: Processes, *options: str) -> list[dict]:
     """The metrics of a whole run.
 
-    `fully_shard` over gloo, which only these tests use, crashed once in some fifty runs, in native code (SIGSEGV):
+    `fully_shard` over gloo, which only these tests use, has crashed once, in native code (SIGSEGV):
     such a run is warned of and taken once more. Any other end is a failure, and so is a second crash.
     """
     process = start(files, output, processes, *options)

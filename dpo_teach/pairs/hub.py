@@ -18,9 +18,11 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
     Raises:
         PairError: the file is not Parquet, or is damaged.
     """
+    import pyarrow.parquet  # as slow to import as `datasets`, which brings it
+
     # Streamed, with a cache that is thrown away: no second copy in the home folder, no progress bar for a local file.
     try:
-        if _parquet().read_metadata(path).num_rows == 0:  # which `datasets` would call a batch of the wrong size
+        if pyarrow.parquet.read_metadata(path).num_rows == 0:  # which `datasets` would call a batch of the wrong size
             return []
         with tempfile.TemporaryDirectory() as cache:
             rows = _library().load_dataset(
@@ -73,12 +75,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _parquet() -> Any:
-    import pyarrow.parquet
-
-    return pyarrow.parquet
 
 
 def _library() -> Any:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from modules import load_module
 from pages import KINDS, settings_in
 from playwright.sync_api import Locator, Page
 
@@ -102,9 +103,4 @@ def wait_for_maths(page: Page) -> None:
 
 def load_extension(name: str) -> ModuleType:
     """One of the modules that Sphinx loads for the site."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "extensions" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(ROOT / "docs" / "extensions" / f"{name}.py")
