@@ -48,10 +48,10 @@ CASES = {
         Case("reviews", "the bundled GPT-2 (1 M weights) and its pairs", pairs=1024, batch_size=32, steps=32),
         Case("gpt2", "GPT-2's own size (124 M weights, random), pairs of a few hundred tokens", pairs=12, batch_size=4,
              steps=3, size=(12, 12, 768), prompt_sentences=(2, 24), response_sentences=(6, 36)),
-        Case("gpt2-gpu", "GPT-2's own size (124 M weights, random), bfloat16, on a GPU", pairs=2048, batch_size=32,
-             steps=40, size=(12, 12, 768), prompt_sentences=(2, 32), response_sentences=(6, 40), precision="bf16"),
-        Case("gpt2-large-gpu", "GPT-2 large (774 M weights, random), bfloat16, on a GPU", pairs=1024, batch_size=16,
-             steps=40, size=(36, 20, 1280), prompt_sentences=(2, 32), response_sentences=(6, 40), precision="bf16"),
+        Case("gpt2-gpu", "GPT-2's own size (124 M weights, random), bfloat16, on a GPU", pairs=640, batch_size=32,
+             steps=20, size=(12, 12, 768), prompt_sentences=(2, 24), response_sentences=(6, 36), precision="bf16"),
+        Case("gpt2-large-gpu", "GPT-2 large (774 M weights, random), bfloat16, on a GPU", pairs=192, batch_size=16,
+             steps=12, size=(36, 20, 1280), prompt_sentences=(2, 24), response_sentences=(6, 36), precision="bf16"),
     )
 }  # fmt: skip
 

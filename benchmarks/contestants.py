@@ -26,7 +26,7 @@ from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.training import DPOConfig, DPOTrainer
 
-__all__ = ["CONTESTANTS", "Measurement"]
+__all__ = ["CONTESTANTS", "Measurement", "own_trainer"]
 
 LEARNING_RATE = 1e-4
 BETA = 0.1
@@ -58,7 +58,7 @@ class Measurement:
 def dpo_teach(case: Case, folder: Path, **settings: Any) -> Measurement:
     """This package's trainer; `settings` switch its levers."""
     imported = _resident_bytes()
-    trainer = _own_trainer(case, folder, **settings)
+    trainer = own_trainer(case, folder, **settings)
     prepared = trainer.prepare()
     trainer.prepare = lambda: prepared  # type: ignore[method-assign]  # the clock starts after it
     losses, flops, seconds, peak = _measured(lambda: [row["loss"] for row in trainer.train()], imported)
@@ -91,13 +91,14 @@ def logits_everywhere(case: Case, folder: Path) -> Measurement:
     return dpo_teach(case, folder, packed=False)
 
 
-def _own_trainer(case: Case, folder: Path, *, fuse: bool = True, **settings: Any) -> DPOTrainer:
+def own_trainer(case: Case, folder: Path, *, fuse: bool = True, on_step: Any = None, **settings: Any) -> DPOTrainer:
+    """This package's trainer, ready for a case."""
     model_folder, pairs_file = prepare(case, folder)
     model, tokenizer = load_model(model_folder, fuse=fuse)
     config = {"learning_rate": LEARNING_RATE, "beta": BETA, "epochs": 99, "max_steps": case.steps,
               "batch_size": case.batch_size, "schedule": "constant", "warmup_fraction": 0.0,
               "precision": case.precision, **settings}  # fmt: skip
-    return DPOTrainer(model, tokenizer, load_pairs(pairs_file), DPOConfig(**config))
+    return DPOTrainer(model, tokenizer, load_pairs(pairs_file), DPOConfig(**config), on_step=on_step)
 
 
 def _trl(case: Case, folder: Path, *, same_batches: bool) -> Measurement:
@@ -150,7 +151,7 @@ def _rows(case: Case, folder: Path, *, in_our_order: bool) -> tuple[list[dict[st
     """The pairs as rows, in the order of the file or of our plan, and the mean of their response tokens."""
     _, pairs_file = prepare(case, folder)
     rows = [json.loads(line) for line in pairs_file.read_text().splitlines()]
-    own = _own_trainer(case, folder)
+    own = own_trainer(case, folder)
     mean_tokens = sum(len(pair.chosen_ids) + len(pair.rejected_ids) for pair in own.pairs) / len(own.pairs)
     return [rows[i] for step in own.plan() for i in step] if in_our_order else rows, mean_tokens
 

@@ -32,8 +32,15 @@ class TokenBatch:
         return TokenBatch(self.input_ids.to(device), self.attention_mask.to(device), self.response_mask.to(device))
 
     def model_inputs(self) -> dict[str, Tensor]:
-        """What the body of a `transformers` model is called with."""
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        """What the body of a `transformers` model is called with.
+
+        Padding is on the right, where no causal model looks from a token, so nothing need be masked. Without a mask
+        PyTorch's attention is causal by itself and skips half of the work; a mask with zeros would have to be read.
+        """
+        return {"input_ids": self.input_ids, "attention_mask": torch.ones_like(self.input_ids)}
+
+    def block_mask(self) -> None:
+        """None: rows with one text each are attended to without a mask."""
 
     @property
     def responses(self) -> Int[Tensor, " tokens"]:

@@ -1,9 +1,11 @@
 """Load a GPT-2, bundled or local or from the Hub, and freeze a reference."""
 
+from dpo_teach.models.attention import packed_attention
 from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
 from dpo_teach.models.preparing import (
+    compiled_layers,
     context_length,
     fitting_length,
     freeze_reference,
@@ -20,6 +22,7 @@ __all__ = [
     "LoadedModel",
     "check_embeddings",
     "check_padding",
+    "compiled_layers",
     "context_length",
     "fitting_length",
     "freeze_reference",
@@ -28,6 +31,7 @@ __all__ = [
     "load_model",
     "no_progress_bar",
     "only_errors",
+    "packed_attention",
     "switch_dropout_off",
     "takes_packed",
 ]

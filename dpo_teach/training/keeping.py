@@ -165,15 +165,8 @@ class RunKeeper(ABC):
             [p for p in self.model.parameters() if p.requires_grad], lr=self.config.learning_rate,
             betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True,
         )  # fmt: skip
-        module, optimizer = self.accelerator.prepare(self._logps_module(), optimizer)
+        module, optimizer = self.accelerator.prepare(ResponseLogps(self.model), optimizer)
         return Run(self.plan(), fingerprint, extra, names, module, optimizer)
-
-    def _logps_module(self) -> torch.nn.Module:
-        """What accelerate wraps; compiled, its shapes are free, since no two batches have the same."""
-        module = ResponseLogps(self.model)
-        if self.config.compile:
-            module.compile(dynamic=True)
-        return module
 
     def _save(self, run: Run, requests: StopRequests) -> dict[str, Tensor]:
         """Write a checkpoint of where the run stands, unless the last one is of there; returns the weights.

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm.auto import tqdm
 
-from dpo_teach.models import check_embeddings, check_padding, fitting_length, takes_packed
+from dpo_teach.models import check_embeddings, check_padding, compiled_layers, fitting_length, takes_packed
 from dpo_teach.training.config import Precision, TrainingConfig
 from dpo_teach.training.guards import check_gradient, check_loss, check_precision, check_result
 from dpo_teach.training.keeping import Metrics, Run, RunKeeper
@@ -103,7 +103,7 @@ class Trainer(RunKeeper):
             KeyboardInterrupt: Ctrl-C; the message says where the run stands.
             SystemExit: SIGTERM, with 143 as the exit status.
         """
-        with self._claimed(resume=resume):
+        with self._claimed(resume=resume), compiled_layers(self.model, on=self.config.compile):
             run = self._run = self._begin(resume=resume)
             self._logps, self._optimizer = run.module, run.optimizer
             with StopRequests(self.accelerator) as requests:
