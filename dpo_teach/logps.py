@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
-from dpo_teach.models import packed_attention, takes_packed
+from dpo_teach.models import takes_packed
 
 __all__ = [
     "ResponseLogps",
@@ -144,9 +144,7 @@ def _token_logps(
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
     """What a model's body makes of every position of a batch, the rows one after another."""
-    with packed_attention(body, batch.block_mask()) as block_mask:
-        states = body(**batch.model_inputs(), **block_mask, use_cache=False)[0]  # (rows, time, width)
-    return states.flatten(0, 1)
+    return body(**batch.model_inputs(), use_cache=False)[0].flatten(0, 1)
 
 
 @torch.no_grad()

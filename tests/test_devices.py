@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dpo_teach.batches import collate_pairs, lay_out_pairs, pack_pairs, packing, tokenize_pairs
+from dpo_teach.batches import collate_pairs, lay_out_pairs, pack_pairs, tokenize_pairs
 from dpo_teach.evaluation import evaluate_pairs
 from dpo_teach.logps import ResponseLogps, pair_logps, response_logps
 from dpo_teach.loss import compute_dpo_loss
@@ -89,17 +89,6 @@ def test_packed_equals_padded_in_value_and_gradient(world):
     scale = padded[1].abs().max()
     assert (packed[1] - padded[1]).abs().max() < 1e-4 * scale
     assert scale > 1e-3, "a gradient of nothing would agree with anything"
-
-
-def test_a_block_mask_and_a_dense_mask_are_the_same_rule(world, monkeypatch):
-    policy, _, tokenizer, _, tokens = world
-    model = on_device(policy)
-    found = {}
-    for block in (True, False):
-        monkeypatch.setattr(packing, "uses_block_mask", lambda device, block=block: block)
-        found[block] = pair_logps(model, tokens, tokenizer.pad_token_id)
-    torch.testing.assert_close(found[True], found[False], atol=1e-4, rtol=0)
-    assert not torch.equal(found[True], torch.zeros_like(found[True]))
 
 
 def test_padding_needs_no_mask(world):

@@ -39,9 +39,6 @@ class TokenBatch:
         """
         return {"input_ids": self.input_ids, "attention_mask": torch.ones_like(self.input_ids)}
 
-    def block_mask(self) -> None:
-        """None: rows with one text each are attended to without a mask."""
-
     @property
     def responses(self) -> Int[Tensor, " tokens"]:
         """Which row each response token is in, row after row."""

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs
 from dpo_teach.batches.token_table import TokenizedPair
 
-__all__ = ["PackedBatch", "lay_out", "lay_out_pairs", "pack", "pack_pairs", "uses_block_mask"]
+__all__ = ["PackedBatch", "lay_out", "lay_out_pairs", "pack", "pack_pairs"]
 
 NO_SEGMENT = -1
 WIDTHS = (1, 1.25, 1.5)  # of rows, in lengths of the longest item
@@ -59,34 +58,18 @@ class PackedBatch:
         return PackedBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def model_inputs(self) -> dict[str, Tensor]:
-        """What the body of a `transformers` model is called with; with a block mask, without the dense one."""
-        inputs = {"input_ids": self.input_ids, "position_ids": self.position_ids}
-        if uses_block_mask(self.input_ids.device):
-            return inputs
-        return {**inputs, "attention_mask": self.visible().unsqueeze(1)}  # (rows, 1, time, time): the same for all heads
-
-    def block_mask(self) -> BlockMask | None:
-        """`visible` for FlexAttention, block by block, where that is faster (`uses_block_mask`); None elsewhere."""
-        if not uses_block_mask(self.input_ids.device):
-            return None
-        segments, prompts = self.segments, self.prompts
-        rows, time = self.input_ids.shape
-        return create_block_mask(
-            lambda row, head, query, key: (query >= key)
-            & ((segments[row, query] == segments[row, key]) | (prompts[row, query] == segments[row, key])),
-            rows, None, time, time, device=self.input_ids.device,
-        )  # fmt: skip
+        """What the body of a `transformers` model is called with."""
+        return {
+            "input_ids": self.input_ids,
+            "position_ids": self.position_ids,
+            "attention_mask": self.visible().unsqueeze(1),
+        }
 
     def visible(self) -> Bool[Tensor, "rows time time"]:
         """Which tokens (last dimension) each token sees; one of padding sees padding, so that no softmax is empty."""
         own = self.segments[:, :, None] == self.segments[:, None, :]
         of_prompt = self.prompts[:, :, None] == self.segments[:, None, :]
         return (own | of_prompt).tril()
-
-
-def uses_block_mask(device: torch.device) -> bool:
-    """Whether packed rows are attended to by a block mask (FlexAttention, on a GPU) instead of a dense one."""
-    return device.type == "cuda"
 
 
 def lay_out(sequences: Iterable[tuple[Ids, Ids]], pad_id: int, *, packed: bool) -> "TokenBatch | PackedBatch":

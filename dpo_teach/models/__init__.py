@@ -1,6 +1,5 @@
 """Load a GPT-2, bundled or local or from the Hub, and freeze a reference."""
 
-from dpo_teach.models.attention import packed_attention
 from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
@@ -31,7 +30,6 @@ __all__ = [
     "load_model",
     "no_progress_bar",
     "only_errors",
-    "packed_attention",
     "switch_dropout_off",
     "takes_packed",
 ]
