@@ -11,7 +11,7 @@ from two_processes import largest_differences
 
 from dpo_teach.batches import lay_out_pairs, split_pairs, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import pair_metrics
+from dpo_teach.losses import pair_metrics
 from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, plan_steps

@@ -7,12 +7,13 @@ import warnings
 import pytest
 import torch
 from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from dpo_teach.batches import Cuts, collate, collate_pairs, split_pairs
 from dpo_teach.evaluation import evaluate_pairs
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 from dpo_teach.models import freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, learning_rate_at
@@ -300,3 +301,74 @@ def test_weights_of_half_precision_are_not_trained(dtype):
         ValueError, match=f"^model has weights in {str(dtype)[6:]} .transformer.wte.weight.*load it in float32"
     ):
         DPOTrainer(tiny_model().to(dtype), tiny_tokenizer(), tiny_pairs())
+
+
+def dropout_everywhere():
+    """A model in train mode with GPT-2's own dropout, raised so that nobody overlooks it."""
+    model = tiny_model().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    model.config.resid_pdrop = model.config.embd_pdrop = model.config.attn_pdrop = 0.5
+    return model
+
+
+@pytest.mark.parametrize("precompute", [True, False])
+def test_dropout_is_switched_off(precompute):
+    """With it, the first loss of this run is 0.8 and more."""
+    metrics = train(dropout_everywhere(), precompute_reference=precompute)[1]
+    assert metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert metrics[0]["margin"] == pytest.approx(0, abs=1e-5)
+    assert_same(metrics, train(precompute_reference=precompute)[1], tolerance=0)
+
+
+def test_dropout_of_a_reference_is_switched_off():
+    reference = dropout_everywhere()
+    assert_same(train(reference=reference, precompute_reference=False)[1], train(precompute_reference=False)[1], 0)
+
+
+def test_dropout_is_switched_off_in_fine_tuning():
+    examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
+    losses = [
+        [row["loss"] for row in SFTTrainer(model, tiny_tokenizer(), examples, SFTConfig(**SETTINGS)).train()]
+        for model in (dropout_everywhere(), tiny_model())
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_an_infinite_logp_is_named_although_its_loss_is_finite():
+    trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
+    response_logps = trainer.response_logps
+
+    def impossible_rejected(batch):
+        chosen, rejected = split_pairs(response_logps(batch))
+        return torch.cat([chosen, rejected * math.inf])
+
+    trainer.response_logps = impossible_rejected
+    with pytest.raises(ValueError, match=r"^step 1: margin is not finite \(inf\); the weights are as they were"):
+        trainer.train()
+
+
+class ReadsFromDevice(TorchDispatchMode):
+    """Counts `item()`, `float(tensor)` and `if tensor`: each makes the CPU wait for the GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        self.count += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*arguments, **(options or {}))
+
+
+def test_a_forward_pass_reads_no_number_from_the_device():
+    trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
+    loss, counts = trainer.loss, []
+
+    def counted(indices):
+        with ReadsFromDevice() as reads:
+            found = loss(indices)
+        counts.append(reads.count)
+        return found
+
+    trainer.loss = counted
+    trainer.train()
+    assert counts == [0] * 7, "six steps, and the look at the loss after the last"

@@ -22,7 +22,7 @@ from dpo_teach.batches import (
     tokenize_pairs,
 )
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import pair_metrics
+from dpo_teach.losses import pair_metrics
 from dpo_teach.models import check_embeddings, fitting_length, freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training.config import DPOConfig
@@ -116,7 +116,9 @@ class DPOTrainer(Trainer):
         self._reference_logps, self._eval_reference_logps = extra.get("train", torch.empty(0)), extra["eval"]
         if not self.config.precompute_reference:
             given = self._given_reference
-            self._reference = freeze_reference(self.model) if given is None else given.to(self.accelerator.device)
+            self._reference = (
+                freeze_reference(self.model) if given is None else given.to(self.accelerator.device).eval()
+            )
 
     def fingerprint(self) -> dict[str, str]:
         """What the run is started on, and the reference, where it is not the policy's start."""
@@ -146,17 +148,7 @@ class DPOTrainer(Trainer):
         else:
             with torch.no_grad(), self.accelerator.autocast():
                 reference_logps = torch.stack(split_pairs(response_logps(self._reference, batch)), dim=1)
-        return _summed(self._metrics(policy_logps, reference_logps))
-
-    def _metrics(self, policy_logps: Tensor, reference_logps: Tensor) -> dict[str, Tensor]:
-        """What is reported of pairs; of logps that are not finite NaN under the same names, for the loop's guards.
-
-        The guards know the step and the rows, and stop every process.
-        """
-        if torch.isfinite(policy_logps).all():
-            return pair_metrics(policy_logps, reference_logps, self.config.beta)
-        names = pair_metrics(reference_logps, reference_logps, self.config.beta)
-        return dict.fromkeys(names, policy_logps.sum(dim=1) * math.nan)
+        return _summed(pair_metrics(policy_logps, reference_logps, self.config.beta))
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
@@ -168,7 +160,7 @@ class DPOTrainer(Trainer):
             torch.stack(split_pairs(self.response_logps(self._laid_out(part))), dim=1)
             for part in (pairs[start : start + size] for start in range(0, len(pairs), size))
         ]
-        values = self._metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps)
+        values = pair_metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps, self.config.beta)
         return {f"eval_{name}": float(value.mean()) for name, value in values.items()}
 
     def _told(self, row: Metrics) -> None:

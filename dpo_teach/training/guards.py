@@ -7,26 +7,28 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["check_gradient", "check_loss", "check_precision", "check_result", "check_settings"]
+__all__ = ["check_gradient", "check_means", "check_precision", "check_result", "check_settings"]
 
 FREE = {"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"}
 """Settings that change memory, time or what is told, and no step."""
 
 
-def check_loss(step: int, loss: float, context: Callable[[], str]) -> None:
+def check_means(step: int, means: dict[str, float], context: Callable[[], str]) -> None:
     """Stop before a loss that is not finite reaches the weights.
 
     Args:
         step: which step, counted from 0.
-        loss: its mean loss over all processes.
-        context: asked only in need: the step's rows, the learning rate, the last good checkpoint.
+        means: the mean loss and the other metrics of the step, over all processes. An infinite log-probability of a
+            rejected response gives a loss of 0: hence all of them.
+        context: called only if something is wrong: the step's rows, the learning rate, the last good checkpoint.
 
     Raises:
-        ValueError: the loss is infinite or no number.
+        ValueError: the loss or another metric is infinite or NaN.
     """
-    if not math.isfinite(loss):
-        raise ValueError(f"step {step + 1}: the loss is not finite ({loss}); the weights are as they were before this "
-                         f"step; {context()}")  # fmt: skip
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise ValueError(f"step {step + 1}: {'the loss' if name == 'loss' else name} is not finite ({value}); the "
+                             f"weights are as they were before this step; {context()}")  # fmt: skip
 
 
 def check_gradient(step: int, norm: float, context: Callable[[], str]) -> None:

@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from tqdm.auto import tqdm
 
-from dpo_teach.models import check_embeddings, check_padding, fitting_length, takes_packed
+from dpo_teach.models import check_embeddings, check_padding, fitting_length, switch_dropout_off, takes_packed
 from dpo_teach.training.config import Precision, TrainingConfig
-from dpo_teach.training.guards import check_gradient, check_loss, check_precision, check_result
+from dpo_teach.training.guards import check_gradient, check_means, check_precision, check_result
 from dpo_teach.training.keeping import Metrics, Run, RunKeeper
 from dpo_teach.training.run_folder import RunFolder
 from dpo_teach.training.schedule import learning_rate_at
@@ -37,7 +37,7 @@ class Trainer(RunKeeper):
     """One training run of one model. Subclasses say what an example is and what its loss is.
 
     Args:
-        model: the policy; it is trained in place.
+        model: the policy; it is trained in place, in eval mode and with dropout off, as `load_model` gives it.
         tokenizer: its tokenizer.
         config: what can be set.
         output: a folder for metrics, checkpoints and the trained model; None keeps nothing on disk.
@@ -61,7 +61,9 @@ class Trainer(RunKeeper):
         check_embeddings("model", model, tokenizer)
         check_padding(tokenizer)
         check_precision(model)
-        self.model, self.tokenizer, self.config = model, tokenizer, config
+        # With dropout, policy and reference would differ at the first step, and micro-batches would change the numbers.
+        self.model = switch_dropout_off(model).eval()
+        self.tokenizer, self.config = tokenizer, config
         self.output = None if output is None else Path(output)
         self.folder = None if self.output is None else RunFolder(self.output)
         self.max_length = fitting_length(config.max_length, model)
@@ -152,7 +154,7 @@ class Trainer(RunKeeper):
             group["lr"] = rate
         try:
             means = self._accumulate(indices)
-            check_loss(step, means["loss"], lambda: self._context(indices))
+            check_means(step, means, lambda: self._context(indices))
             norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
             check_gradient(step, norm, lambda: self._context(indices))
             with requests.held_off():
@@ -180,7 +182,9 @@ class Trainer(RunKeeper):
                 self.accelerator.backward(loss * scale * processes)
             for name, value in {"loss": loss, **reported}.items():
                 sums[name] = sums.get(name, torch.zeros_like(loss)) + value.detach() * scale
-        return {name: float(self.accelerator.reduce(value, "sum")) for name, value in sums.items()}
+        # One exchange between processes and one copy to the CPU, which waits for the GPU, for all metrics of the step.
+        means = self.accelerator.reduce(torch.stack(list(sums.values())), "sum").tolist()
+        return dict(zip(sums, means, strict=True))
 
     def _exchange_gradients(self, last: bool) -> Any:
         return torch.enable_grad() if last else self.accelerator.no_sync(self._logps)
