@@ -4,9 +4,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["DPOConfig", "Precision", "SFTConfig", "TrainingConfig"]
+__all__ = ["MAY_CHANGE", "DPOConfig", "Precision", "SFTConfig", "TrainingConfig"]
 
 Precision = Literal["auto", "fp32", "bf16"]
+MAY_CHANGE = frozenset({"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"})
+"""Settings that a resumed run may change: they affect memory, time or what is reported, not the steps."""
 
 
 @dataclass(frozen=True, kw_only=True)

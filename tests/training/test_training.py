@@ -145,7 +145,7 @@ def test_resuming_needs_a_checkpoint_and_the_same_settings(tmp_path):
 
 def test_resuming_with_other_pairs_is_refused(tmp_path):
     train(output=tmp_path / "out", max_steps=2)
-    with pytest.raises(ValueError, match=r"what differs is the data \(other examples, or in another order\); give"):
+    with pytest.raises(ValueError, match=r"because the data \(other examples, or in another order\) changed"):
         train(output=tmp_path / "out", max_steps=2, pairs=tiny_pairs(seed=5), resume=True)
 
 
@@ -239,7 +239,7 @@ def test_an_evaluation_that_is_no_number_is_told_with_its_step():
 
 
 def test_looking_once_more_at_the_end_changes_no_weight(monkeypatch):
-    monkeypatch.setattr(DPOTrainer, "_loss_again", lambda *_: 0.0)
+    monkeypatch.setattr(DPOTrainer, "_loss_after_last_step", lambda *_: 0.0)
     blind, _ = train()
     monkeypatch.undo()
     seeing, _ = train()
