@@ -6,16 +6,25 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
+from dpo_teach.logps import ResponseLogps
 from dpo_teach.runs.atomic_io import short_reason
 from dpo_teach.runs.checkpoint import Checkpoint
 from dpo_teach.runs.fingerprint import check_settings, describe_changes
 from dpo_teach.runs.folder import METRICS, RunFolder
 from dpo_teach.runs.signals import StopSignals, log
-from dpo_teach.runs.state import gather_state, random_state, restore_optimizer, restore_random_state
+from dpo_teach.runs.state import (
+    gather_state,
+    random_state,
+    restore_optimizer,
+    restore_random_state,
+    restore_weights,
+    weight_names,
+)
 
 __all__ = ["Metrics", "Run"]
 
@@ -77,30 +86,34 @@ class Run:
     # Start and resume
 
     def start(
-        self, *, total_steps: int, settings: dict[str, Any], fingerprint: dict[str, str],
-        precomputed: dict[str, Tensor], names: list[str], module: Any, optimizer: Any,
-        checkpoint: Checkpoint | None = None,
-    ) -> None:  # fmt: skip
+        self, module: ResponseLogps, optimizer: torch.optim.Optimizer, *, total_steps: int, settings: dict[str, Any],
+        fingerprint: dict[str, str], precomputed: dict[str, Tensor], checkpoint: Checkpoint | None,
+    ) -> tuple[Any, Any]:  # fmt: skip
         """Begin at the first step, or at that of a checkpoint.
 
         Args:
+            module: the policy that is trained.
+            optimizer: its optimizer.
             total_steps: how many steps the run will have.
             settings: the configuration, and the number of examples.
             fingerprint: checksums of the model, the data and so on.
             precomputed: tensors that every checkpoint keeps, such as the reference's log-probabilities.
-            names: the names of the weights before accelerate wrapped the model.
-            module: the model as accelerate wrapped it.
-            optimizer: the optimizer as accelerate wrapped it.
-            checkpoint: where to resume; the model has its weights already.
+            checkpoint: where to resume; None for a new run.
+
+        Returns:
+            Module and optimizer as accelerate wraps them: for autocast, several processes or a sharded model.
         """
-        self.reset()
-        self.started, self.total_steps, self.fingerprint = True, total_steps, fingerprint
-        self._settings, self._precomputed = settings, precomputed
-        self._names, self._module, self._optimizer = names, module, optimizer
+        self.total_steps, self._settings, self._precomputed = total_steps, settings, precomputed
+        self._weight_names = weight_names(module.model)  # before accelerate wraps it
+        if checkpoint is not None:
+            restore_weights(module.model, checkpoint.model)
+        self._module, self._optimizer = self._accelerator.prepare(module, optimizer)
         if checkpoint is None:
             self._replace_metrics([])
         else:
             self._restore(checkpoint)
+        self.started, self.fingerprint = True, fingerprint
+        return self._module, self._optimizer
 
     def read_checkpoint(self) -> Checkpoint | None:
         """The newest intact checkpoint; None if there is none, or if the run in memory has come further.
@@ -156,7 +169,7 @@ class Run:
             return {}
         folder = self.folder
         with self.signals.deferred():
-            weights, optimizer = gather_state(self._module, self._optimizer.optimizer, self._names)
+            weights, optimizer = gather_state(self._module, self._optimizer.optimizer, self._weight_names)
             if self._saved_step != self.step:
                 checkpoint = Checkpoint(
                     step=self.step, settings=self._settings, fingerprint=self.fingerprint,
@@ -206,7 +219,7 @@ class Run:
         self.stop_if_requested()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Everything but the weights: optimizer, random states, step and metrics."""
+        """Restore what a checkpoint holds besides the weights: optimizer, random states, step and metrics."""
         assert self.folder is not None
         folder = self.folder
         if self._problems and self._accelerator.is_main_process:

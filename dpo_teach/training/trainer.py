@@ -5,7 +5,6 @@ time, never the numbers: every micro-batch's summed loss is divided by the weigh
 survive kills, interruptions and full disks is in `dpo_teach.runs`.
 """
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import FullyShardedDataParallelPlugin
 from torch import Tensor
-from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
 from tqdm.auto import tqdm
 
@@ -26,9 +21,9 @@ from dpo_teach.logps import ResponseLogps
 from dpo_teach.models import check_embeddings, check_padding, fitting_length, switch_dropout_off, takes_packed
 from dpo_teach.runs.fingerprint import fingerprint_model, fingerprint_tokenizer
 from dpo_teach.runs.run import Metrics, Run
-from dpo_teach.runs.state import restore_weights, weight_names
+from dpo_teach.training.accelerator import make_accelerator
 from dpo_teach.training.checks import check_finite, check_precision, check_update
-from dpo_teach.training.config import MAY_CHANGE, Precision, TrainingConfig
+from dpo_teach.training.config import MAY_CHANGE, TrainingConfig
 from dpo_teach.training.schedule import learning_rate_at, plan_steps
 
 __all__ = ["Metrics", "Trainer"]
@@ -74,7 +69,7 @@ class Trainer(ABC):
         self.max_length = fitting_length(config.max_length, model)
         self.packed = config.packed and takes_packed(model)
         self.on_step, self._progress = on_step, progress
-        self.accelerator = _make_accelerator(config.precision)
+        self.accelerator = make_accelerator(config.precision)
         self.run = Run(None if output is None else Path(output), self.accelerator)
 
     # What a subclass defines
@@ -153,13 +148,11 @@ class Trainer(ABC):
                 run.stop_if_requested()
                 started, indices = time.perf_counter(), plan[step - 1]
                 bar.set_description(f"step {step} of {len(plan)}", refresh=False)
-
                 learning_rate = self._set_learning_rate(step)
                 sums = self._accumulate_gradients(indices)
                 norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
                 means, grad_norm = self._to_floats(sums, norm)
                 check_update(step, means, grad_norm, lambda: self._describe_step(indices))  # noqa: B023 (called at once)
-
                 with run.signals.deferred():  # the weights and the count of steps change together
                     self._optimizer.step()
                     run.step, run.pending = step, {
@@ -282,21 +275,19 @@ class Trainer(ABC):
         if checkpoint is None:
             run.reset()
             fingerprint, precomputed = self.fingerprint(), self.prepare()
-            self.use_precomputed(precomputed)
         else:
             fingerprint, precomputed = run.fingerprint or self.fingerprint(), checkpoint.precomputed
             run.check_resumable(checkpoint, settings, fingerprint, MAY_CHANGE)
-            if not run.started:  # else the reference is there already, and the policy has left its start
-                self.use_precomputed(precomputed)
-            restore_weights(self.model, checkpoint.model)
-        names = weight_names(self.model)  # before accelerate wraps it
-        self._logps, self._optimizer = self.accelerator.prepare(self._make_module(), self._make_optimizer())
+        if not run.started:  # else the reference is there already, and the policy has left its initial weights
+            self.use_precomputed(precomputed)
         self._plan = self.plan()
-        run.start(total_steps=len(self._plan), settings=settings, fingerprint=fingerprint, precomputed=precomputed,
-                  names=names, module=self._logps, optimizer=self._optimizer, checkpoint=checkpoint)  # fmt: skip
+        self._logps, self._optimizer = run.start(
+            self._make_module(), self._make_optimizer(), total_steps=len(self._plan), settings=settings,
+            fingerprint=fingerprint, precomputed=precomputed, checkpoint=checkpoint,
+        )  # fmt: skip
 
-    def _make_module(self) -> torch.nn.Module:
-        """The policy as a module that returns log-probabilities: what accelerate wraps."""
+    def _make_module(self) -> ResponseLogps:
+        """The policy as a module that returns log-probabilities."""
         module = ResponseLogps(self.model)
         if self.config.compile:
             module.compile(dynamic=True)  # no two batches have the same shape
@@ -307,8 +298,6 @@ class Trainer(ABC):
             [p for p in self.model.parameters() if p.requires_grad], lr=self.config.learning_rate,
             betas=(0.9, 0.99), weight_decay=self.config.weight_decay, fused=True,
         )  # fmt: skip
-
-    # For people
 
     @property
     def metrics(self) -> list[Metrics]:
@@ -330,19 +319,3 @@ class Trainer(ABC):
         last = "there is no output folder, so no checkpoint" if folder is None else folder.describe_last()
         return (f"its rows: {named}{more}; a smaller learning_rate than {self.config.learning_rate} may help; "
                 f"{last}")  # fmt: skip
-
-
-def _make_accelerator(precision: Precision) -> Accelerator:
-    has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
-    AcceleratorState._reset_state()  # runs of different precision may follow each other in one notebook
-    return Accelerator(
-        mixed_precision="bf16" if use_bf16 else "no", cpu=not torch.accelerator.is_available(),
-        fsdp_plugin=_fsdp_bf16_plugin() if use_bf16 and os.environ.get("ACCELERATE_USE_FSDP") == "true" else None,
-    )  # fmt: skip
-
-
-def _fsdp_bf16_plugin() -> FullyShardedDataParallelPlugin:
-    """The launcher's FSDP settings, with log-probabilities left in float32: a bfloat16 sum has three digits."""
-    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)  # outputs are not cast
-    return FullyShardedDataParallelPlugin(mixed_precision_policy=policy)
