@@ -96,7 +96,7 @@ class DPOTrainer(Trainer):
         """Precomputed log π_ref of every training pair, (pairs, 2): chosen, rejected; nats."""
         return self._reference_logps
 
-    def weight(self, indices: Sequence[int]) -> float:
+    def denominator(self, indices: Sequence[int]) -> float:
         """Pairs."""
         return float(len(indices))
 

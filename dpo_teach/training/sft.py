@@ -74,7 +74,7 @@ class SFTTrainer(Trainer):
             kept = [i for i, example in enumerate(self._given_examples) if self._fits(example)]
         return [self._given_examples[kept[i]].where or f"example {kept[i] + 1}" for i in indices]
 
-    def weight(self, indices: Sequence[int]) -> float:
+    def denominator(self, indices: Sequence[int]) -> float:
         """Response tokens."""
         return float(sum(len(self.examples[i][1]) for i in indices))
 

@@ -1,7 +1,7 @@
 """The training loop that SFT and DPO share: steps, micro-batches, schedule, metrics.
 
 A step is a fixed list of examples. How it is cut into micro-batches and shared among processes changes memory and
-time, never the numbers: every micro-batch's summed loss is divided by the weight of the whole step. What makes the run
+time, never the numbers: every micro-batch's summed loss is divided by the size of the whole step. What makes the run
 survive kills, interruptions and full disks is in `dpo_teach.runs`.
 """
 
@@ -84,7 +84,7 @@ class Trainer(ABC):
         """The summed loss of some training examples, and sums of other metrics to report."""
 
     @abstractmethod
-    def weight(self, indices: Sequence[int]) -> float:
+    def denominator(self, indices: Sequence[int]) -> float:
         """What a summed loss over some training examples is divided by to give their mean."""
 
     @abstractmethod
@@ -186,7 +186,7 @@ class Trainer(ABC):
     def _accumulate_gradients(self, indices: list[int]) -> dict[str, Tensor]:
         """Compute the gradients of the mean loss of one step; returns this process's part of the means to report."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
-        scale = 1 / self.weight(indices)
+        scale = 1 / self.denominator(indices)
         micro_batches = [(part, scale) for part in self.micro_batches(indices[rank::processes])]
         while len(micro_batches) < len(list(self.micro_batches(indices[::processes]))):
             micro_batches.append((indices[:1], 0.0))  # a process without work takes part in every exchange, with 0

@@ -119,7 +119,7 @@ def straight(start, tmp_path_factory):
 # Kills
 
 
-def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_been(start, straight, tmp_path):
+def test_a_run_killed_at_random_moments_equals_an_uninterrupted_run(start, straight, tmp_path):
     rng, kills, runs = random.Random(0), 0, 0
     while kills < 20:
         runs += 1
@@ -137,7 +137,7 @@ def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_be
     assert runs <= kills
 
 
-def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_path):
+def test_a_run_killed_at_any_disk_operation_can_be_resumed(start, tmp_path):
     """Writes cut in half, before each fsync, rename, folder made and folder removed, from the first to the last."""
     output, expected = tmp_path / "run", tmp_path / "expected"
     assert finish(start(kill_and_resume.run, str(expected), False, **SHORTEST)) == 0
@@ -153,11 +153,11 @@ def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_p
     assert call > 60, "three saves and a model are more changes than that"
 
 
-def test_two_good_checkpoints_are_kept(straight):
+def test_the_last_two_checkpoints_are_kept(straight):
     assert [path.name for path in find_checkpoints(straight / "checkpoint")] == ["step-00000024", "step-00000023"]
 
 
-def test_bytes_reach_the_disk_before_their_name_and_then_the_name(tmp_path, monkeypatch):
+def test_bytes_are_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
     """What a power cut would show, and no kill can."""
     events, sync, rename = [], atomic_io.sync, Path.rename
 
@@ -218,7 +218,7 @@ def here(tmp_path_factory):
 
 @pytest.mark.parametrize("name", [*(f"{tensors}.safetensors" for tensors in checkpoint.TENSORS), "state.json"])
 @pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
-def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path, capsys, here, name, damage):
+def test_a_damaged_checkpoint_is_detected_and_the_one_before_is_used(tmp_path, capsys, here, name, damage):
     output = tmp_path / "run"
     interrupted_run(output)
     damage(output / "checkpoint" / "step-00000004" / name)
@@ -239,7 +239,7 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path
     assert_same_run(output, here)
 
 
-def test_with_no_whole_checkpoint_left_the_run_is_refused_and_nothing_is_removed(tmp_path):
+def test_without_an_intact_checkpoint_resuming_is_refused_and_nothing_is_removed(tmp_path):
     output = tmp_path / "run"
     interrupted_run(output)
     cut(output / "checkpoint" / "step-00000004" / "model.safetensors")
@@ -251,7 +251,7 @@ def test_with_no_whole_checkpoint_left_the_run_is_refused_and_nothing_is_removed
     assert sorted(path for path in output.rglob("*")) == before
 
 
-def test_a_line_of_metrics_that_was_torn_is_written_again(tmp_path, here):
+def test_a_truncated_line_of_metrics_is_written_again(tmp_path, here):
     output = tmp_path / "run"
     interrupted_run(output)
     with (output / "metrics.jsonl").open("a") as file:
@@ -276,7 +276,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
+def test_resuming_with_other_inputs_is_refused_and_names_them(tmp_path, name):
     changes, message = OTHERS[name]
     output = tmp_path / "run"
     interrupted_run(output)
@@ -284,7 +284,7 @@ def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
         make_trainer(output, **changes, **SHORT).train(resume=True)
 
 
-def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
+def test_one_changed_weight_makes_another_model(tmp_path):
     output, model = tmp_path / "run", tiny_model()
     interrupted_run(output)
     model.transformer.h[1].mlp.c_fc.bias.data[3] += 1e-7
@@ -292,14 +292,14 @@ def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
         make_trainer(output, model=model, **SHORT).train(resume=True)
 
 
-def test_a_tokenizer_that_was_used_with_padding_is_the_same_tokenizer():
+def test_padding_a_call_does_not_change_the_tokenizers_fingerprint():
     tokenizer = tiny_tokenizer()
     before = fingerprint_tokenizer(tokenizer)
     tokenizer(["the plot", "the"], padding=True, truncation=True, max_length=3)
     assert fingerprint_tokenizer(tokenizer) == before != fingerprint_tokenizer(tiny_tokenizer(with_bos=False))
 
 
-def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
+def test_a_reference_in_memory_is_restored_from_the_policys_start(tmp_path):
     settings = {**SHORT, "precompute_reference": False}
     make_trainer(tmp_path / "straight", **settings).train()
     with pytest.raises(RuntimeError):
@@ -308,7 +308,7 @@ def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
-def test_every_random_state_is_kept():
+def test_every_random_state_is_restored():
     def draw():
         return random.random(), random.gauss(), np.random.rand(), np.random.randn(), torch.rand(2).tolist()
 
@@ -320,7 +320,7 @@ def test_every_random_state_is_kept():
     assert draw() == expected
 
 
-def test_a_run_with_dropout_goes_on_with_the_same_draws(tmp_path):
+def test_a_run_with_dropout_resumes_with_the_same_random_numbers(tmp_path):
     def with_dropout(*arguments, **options):
         """Switched on behind the trainer's back, which switches it off: only then does a run draw random numbers."""
         trainer = make_trainer(*arguments, **options, **SHORT)
@@ -349,7 +349,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeypatch, here, name):
+def test_a_full_disk_is_reported_in_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, here, name):
     output, save_file = tmp_path / "run", checkpoint.save_file
 
     def full(tensors, path):
@@ -375,7 +375,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeyp
     assert_same_run(output, here)
 
 
-def test_a_disk_that_is_full_for_metrics_loses_no_row(tmp_path, monkeypatch, here):
+def test_a_disk_that_is_full_while_logging_loses_no_row(tmp_path, monkeypatch, here):
     output = tmp_path / "run"
     trainer = make_trainer(output, **SHORT)
     append = trainer.run.folder.append_metrics
@@ -411,7 +411,7 @@ def lines_of(log):
     return [line for line in log.read_text().splitlines() if line.startswith("dpo-teach: ")]
 
 
-def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp_path):
+def test_a_failed_write_is_one_line_on_the_command_line(start, command, tmp_path):
     """The system itself refuses here: files may not grow beyond 12,000 bytes."""
     log, output = tmp_path / "log", tmp_path / "run"
     process = start(kill_and_resume.run_command, str(log), *command, "--output", str(output), largest_file=12_000)
@@ -422,14 +422,14 @@ def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp
     assert finish(process) == 0, log.read_text()
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_line():
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line():
     """/sys takes no folder, not even from root."""
     with pytest.raises(ValueError, match=r"^output folder '/sys/run' cannot be written to: [^;]*$") as error:
         make_trainer("/sys/run", **SHORT).train()
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monkeypatch):
+def test_a_folder_that_became_read_only_is_reported_in_one_line(tmp_path, monkeypatch):
     interrupted_run(tmp_path / "run")
 
     def refuse(*_, **__):
@@ -444,7 +444,7 @@ def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monk
 # Two runs
 
 
-def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, here):
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_running(tmp_path, here):
     output, refusals = tmp_path / "run", []
 
     def start_another(row):
@@ -460,7 +460,7 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(t
         make_trainer(output, **SHORT).train()
 
 
-def test_of_two_processes_one_is_refused_in_one_line(start, command, tmp_path):
+def test_a_second_command_in_the_same_folder_is_refused_in_one_line(start, command, tmp_path):
     output, logs = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
     first = start(kill_and_resume.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
     wait_for_rows(output, 2)
@@ -485,7 +485,7 @@ def wait_for_rows(output, count):
 @pytest.mark.parametrize(("number", "status", "word"), [
     (signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
 ])  # fmt: skip
-def test_a_signal_ends_a_command_after_its_step_with_all_saved(start, command, tmp_path, number, status, word):
+def test_a_signal_ends_a_command_after_its_step_and_saves_the_run(start, command, tmp_path, number, status, word):
     log, output = tmp_path / "log", tmp_path / "run"
     whole = [*command, "--epochs", "40", "--save-every", "0"]
     process = start(kill_and_resume.run_command, str(log), *whole, "--output", str(output))
@@ -529,7 +529,7 @@ def raise_interrupt():
 
 @pytest.mark.parametrize("how", [press_ctrl_c, raise_interrupt])
 @pytest.mark.parametrize("with_folder", [True, False])
-def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
+def test_ctrl_c_in_a_notebook_can_be_resumed(tmp_path, here, how, with_folder):
     output = tmp_path / "run" if with_folder else None
     trainer = make_trainer(output, on_step=interrupt_at(3, how), **SHORT)
     where = "'.*step-00000003': resume" if with_folder else r"kept in memory: continue with train\(resume=True\)"
@@ -547,7 +547,18 @@ def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_another_trainer_goes_on_after_ctrl_c_too(tmp_path, here):
+def test_a_reference_in_memory_stays_after_ctrl_c(tmp_path):
+    """The policy has left its initial weights: a copy of it made now would be another reference."""
+    settings = {**SHORT, "precompute_reference": False}
+    make_trainer(tmp_path / "straight", **settings).train()
+    trainer = make_trainer(tmp_path / "run", on_step=interrupt_at(3, raise_interrupt), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_another_trainer_can_resume_after_ctrl_c(tmp_path, here):
     with pytest.raises(KeyboardInterrupt):
         make_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c), **SHORT).train()
     make_trainer(tmp_path / "run", **SHORT).train(resume=True)
@@ -575,7 +586,7 @@ def test_ctrl_c_between_two_micro_batches_leaves_no_gradient_behind(tmp_path, wi
     assert [row["loss"] for row in rows] == [row["loss"] for row in expected]
 
 
-def test_ctrl_c_in_the_first_step_keeps_what_was_computed_before_it(tmp_path, here):
+def test_ctrl_c_in_the_first_step_keeps_the_precomputed_reference(tmp_path, here):
     trainer = make_trainer(tmp_path / "run", **SHORT)
     trainer.loss = lambda _: raise_interrupt()
     with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 0 of 6; .*step-00000000"):
@@ -586,7 +597,7 @@ def test_ctrl_c_in_the_first_step_keeps_what_was_computed_before_it(tmp_path, he
     assert_same_run(tmp_path / "run", here)
 
 
-def test_an_impatient_ctrl_c_waits_for_the_weights_alone():
+def test_a_repeated_ctrl_c_waits_for_the_optimizer_step():
     """Three times, as the optimizer begins its third step: that step is whole, and the fourth does not begin."""
     calls = []
 
@@ -627,7 +638,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_end_of_a_long_step():
     assert reached == ["the first is noted"]
 
 
-def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, here):
+def test_an_interrupted_evaluation_is_repeated_on_resuming(tmp_path, here):
     trainer = make_trainer(tmp_path / "run", **SHORT)
     evaluate, calls = trainer.evaluate, []
 
@@ -646,7 +657,7 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, here):
     assert_same_run(tmp_path / "run", here)
 
 
-def test_there_must_be_something_to_go_on_with():
+def test_resuming_without_a_run_is_refused():
     with pytest.raises(ValueError, match=r"^resume=True needs the output folder.*this one has neither$"):
         make_trainer(**SHORT).train(resume=True)
 
@@ -694,7 +705,7 @@ def test_a_loss_that_is_not_finite_names_step_rows_and_checkpoint(tmp_path, valu
     torch.testing.assert_close({name: weights_of(trainer)[name] for name in saved.model}, saved.model, rtol=0, atol=0)
 
 
-def test_of_many_rows_some_are_named_and_those_left_out_do_not_count():
+def test_a_few_rows_are_named_and_dropped_rows_do_not_shift_their_numbers():
     pairs = with_rows(tiny_pairs())
     long = type(pairs[0])("the " * 40, "good", "bad", "pairs.jsonl, line 0")
     trainer = make_trainer(pairs=[long, *pairs], batch_size=8, on_overlong="drop")
@@ -730,7 +741,7 @@ def sft_trainer(output, **options):
                       config, output=output, **options)  # fmt: skip
 
 
-def test_fine_tuning_is_kept_in_the_same_way(tmp_path):
+def test_fine_tuning_resumes_in_the_same_way(tmp_path):
     sft_trainer(tmp_path / "straight").train()
     with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 3 of 6"):
         sft_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c)).train()
@@ -752,7 +763,7 @@ def test_fine_tuning_names_the_rows_of_a_loss_that_is_not_finite(tmp_path):
 # Several processes
 
 
-def test_what_goes_wrong_in_the_main_process_is_raised_in_all(tmp_path, monkeypatch):
+def test_an_error_in_the_main_process_is_raised_in_all(tmp_path, monkeypatch):
     trainer, shared = make_trainer(tmp_path / "run", **SHORT), []
     monkeypatch.setattr(type(trainer.accelerator), "num_processes", 2)
     monkeypatch.setattr(run_module, "broadcast_object_list", shared.append)

@@ -54,7 +54,7 @@ def test_a_model_sharded_in_bfloat16_keeps_its_sums_in_float32(files, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("sharded", "one"), ("one", "two")])
-def test_a_killed_run_goes_on_with_another_number_of_processes(files, one, tmp_path, before, after):
+def test_a_killed_run_resumes_on_another_number_of_processes(files, one, tmp_path, before, after):
     kill_at_first_checkpoint(start(files, tmp_path / "run", before), tmp_path / "run")
     assert len(read_metrics(tmp_path / "run")) < len(one), "it had come to its end before it was killed"
     assert_same(launch(files, tmp_path / "run", after, "--resume"), one)
