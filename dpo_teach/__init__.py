@@ -1,13 +1,6 @@
 """Learn Direct Preference Optimization by running it."""
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from dpo_teach.late import import_late
-
-if TYPE_CHECKING:
-    from dpo_teach.loss import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
-    from dpo_teach.projection import projector
-
-__all__ = ["compute_dpo_loss", "compute_implicit_reward", "gradient_weight", "margin", "projector"]
-
-__getattr__ = import_late(__name__, dict.fromkeys(__all__, "loss") | {"projector": "projection"})
+# The names in __init__.pyi are imported when they are first used: torch takes a second or two.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

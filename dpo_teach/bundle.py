@@ -23,9 +23,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from dpo_teach.evaluation import evaluate_reviews
 from dpo_teach.models import ASSETS, load_model
 from dpo_teach.pairs import load_pairs
+from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import sample_responses
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
-from dpo_teach.training.checkpoint import save_pretrained
 from dpo_teach.worlds import reviews
 
 __all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]

@@ -9,7 +9,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from dpo_teach.batches import split_pairs
 from dpo_teach.logps import response_logps
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 
 # The loss of one batch, right and wrong
 

@@ -18,7 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dpo_teach.batches import collate, tokenize_pair
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import compute_implicit_reward, margin
+from dpo_teach.losses import compute_implicit_reward, margin
 from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.sampling import sample_responses

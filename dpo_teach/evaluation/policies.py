@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dpo_teach.batches import Overlong, lay_out, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import pair_metrics
+from dpo_teach.losses import compute_dpo_loss, pair_metrics
 from dpo_teach.models import check_embeddings, check_padding, fitting_length, takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.sampling import Sample, decode, sample_tokens
@@ -129,9 +129,11 @@ def evaluate_pairs(
     policy_logps, reference_logps = (
         pair_logps(model, tokenized, tokenizer.pad_token_id, batch_size=batch_size) for model in (policy, reference)
     )
+    (policy_chosen, policy_rejected), (reference_chosen, reference_rejected) = policy_logps.T, reference_logps.T
+    loss = compute_dpo_loss(policy_chosen, policy_rejected, reference_chosen, reference_rejected, beta)  # checks them
     means = {name: float(value.mean()) for name, value in pair_metrics(policy_logps, reference_logps, beta).items()}
     chosen, rejected = (policy_logps - reference_logps).mean(dim=0).tolist()
-    return PairScores(len(tokenized), means["preference_accuracy"], means["loss"], means["margin"], chosen, rejected)
+    return PairScores(len(tokenized), means["preference_accuracy"], float(loss), means["margin"], chosen, rejected)
 
 
 @torch.no_grad()

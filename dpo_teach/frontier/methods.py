@@ -31,9 +31,9 @@ from dpo_teach.rlhf import (
     train_reward_model,
     true_review_reward,
 )
+from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import decode, sample_responses, sample_tokens
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
-from dpo_teach.training.checkpoint import save_pretrained
 
 __all__ = ["Bench"]
 

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from dpo_teach.batches import (
     tokenize_pairs,
     tokenize_response,
 )
+from dpo_teach.losses import preference_nll
 from dpo_teach.models import takes_packed
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.rlhf.heads import RewardModel
@@ -99,7 +99,7 @@ def bradley_terry_loss(
     if chosen_rewards.shape != rejected_rewards.shape or chosen_rewards.numel() == 0:
         raise ValueError(f"chosen_rewards has shape {tuple(chosen_rewards.shape)}, rejected_rewards "
                          f"{tuple(rejected_rewards.shape)}: the same is wanted, one reward per pair")  # fmt: skip
-    return -F.logsigmoid(chosen_rewards - rejected_rewards).mean()
+    return preference_nll(chosen_rewards - rejected_rewards).mean()
 
 
 def train_reward_model(

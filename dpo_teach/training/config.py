@@ -1,20 +1,22 @@
-"""What can be set about a training run. Each field's docstring is also its help on the command line."""
+"""The settings of a training run. Each field's docstring is also its help on the command line."""
 
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["DPOConfig", "Precision", "SFTConfig", "TrainingConfig"]
+__all__ = ["MAY_CHANGE", "DPOConfig", "Precision", "SFTConfig", "TrainingConfig"]
 
 Precision = Literal["auto", "fp32", "bf16"]
+MAY_CHANGE = frozenset({"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"})
+"""Settings that a resumed run may change: they affect memory, time or what is reported, not the steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What every training run has.
+    """The settings that every training run has.
 
     Raises:
-        ValueError: a value makes no sense; the message names it.
+        ValueError: a value is invalid; the message names it.
     """
 
     learning_rate: float = 3e-4
@@ -22,15 +24,15 @@ class TrainingConfig:
     epochs: int = 1
     """How often each example is seen."""
     max_steps: int | None = None
-    """Stop after so many steps; the learning-rate schedule ends there too."""
+    """Stop after this many steps; the learning-rate schedule ends there too."""
     batch_size: int = 32
     """Examples in one optimizer step, over all processes and micro-batches together."""
     micro_batch_size: int | None = None
-    """Examples in one forward pass, to save memory: the step is the same. All of a process's share by default."""
+    """Examples in one forward pass: fewer need less memory, and the step is the same. Default: a process's share."""
     warmup_fraction: float = 0.1
     """The share of the steps over which the learning rate rises from 0 to its peak."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """What the learning rate does after the warm-up: fall to 0 along half a cosine, or stay."""
+    """The learning rate after the warm-up: fall to 0 along half a cosine, or stay constant."""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = 1.0
@@ -40,19 +42,19 @@ class TrainingConfig:
     max_prompt_length: int | None = None
     """Tokens of the prompt that are kept, from its end; all of them by default."""
     on_overlong: Literal["error", "drop"] = "error"
-    """What to do with an example whose prompt leaves no room for a response: stop, or leave it out and count it."""
+    """What to do with an example whose prompt leaves no token for a response: stop, or drop and count it."""
     length_window: int = 512
-    """Batches are filled with examples of similar length out of windows of so many, to waste less on padding."""
+    """Batches group examples of similar length out of windows of this many, which saves padding."""
     packed: bool = True
-    """Whether a prompt is computed once for both its responses, and short texts side by side: the same, sooner."""
+    """Compute a prompt once for both its responses and pack short texts into one row: the same result, faster."""
     compile: bool = False
-    """Let torch.compile translate the model first: a minute that pays from about a thousand steps on."""
+    """Compile the model with torch.compile: costs about a minute, worthwhile for runs of 1,000 steps or more."""
     precision: Precision = "auto"
     """Arithmetic of the forward pass; weights stay in float32. auto: bf16 on a GPU that has it, else fp32."""
     eval_every: int = 0
-    """Evaluate on the held-out examples every so many steps, and at the end; 0: at the end only."""
+    """Evaluate on the held-out examples after every this many steps, and at the end; 0: at the end only."""
     save_every: int = 100
-    """Save a checkpoint to resume from every so many steps; 0: never."""
+    """Save a checkpoint after every this many steps; 0: only at the end."""
     seed: int = 0
     """Decides the order of the examples."""
 
@@ -94,7 +96,7 @@ class DPOConfig(TrainingConfig):
     beta: float = 0.1
     """How strongly the optimum is held to the reference: larger stays closer. Above 0, typically 0.05 to 0.5."""
     precompute_reference: bool = True
-    """Whether the reference's logps are computed once, before training: one model in memory instead of two."""
+    """Compute the reference's logps once, before training: one model in memory instead of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

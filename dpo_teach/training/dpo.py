@@ -22,12 +22,12 @@ from dpo_teach.batches import (
     tokenize_pairs,
 )
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import pair_metrics
+from dpo_teach.losses import pair_metrics
 from dpo_teach.models import check_embeddings, fitting_length, freeze_reference
 from dpo_teach.pairs import PreferencePair
+from dpo_teach.runs.fingerprint import fingerprint_arrays, fingerprint_model
 from dpo_teach.training.config import DPOConfig
-from dpo_teach.training.fingerprint import fingerprint_arrays, fingerprint_model
-from dpo_teach.training.loop import Metrics, Trainer
+from dpo_teach.training.trainer import Metrics, Trainer
 
 __all__ = ["DPOTrainer"]
 
@@ -47,12 +47,12 @@ class DPOTrainer(Trainer):
     Args:
         model, tokenizer, output, on_step, progress: as `Trainer`.
         pairs: preference pairs to train on.
-        config: what can be set.
+        config: the settings.
         eval_pairs: held-out preference pairs.
-        reference: another reference than the policy's start.
+        reference: the reference, if it is not the policy's start.
 
     Raises:
-        ValueError: the reference is the policy itself, nothing can be trained, or a pair does not fit.
+        ValueError: the reference is the policy itself, no weight is trainable, or a pair is too long.
     """
 
     config: DPOConfig
@@ -78,7 +78,7 @@ class DPOTrainer(Trainer):
         self.tokenized = self._tokenize(pairs)
         self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenTable(()), Cuts())
         self._given_pairs, self._given_reference = pairs, reference
-        self._reference: Any = None  # in memory only where its log-probabilities are not computed in advance
+        self._reference: Any = None  # in memory only if its log-probabilities are not precomputed
         self._reference_logps = self._eval_reference_logps = torch.empty(0)
 
     @property
@@ -96,27 +96,30 @@ class DPOTrainer(Trainer):
         """Precomputed log π_ref of every training pair, (pairs, 2): chosen, rejected; nats."""
         return self._reference_logps
 
-    def weight(self, indices: Sequence[int]) -> float:
+    def denominator(self, indices: Sequence[int]) -> float:
         """Pairs."""
         return float(len(indices))
 
     def prepare(self) -> dict[str, Tensor]:
-        """Precompute the reference's log-probabilities, or make the frozen copy that will compute them."""
-        reference = self._given_reference if self._given_reference is not None else self.model
+        """Compute the reference's log-probabilities, while the policy has its initial weights."""
+        reference = self.model if self._given_reference is None else self._given_reference
         reference.to(self.accelerator.device)
-        extra = {"eval": self._precompute(reference, self.eval_tokenized.pairs)}
+        precomputed = {"eval": self._compute_logps(reference, self.eval_tokenized.pairs)}
         if self.config.precompute_reference:
             needed = sorted({i for step in self.plan() for i in step})
-            extra["train"] = torch.full((len(self.pairs), 2), math.nan)  # of a pair that no step needs, not a number
-            extra["train"][needed] = self._precompute(reference, self.pairs.select(needed))
-        return extra
+            precomputed["train"] = torch.full((len(self.pairs), 2), math.nan)  # stays NaN for pairs that no step uses
+            precomputed["train"][needed] = self._compute_logps(reference, self.pairs.select(needed))
+        return precomputed
 
-    def restore(self, extra: dict[str, Tensor]) -> None:
-        """Take back the reference's log-probabilities, or have the reference itself: the policy is at its start."""
-        self._reference_logps, self._eval_reference_logps = extra.get("train", torch.empty(0)), extra["eval"]
-        if not self.config.precompute_reference:
-            given = self._given_reference
-            self._reference = freeze_reference(self.model) if given is None else given.to(self.accelerator.device)
+    def use_precomputed(self, precomputed: dict[str, Tensor]) -> None:
+        """Receive the reference's log-probabilities, or make the frozen copy that computes them at every step."""
+        self._eval_reference_logps = precomputed["eval"]
+        if self.config.precompute_reference:
+            self._reference_logps = precomputed["train"]
+        elif self._given_reference is None:
+            self._reference = freeze_reference(self.model)
+        else:
+            self._reference = self._given_reference.to(self.accelerator.device).eval()
 
     def fingerprint(self) -> dict[str, str]:
         """What the run is started on, and the reference, where it is not the policy's start."""
@@ -138,25 +141,17 @@ class DPOTrainer(Trainer):
         return [self._given_pairs[kept[i]].where or f"pair {kept[i] + 1}" for i in indices]
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Summed DPO loss of some pairs, and sums of what is reported."""
-        batch = self._laid_out([self.pairs[i] for i in indices])
-        policy_logps = torch.stack(split_pairs(self.response_logps(batch)), dim=1)
+        """Summed DPO loss of some pairs, and sums of the other metrics."""
+        batch = self._collate([self.pairs[i] for i in indices])
+        policy_logps = _by_pair(self.response_logps(batch))
         if self.config.precompute_reference:
             reference_logps = self._reference_logps[list(indices)].to(policy_logps.device)
         else:
             with torch.no_grad(), self.accelerator.autocast():
-                reference_logps = torch.stack(split_pairs(response_logps(self._reference, batch)), dim=1)
-        return _summed(self._metrics(policy_logps, reference_logps))
-
-    def _metrics(self, policy_logps: Tensor, reference_logps: Tensor) -> dict[str, Tensor]:
-        """What is reported of pairs; of logps that are not finite NaN under the same names, for the loop's guards.
-
-        The guards know the step and the rows, and stop every process.
-        """
-        if torch.isfinite(policy_logps).all():
-            return pair_metrics(policy_logps, reference_logps, self.config.beta)
-        names = pair_metrics(reference_logps, reference_logps, self.config.beta)
-        return dict.fromkeys(names, policy_logps.sum(dim=1) * math.nan)
+                reference_logps = _by_pair(response_logps(self._reference, batch))
+        metrics = pair_metrics(policy_logps, reference_logps, self.config.beta)
+        sums = {name: values.sum() for name, values in metrics.items()}
+        return sums.pop("loss"), sums
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
@@ -164,19 +159,17 @@ class DPOTrainer(Trainer):
         pairs, size = self.eval_tokenized.pairs, self.config.micro_batch_size or self.config.batch_size
         if not pairs:
             return {}
-        policy_logps = [
-            torch.stack(split_pairs(self.response_logps(self._laid_out(part))), dim=1)
-            for part in (pairs[start : start + size] for start in range(0, len(pairs), size))
-        ]
-        values = self._metrics(torch.cat(policy_logps).cpu(), self._eval_reference_logps)
-        return {f"eval_{name}": float(value.mean()) for name, value in values.items()}
+        batches = (self._collate(pairs[start : start + size]) for start in range(0, len(pairs), size))
+        policy_logps = torch.cat([_by_pair(self.response_logps(batch)) for batch in batches]).cpu()
+        metrics = pair_metrics(policy_logps, self._eval_reference_logps, self.config.beta)
+        return {f"eval_{name}": float(values.mean()) for name, values in metrics.items()}
 
-    def _told(self, row: Metrics) -> None:
-        super()._told(row)
+    def _after_step(self, row: Metrics) -> None:
+        super()._after_step(row)
         if row["step"] == STEPS_WITHOUT_MOVEMENT and all(abs(r["margin"]) < NO_MOVEMENT for r in self.metrics):
             warnings.warn(
                 f"the loss is still ln 2 = {math.log(2):.4f} after {STEPS_WITHOUT_MOVEMENT} steps: the policy hardly "
-                f"moves; learning_rate={self.config.learning_rate} may be too small, or beta={self.config.beta}",
+                f"changes; learning_rate={self.config.learning_rate} may be too small, or beta={self.config.beta}",
                 stacklevel=2,
             )
 
@@ -185,14 +178,14 @@ class DPOTrainer(Trainer):
                               max_prompt_length=self.config.max_prompt_length,
                               on_overlong=self.config.on_overlong)  # fmt: skip
 
-    def _precompute(self, reference: Any, pairs: Sequence[TokenizedPair]) -> Tensor:
+    def _compute_logps(self, reference: Any, pairs: Sequence[TokenizedPair]) -> Tensor:
         size = self.config.micro_batch_size or self.config.batch_size
         with self.accelerator.autocast():
             return pair_logps(reference, pairs, self.tokenizer.pad_token_id, batch_size=size,
                               packed=self.packed,
                               progress=self._progress and self.accelerator.is_local_main_process)  # fmt: skip
 
-    def _laid_out(self, pairs: Sequence[TokenizedPair]) -> TokenBatch | PackedBatch:
+    def _collate(self, pairs: Sequence[TokenizedPair]) -> TokenBatch | PackedBatch:
         batch = lay_out_pairs(pairs, self.tokenizer.pad_token_id, packed=self.packed)
         return batch.to(self.accelerator.device)
 
@@ -205,9 +198,9 @@ class DPOTrainer(Trainer):
         return True
 
 
-def _summed(values: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    sums = {name: value.sum() for name, value in values.items()}
-    return sums.pop("loss"), sums
+def _by_pair(logps: Tensor) -> Tensor:
+    """(2 x pairs,), all the chosen responses first -> (pairs, 2): chosen, rejected."""
+    return torch.stack(split_pairs(logps), dim=1)
 
 
 def _shares_weights(policy: nn.Module, reference: nn.Module) -> bool:

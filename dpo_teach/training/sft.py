@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dpo_teach.batches import Cuts, fit_ids, keep_fitting, lay_out, tokenize_prompt, tokenize_response
+from dpo_teach.runs.fingerprint import fingerprint_arrays
 from dpo_teach.training.config import SFTConfig
-from dpo_teach.training.fingerprint import fingerprint_arrays
-from dpo_teach.training.loop import Metrics, Trainer
+from dpo_teach.training.trainer import Metrics, Trainer
 
 __all__ = ["Example", "SFTTrainer"]
 
@@ -19,7 +19,7 @@ TokenizedExample = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Example(NamedTuple):
-    """A text to continue and how it should go on; `where` says for messages which file and row it came from."""
+    """A prompt and the response to learn; `where` names the file and row it came from, for messages."""
 
     prompt: str
     response: str
@@ -34,7 +34,7 @@ class SFTTrainer(Trainer):
     Args:
         model, tokenizer, output, on_step, progress: as `Trainer`.
         examples: prompts and responses.
-        config: what can be set.
+        config: the settings.
         eval_examples: held-out texts.
     """
 
@@ -74,13 +74,13 @@ class SFTTrainer(Trainer):
             kept = [i for i, example in enumerate(self._given_examples) if self._fits(example)]
         return [self._given_examples[kept[i]].where or f"example {kept[i] + 1}" for i in indices]
 
-    def weight(self, indices: Sequence[int]) -> float:
+    def denominator(self, indices: Sequence[int]) -> float:
         """Response tokens."""
         return float(sum(len(self.examples[i][1]) for i in indices))
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed negative log-probability of the responses, nats."""
-        return -self._logps_of([self.examples[i] for i in indices]).sum(), {}
+        return -self._response_logps_of([self.examples[i] for i in indices]).sum(), {}
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
@@ -89,10 +89,10 @@ class SFTTrainer(Trainer):
             return {}
         total, size = 0.0, self.config.batch_size
         for start in range(0, len(self.eval_examples), size):
-            total -= float(self._logps_of(self.eval_examples[start : start + size]).sum())
+            total -= float(self._response_logps_of(self.eval_examples[start : start + size]).sum())
         return {"eval_loss": total / sum(len(response) for _, response in self.eval_examples)}
 
-    def _logps_of(self, examples: Sequence[TokenizedExample]) -> Tensor:
+    def _response_logps_of(self, examples: Sequence[TokenizedExample]) -> Tensor:
         return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
     def _tokenize(self, examples: Sequence[Example]) -> tuple[list[TokenizedExample], Cuts]:

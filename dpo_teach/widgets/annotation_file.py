@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dpo_teach.pairs import PairError, PreferencePair, survey_pairs
-from dpo_teach.training.durable import sync
+from dpo_teach.runs.atomic_io import sync
 
 __all__ = ["LabelFile"]
 

@@ -5,7 +5,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dpo_teach.loss import gradient_weight
+from dpo_teach.losses import gradient_weight
 from dpo_teach.plots import INK, MUTED, POLICY, card
 from dpo_teach.widgets.panel import Control, Panel, slider_style
 from dpo_teach.widgets.tilt_bars import TiltBars

@@ -6,7 +6,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from dpo_teach.loss import gradient_weight
+from dpo_teach.losses import gradient_weight
 from dpo_teach.widgets.explorer import OWN, Explorer, Number, Numbers
 
 __all__ = ["BATCHES", "GradientWeights"]

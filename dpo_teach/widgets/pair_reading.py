@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dpo_teach.loss import compute_dpo_loss, gradient_weight, margin
+from dpo_teach.losses import compute_dpo_loss, gradient_weight, margin
 
 __all__ = ["PRESETS", "PairReading", "read_pair"]
 
@@ -58,7 +58,7 @@ def read_pair(
     beta: float,
     agreement: float = 0.75,
 ) -> PairReading:
-    """Follow one pair from four log-probabilities to the gradient weight, with the functions of `dpo_teach.loss`.
+    """Follow one pair from four log-probabilities to the gradient weight, with the functions of `dpo_teach.losses`.
 
         best difference = log( p / (1 - p) ) / β
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from dpo_teach.batches import TokenizedPair, tokenize_pair
-from dpo_teach.loss import compute_implicit_reward
+from dpo_teach.losses import compute_implicit_reward
 from dpo_teach.models import context_length
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.widgets.explorer import Explorer, Number

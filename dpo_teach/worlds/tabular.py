@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.loss import compute_implicit_reward
+from dpo_teach.losses import compute_implicit_reward
 from dpo_teach.worlds.film_world import TabularWorld, film_world
 
 __all__ = [

@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.loss import compute_implicit_reward
+from dpo_teach.losses import compute_implicit_reward, preference_nll
 from dpo_teach.worlds.tabular import TabularWorld, bradley_terry, check_beta, objective
 
 __all__ = [
@@ -187,7 +186,7 @@ def _dpo_loss(logits: Tensor, reference_logps: Tensor, weights: Tensor, beta: fl
     policy_logps = logits.log_softmax(dim=-1)
     rewards = compute_implicit_reward(policy_logps.flatten(), reference_logps.flatten(), beta).view_as(logits)
     margins = rewards.unsqueeze(-1) - rewards.unsqueeze(-2)  # prompts x chosen x rejected
-    return -(weights * F.logsigmoid(margins)).sum() / len(logits)
+    return (weights * preference_nll(margins)).sum() / len(logits)
 
 
 def _minimise(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int, learning_rate: float) -> Fit:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
-from dpo_teach.loss import gradient_weight
+from dpo_teach.losses import gradient_weight
 from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
 from dpo_teach.widgets.bundles import bundle
 from dpo_teach.widgets.pair_reading import read_pair

@@ -97,7 +97,7 @@ def test_the_package_is_told_by_whole_sentences_and_import_paths(page: Page, sit
     assert fields == {"Parameters", "Returns", "Raises"}  # and no Type, torn out of a sentence
     assert "How strongly the optimum is held to the reference: larger stays closer." in text
     assert "Args" not in text
-    assert page.locator("dt.sig", has_text="dpo_teach.loss.compute_dpo_loss").count() == 1
+    assert page.locator("dt.sig", has_text="dpo_teach.losses.compute_dpo_loss").count() == 1
     assert page.locator("p", has_text="Arguments are those of load_pairs").get_by_role("link").count() == 1
 
 

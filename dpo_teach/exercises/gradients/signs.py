@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dpo_teach.exercises.choices import MatchExercise, Question
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 
 __all__ = ["RESPONSES", "WORLDS", "first_step", "logp_signs"]
 

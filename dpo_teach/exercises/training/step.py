@@ -9,7 +9,7 @@ from dpo_teach.batches import TokenBatch, split_pairs
 from dpo_teach.exercises.function import Mistake
 from dpo_teach.exercises.training.trajectory import StepExercise, loss_of
 from dpo_teach.logps import response_logps
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 
 __all__ = ["training_step"]
 

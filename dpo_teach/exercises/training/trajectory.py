@@ -14,7 +14,7 @@ from dpo_teach.exercises.comparing import close
 from dpo_teach.exercises.function import FunctionExercise, WrongResultError
 from dpo_teach.exercises.verdict import a
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 
 __all__ = ["StepExercise", "loss_of"]
 

@@ -1,4 +1,4 @@
-// The arithmetic of the explorers: the same formulas as in `dpo_teach.loss`, `worlds.tabular` and `memory`.
+// The arithmetic of the explorers: the same formulas as in `dpo_teach.losses`, `worlds.tabular` and `memory`.
 // A test holds each function against its Python original on a grid, in a browser, to 1e-9.
 
 // log sigma(x), without overflow for any x.

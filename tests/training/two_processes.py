@@ -1,6 +1,6 @@
 """One process and two, started as a user starts them, and how far their metrics are apart.
 
-    python tests/two_processes.py
+    PYTHONPATH=tests python tests/training/two_processes.py
 
 prints the largest difference of every metric, over all steps.
 """
@@ -25,11 +25,11 @@ import dpo_teach.training
 
 LAUNCH = Path(dpo_teach.training.__file__).parent / "launch"
 LAUNCHER = ("-m", "accelerate.commands.launch", "--num_processes", "2", "--config_file")
-Processes = Literal["one", "two", "divided"]
+Processes = Literal["one", "two", "sharded"]
 PROGRAMS: dict[Processes, tuple[str, ...]] = {
     "one": ("-m", "dpo_teach.cli"),
     "two": (*LAUNCHER, str(LAUNCH / "two_cpu_processes.yaml"), "-m", "dpo_teach.cli"),
-    "divided": (*LAUNCHER, str(LAUNCH / "fsdp.yaml"), str(Path(__file__).parent / "fsdp_on_cpu.py")),
+    "sharded": (*LAUNCHER, str(LAUNCH / "fsdp.yaml"), str(Path(__file__).parent / "fsdp_on_cpu.py")),
 }
 TIMES = {"seconds"}
 SEGMENTATION_FAULT = "(exitcode: -11)"
@@ -49,7 +49,7 @@ def write_files(folder: Path) -> Path:
 
 
 def start(files: Path, output: Path, processes: Processes, *options: str) -> subprocess.Popen:
-    """A training run, left running: on one process, on two, or on two with the model divided among them (FSDP)."""
+    """A training run, left running: on one process, on two, or on two with the model sharded among them (FSDP)."""
     command = ["train", "--data", str(files / "pairs.jsonl"), "--model", str(files / "model"), "--output", str(output)]
     return subprocess.Popen(
         [sys.executable, *PROGRAMS[processes], *command, *SETTINGS, *options],
@@ -65,14 +65,14 @@ def launch(files: Path, output: Path, processes: Processes, *options: str) -> li
     such a run is warned of and taken once more. Any other end is a failure, and so is a second crash.
     """
     process = start(files, output, processes, *options)
-    told, _ = process.communicate(timeout=300)
-    if processes == "divided" and SEGMENTATION_FAULT in told:
-        warnings.warn(f"fully_shard over gloo crashed, and is tried once more: {told[-500:]}", stacklevel=2)
+    output_text, _ = process.communicate(timeout=300)
+    if processes == "sharded" and SEGMENTATION_FAULT in output_text:
+        warnings.warn(f"fully_shard over gloo crashed, and is tried once more: {output_text[-500:]}", stacklevel=2)
         if "--resume" not in options:
             shutil.rmtree(output)
         process = start(files, output, processes, *options)
-        told, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, told[-3000:]
+        output_text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output_text[-3000:]
     return read_metrics(output)
 
 
@@ -113,7 +113,7 @@ def main() -> None:
     runs: dict[str, tuple[Processes, tuple[str, ...]]] = {
         "two processes": ("two", ()),
         "two, one pair at a time": ("two", ("--micro-batch-size", "1")),
-        "two, the model divided": ("divided", ()),
+        "two, the model sharded": ("sharded", ()),
     }
     with tempfile.TemporaryDirectory() as scratch:
         files = write_files(Path(scratch))

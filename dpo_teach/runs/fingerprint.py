@@ -1,21 +1,27 @@
-"""What a run was started on, as checksums: a run that goes on must go on with the same."""
+"""What a run was started on, as checksums: a run may only be resumed on the same model, data and settings."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["describe_changes", "fingerprint_arrays", "fingerprint_model", "fingerprint_tokenizer"]
+__all__ = [
+    "check_settings",
+    "describe_changes",
+    "fingerprint_arrays",
+    "fingerprint_model",
+    "fingerprint_tokenizer",
+]
 
 BOOKKEEPING = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
-"""Entries of a model's configuration that change nothing of what it computes."""
+"""Entries of a model's configuration that do not change what it computes."""
 
 
 def fingerprint_model(model: Any) -> str:
-    """The SHA-256 of a model's configuration and of its weights, bit by bit; each is read once, none is copied whole.
+    """The SHA-256 of a model's configuration and of its weights, bit by bit, one tensor at a time.
 
     Raises:
         AttributeError: it is not a `transformers` model.
@@ -32,14 +38,14 @@ def fingerprint_tokenizer(tokenizer: Any) -> str:
     """The SHA-256 of how a tokenizer turns text into ids."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = dict(tokenizer.get_vocab()) if backend is None else json.loads(backend.to_str())
-    for name in ("padding", "truncation"):  # left over from the last call, and no part of the rules
+    for name in ("padding", "truncation"):  # left over from the last call, not part of the rules
         rules.pop(name, None) if backend is not None else None
     ends = [tokenizer.bos_token_id, tokenizer.eos_token_id]
     return hashlib.sha256(json.dumps([rules, ends], sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """The SHA-256 of arrays of whole numbers, one after the other, each with its type and size."""
+    """The SHA-256 of integer arrays, one after the other, each with its type and shape."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
@@ -47,16 +53,33 @@ def fingerprint_arrays(arrays: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def describe_changes(saved: dict[str, str], now: dict[str, str]) -> str:
-    """Which part of a fingerprint differs, in words; empty if none does.
+def check_settings(saved: dict[str, Any], current: dict[str, Any], may_change: Container[str]) -> None:
+    """Refuse to resume with other settings.
 
-    Token ids come from the data by the tokenizer and the truncation. Where one of those two differs, nothing can be
-    said of the data.
+    Args:
+        saved: the settings that the run was started with.
+        current: the settings now.
+        may_change: names of settings that do not change the numbers.
+
+    Raises:
+        ValueError: a setting differs; the message names all that do.
+    """
+    changed = [f"{name} was {saved.get(name)!r}, is {value!r}" for name, value in current.items()
+               if name not in may_change and saved.get(name) != value]  # fmt: skip
+    if changed:
+        raise ValueError(f"this run was started with other settings: {'; '.join(changed)}")
+
+
+def describe_changes(saved: dict[str, str], current: dict[str, str]) -> str:
+    """Which parts of a fingerprint differ, in words; empty if none does.
+
+    Token ids follow from the data, the tokenizer and the truncation: where one of the last two differs, nothing can be
+    said about the data.
 
     >>> describe_changes({"model": "aa", "data": "bb"}, {"model": "aa", "data": "cc"})
     'the data (other examples, or in another order)'
     """
-    changed = [name for name in (*now, *(saved.keys() - now.keys())) if saved.get(name) != now.get(name)]
+    changed = [name for name in (*current, *(saved.keys() - current.keys())) if saved.get(name) != current.get(name)]
     if {"tokenizer", "truncation"} & set(changed):
         changed = [name for name in changed if name != "data"]
     words = {
@@ -64,6 +87,6 @@ def describe_changes(saved: dict[str, str], now: dict[str, str]) -> str:
         "reference": "the reference model",
         "tokenizer": "the tokenizer",
         "data": "the data (other examples, or in another order)",
-        "truncation": f"the truncation (it was {saved.get('truncation')}, and is {now.get('truncation')})",
+        "truncation": f"the truncation (it was {saved.get('truncation')}, and is {current.get('truncation')})",
     }
     return " and ".join(words[name] for name in changed)

@@ -7,12 +7,13 @@ import warnings
 import pytest
 import torch
 from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from dpo_teach.batches import Cuts, collate, collate_pairs, split_pairs
 from dpo_teach.evaluation import evaluate_pairs
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import compute_dpo_loss
+from dpo_teach.losses import compute_dpo_loss
 from dpo_teach.models import freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, learning_rate_at
@@ -42,7 +43,7 @@ def assert_same(ones, others, tolerance=1e-5):
             assert one[name] == pytest.approx(other[name], rel=tolerance, abs=tolerance), (one["step"], name)
 
 
-def test_the_trainer_is_the_loop_that_one_would_write():
+def test_the_trainer_equals_the_loop_of_the_notebook():
     model, tokenizer = tiny_model(), tiny_tokenizer()
     trainer = DPOTrainer(tiny_model(), tokenizer, tiny_pairs(), DPOConfig(**SETTINGS))
     reference = pair_logps(model, trainer.pairs, PAD)
@@ -106,7 +107,7 @@ def kill_after(step):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_after", [1, 2, 3, 5])
-def test_a_run_that_was_killed_goes_on_as_if_nothing_had_happened(tmp_path, killed_after):
+def test_a_killed_run_resumes_as_if_uninterrupted(tmp_path, killed_after):
     straight, expected = train(output=tmp_path / "straight", save_every=2)
     with pytest.raises(Killed):
         train(output=tmp_path / "killed", save_every=2, on_step=kill_after(killed_after))
@@ -144,7 +145,7 @@ def test_resuming_needs_a_checkpoint_and_the_same_settings(tmp_path):
 
 def test_resuming_with_other_pairs_is_refused(tmp_path):
     train(output=tmp_path / "out", max_steps=2)
-    with pytest.raises(ValueError, match=r"what differs is the data \(other examples, or in another order\); give"):
+    with pytest.raises(ValueError, match=r"because the data \(other examples, or in another order\) changed"):
         train(output=tmp_path / "out", max_steps=2, pairs=tiny_pairs(seed=5), resume=True)
 
 
@@ -160,7 +161,7 @@ def test_a_frozen_policy_is_named_early():
         DPOTrainer(freeze_reference(tiny_model()), tiny_tokenizer(), tiny_pairs())
 
 
-def test_a_policy_that_does_not_move_is_told_of():
+def test_a_policy_that_does_not_change_is_warned_about():
     with pytest.warns(UserWarning, match=r"still ln 2 = 0\.6931 after 10 steps.*learning_rate=1e-12"):
         train(epochs=4, learning_rate=1e-12)
     with warnings.catch_warnings():
@@ -176,17 +177,17 @@ def test_a_policy_that_does_not_move_is_told_of():
         ("warmup_fraction", 1.0), ("max_grad_norm", 0.0), ("save_every", -1), ("weight_decay", math.nan),
     ],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_named(setting, value, unchecked_shapes):
+def test_invalid_settings_are_named(setting, value, unchecked_shapes):
     with pytest.raises(ValueError, match=f"^{setting} must be .*found {value}"):
         DPOConfig(**{setting: value})
 
 
-def test_a_limit_beyond_the_context_is_told_in_numbers():
+def test_a_max_length_beyond_the_context_is_refused():
     with pytest.raises(ValueError, match="max_length=64 is longer than the model's context of 32"):
         DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(max_length=64))
 
 
-def test_metrics_have_one_line_a_step_with_all_that_is_promised(tmp_path):
+def test_metrics_have_one_line_per_step_with_every_documented_field(tmp_path):
     train(output=tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
     promised = {"step", "loss", "margin", "preference_accuracy", "chosen_logps", "rejected_logps", "chosen_rewards",
@@ -211,7 +212,7 @@ def test_sft_raises_the_probability_of_the_responses_and_starts_at_their_mean_lo
 DIVERGING = {"learning_rate": 1e30, "warmup_fraction": 0.0, "schedule": "constant", "max_grad_norm": 1e30, "epochs": 1}
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_step_and_rows():
+def test_a_nan_loss_is_reported_with_its_step_and_rows():
     """The first update breaks the weights; DPO's own logps are refused by no one before the loop, which knows more."""
     with pytest.raises(
         ValueError, match=r"^step 2: the loss is not finite \(nan\); .* its rows: pair \d+; .*learning_rate"
@@ -232,20 +233,20 @@ def test_a_run_whose_last_step_breaks_the_model_saves_none(tmp_path, kind):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_an_evaluation_that_is_no_number_is_told_with_its_step():
+def test_a_nan_evaluation_is_reported_with_its_step():
     with pytest.raises(ValueError, match=r"^after step 1: eval_loss is not finite"):
         train(**DIVERGING, eval_every=1)
 
 
-def test_looking_once_more_at_the_end_changes_no_weight(monkeypatch):
-    monkeypatch.setattr(DPOTrainer, "_loss_again", lambda *_: 0.0)
+def test_the_last_look_at_the_loss_changes_no_weight(monkeypatch):
+    monkeypatch.setattr(DPOTrainer, "_loss_after_last_step", lambda *_: 0.0)
     blind, _ = train()
     monkeypatch.undo()
     seeing, _ = train()
     torch.testing.assert_close(seeing.model.state_dict(), blind.model.state_dict(), rtol=0, atol=0)
 
 
-def test_a_reference_of_other_tokens_or_of_a_shorter_context_is_seen():
+def test_the_references_vocabulary_and_context_are_checked():
     few = tiny_model()
     few.resize_token_embeddings(8)
     with pytest.raises(
@@ -259,7 +260,7 @@ def test_a_reference_of_other_tokens_or_of_a_shorter_context_is_seen():
 
 
 @pytest.mark.parametrize("kind", ["dpo", "sft"])
-def test_what_was_cut_is_counted_by_prompts_and_responses(kind):
+def test_truncated_prompts_and_responses_are_counted(kind):
     """Texts of 3 or 6 tokens before, and of 2 or 5 after: within 6 tokens, with at most 3 tokens of prompt."""
     texts = [
         ("the plot", "good", "bad"),
@@ -276,7 +277,7 @@ def test_what_was_cut_is_counted_by_prompts_and_responses(kind):
     assert cuts == Cuts(prompts=1, responses=1, dropped=0)
 
 
-def test_what_is_saved_may_be_read_by_whoever_may_read_the_rest(tmp_path):
+def test_saved_tensors_have_the_permissions_of_the_other_files(tmp_path):
     """safetensors writes files that only their owner may read: a class shares them."""
     train(output=tmp_path / "run", max_steps=2)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run").rglob("*") if path.is_file()}
@@ -285,7 +286,7 @@ def test_what_is_saved_may_be_read_by_whoever_may_read_the_rest(tmp_path):
     )
 
 
-def test_a_tokenizer_that_cannot_pad_is_told_in_one_line():
+def test_a_tokenizer_without_a_padding_token_is_refused():
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match=r"^tokenizer has no padding token, .*load_model gives it one"):
@@ -300,3 +301,74 @@ def test_weights_of_half_precision_are_not_trained(dtype):
         ValueError, match=f"^model has weights in {str(dtype)[6:]} .transformer.wte.weight.*load it in float32"
     ):
         DPOTrainer(tiny_model().to(dtype), tiny_tokenizer(), tiny_pairs())
+
+
+def dropout_everywhere():
+    """A model in train mode with GPT-2's own dropout, raised so that nobody overlooks it."""
+    model = tiny_model().train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    model.config.resid_pdrop = model.config.embd_pdrop = model.config.attn_pdrop = 0.5
+    return model
+
+
+@pytest.mark.parametrize("precompute", [True, False])
+def test_dropout_is_switched_off(precompute):
+    """With it, the first loss of this run is 0.8 and more."""
+    metrics = train(dropout_everywhere(), precompute_reference=precompute)[1]
+    assert metrics[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert metrics[0]["margin"] == pytest.approx(0, abs=1e-5)
+    assert_same(metrics, train(precompute_reference=precompute)[1], tolerance=0)
+
+
+def test_dropout_of_a_reference_is_switched_off():
+    reference = dropout_everywhere()
+    assert_same(train(reference=reference, precompute_reference=False)[1], train(precompute_reference=False)[1], 0)
+
+
+def test_dropout_is_switched_off_in_fine_tuning():
+    examples = [Example(pair.prompt, pair.chosen) for pair in tiny_pairs()]
+    losses = [
+        [row["loss"] for row in SFTTrainer(model, tiny_tokenizer(), examples, SFTConfig(**SETTINGS)).train()]
+        for model in (dropout_everywhere(), tiny_model())
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_an_infinite_logp_is_named_although_its_loss_is_finite():
+    trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
+    response_logps = trainer.response_logps
+
+    def impossible_rejected(batch):
+        chosen, rejected = split_pairs(response_logps(batch))
+        return torch.cat([chosen, rejected * math.inf])
+
+    trainer.response_logps = impossible_rejected
+    with pytest.raises(ValueError, match=r"^step 1: margin is not finite \(inf\); the weights are as they were"):
+        trainer.train()
+
+
+class ReadsFromDevice(TorchDispatchMode):
+    """Counts `item()`, `float(tensor)` and `if tensor`: each makes the CPU wait for the GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        self.count += operation is torch.ops.aten._local_scalar_dense.default
+        return operation(*arguments, **(options or {}))
+
+
+def test_a_forward_pass_reads_no_number_from_the_device():
+    trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), DPOConfig(**SETTINGS))
+    loss, counts = trainer.loss, []
+
+    def counted(indices):
+        with ReadsFromDevice() as reads:
+            found = loss(indices)
+        counts.append(reads.count)
+        return found
+
+    trainer.loss = counted
+    trainer.train()
+    assert counts == [0] * 7, "six steps, and the look at the loss after the last"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
+from dpo_teach.losses import dpo_losses, pair_metrics, preference_nll
 
 # The seed's four examples: the reference gives both responses of a pair the same logp.
 POLICY_CHOSEN = torch.tensor([-50.0, -45.0, -55.0, -48.0])
@@ -175,6 +176,45 @@ def test_margins_that_the_naive_formula_cannot_bear(u, dtype):
     assert loss.item() == pytest.approx(max(0.0, -u), abs=1e-30)
     assert slope.item() == pytest.approx(-1.0 if u < 0 else 0.0, abs=1e-30)
     assert loss.dtype == dtype
+
+
+# Pair by pair, as the trainer calls it
+
+
+def test_the_loss_of_each_pair_by_hand():
+    # Margins of ln 3, -ln 3 and 0: the label's probability is 3/4, 1/4 and 1/2.
+    zero = torch.zeros(3, dtype=torch.float64)
+    losses = dpo_losses(zero + torch.tensor([1.0, -1.0, 0.0]) * 2 * math.log(3), zero, zero, zero, beta=0.5)
+    assert losses.tolist() == pytest.approx([math.log(4 / 3), math.log(4), math.log(2)], abs=1e-7)
+
+
+def test_the_mean_over_pairs_is_the_loss_of_the_batch():
+    columns = [POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE]
+    assert dpo_losses(*columns, beta=0.3).mean().item() == compute_dpo_loss(*columns, beta=0.3).item()
+
+
+def test_what_is_reported_of_pairs_is_the_functions_of_this_file():
+    policy, reference = torch.stack([POLICY_CHOSEN, POLICY_REJECTED], dim=1), torch.stack([REFERENCE, REFERENCE], dim=1)
+    found = pair_metrics(policy, reference, beta=0.1)
+    assert [f"{value:.4f}" for value in found["loss"]] == ["0.5981", "0.5544", "0.5544", "0.7981"]
+    assert found["loss"].mean().item() == compute_dpo_loss(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE).item()
+    assert found["margin"].tolist() == margin(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE).tolist()
+    assert found["preference_accuracy"].tolist() == [1, 1, 1, 0]
+    assert found["chosen_logps"].tolist() == POLICY_CHOSEN.tolist()
+    assert found["chosen_rewards"].tolist() == compute_implicit_reward(POLICY_CHOSEN, REFERENCE).tolist()
+    assert found["rejected_rewards"].tolist() == compute_implicit_reward(POLICY_REJECTED, REFERENCE).tolist()
+
+
+def test_a_nan_stays_a_nan_where_nothing_is_checked():
+    logps = torch.tensor([[math.nan, -1.0], [-2.0, -2.0]])
+    found = pair_metrics(logps, torch.full((2, 2), -2.0))
+    assert found["loss"].isnan().tolist() == found["margin"].isnan().tolist() == [True, False]
+
+
+def test_a_likely_preference_costs_nothing_and_an_unlikely_one_its_margin():
+    assert preference_nll(torch.tensor([[200.0, -200.0], [0.0, 2.0]])).flatten().tolist() == pytest.approx(
+        [0.0, 200.0, math.log(2), math.log1p(math.exp(-2))], abs=1e-6
+    )
 
 
 # Nonsense is refused, by name

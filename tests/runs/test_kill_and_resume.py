@@ -15,21 +15,23 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import kill_and_resume
 import numpy as np
 import pytest
 import torch
-import unkillable
+from kill_and_resume import make_trainer
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
-from unkillable import make_trainer
 
-from dpo_teach.training import Example, SFTConfig, SFTTrainer, checkpoint, durable, keeping, run_folder
-from dpo_teach.training.checkpoint import find_checkpoints, read_newest
-from dpo_teach.training.fingerprint import fingerprint_tokenizer
-from dpo_teach.training.randomness import random_state, restore_random_state
-from dpo_teach.training.run_folder import RunFolder
+from dpo_teach.runs import atomic_io, checkpoint, folder
+from dpo_teach.runs import run as run_module
+from dpo_teach.runs.checkpoint import find_checkpoints, read_newest
+from dpo_teach.runs.fingerprint import fingerprint_tokenizer
+from dpo_teach.runs.folder import RunFolder
+from dpo_teach.runs.state import random_state, restore_random_state
+from dpo_teach.training import Example, SFTConfig, SFTTrainer
 
 STEPS = 24
 SHORT = {"epochs": 1, "save_every": 2}  # 6 steps, saved after 2, 4 and 6
@@ -50,12 +52,13 @@ def ctrl_c_interrupts():
 
 @pytest.fixture(scope="module")
 def start():
-    """Start a function of `unkillable` in a process forked from one that has imported everything: soon done."""
+    """Start a function of `kill_and_resume` in a process forked from one that has imported everything: soon done."""
     before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), before["PYTHONPATH"] or ""])
+    folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, before["PYTHONPATH"] or ""])
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unkillable"])
+    context.set_forkserver_preload(["kill_and_resume"])
 
     def start_process(function, *arguments, **options):
         process = context.Process(target=function, args=arguments, kwargs=options)
@@ -89,7 +92,7 @@ def assert_same_run(output, other):
     (found, refused), (expected, _) = (read_newest(folder / "checkpoint") for folder in (output, other))
     assert not refused
     assert found.step == expected.step
-    for name in ("model", "optimizer", "extra"):
+    for name in ("model", "optimizer", "precomputed"):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=0, atol=0, equal_nan=True)
     weights = [load_file(folder / "model.safetensors") for folder in (output, other)]
     torch.testing.assert_close(*weights, rtol=0, atol=0)
@@ -106,7 +109,7 @@ def assert_little_was_lost(output):
 def straight(start, tmp_path_factory):
     """A run of 24 steps that nobody interrupts."""
     output = tmp_path_factory.mktemp("straight") / "run"
-    assert finish(start(unkillable.run, str(output), False)) == 0
+    assert finish(start(kill_and_resume.run, str(output), False)) == 0
     rows = metrics_of(output)
     assert len(rows) == STEPS
     assert rows[-1]["loss"] < rows[0]["loss"] - 0.1, "a run that goes nowhere would agree with itself"
@@ -116,13 +119,13 @@ def straight(start, tmp_path_factory):
 # Kills
 
 
-def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_been(start, straight, tmp_path):
+def test_a_run_killed_at_random_moments_equals_an_uninterrupted_run(start, straight, tmp_path):
     rng, kills, runs = random.Random(0), 0, 0
     while kills < 20:
         runs += 1
         output = tmp_path / f"run-{runs}"
         for attempt in itertools.count(1):
-            process = start(unkillable.run, str(output), was_started(output))
+            process = start(kill_and_resume.run, str(output), was_started(output))
             process.join(rng.uniform(0.02, 0.4) * 1.05**attempt)  # on a slow machine, too, the run gets there
             process.kill()
             if finish(process) == 0:
@@ -134,29 +137,29 @@ def test_a_run_killed_at_twenty_random_moments_and_more_ends_as_if_it_had_not_be
     assert runs <= kills
 
 
-def test_a_kill_at_any_change_on_the_disk_leaves_a_run_that_goes_on(start, tmp_path):
+def test_a_run_killed_at_any_disk_operation_can_be_resumed(start, tmp_path):
     """Writes cut in half, before each fsync, rename, folder made and folder removed, from the first to the last."""
     output, expected = tmp_path / "run", tmp_path / "expected"
-    assert finish(start(unkillable.run, str(expected), False, **SHORTEST)) == 0
+    assert finish(start(kill_and_resume.run, str(expected), False, **SHORTEST)) == 0
     for call in itertools.count(1):
         shutil.rmtree(output, ignore_errors=True)
-        killed = finish(start(unkillable.run, str(output), False, call, **SHORTEST)) == -signal.SIGKILL
+        killed = finish(start(kill_and_resume.run, str(output), False, call, **SHORTEST)) == -signal.SIGKILL
         if killed:
             assert_little_was_lost(output)
-            assert finish(start(unkillable.run, str(output), was_started(output), **SHORTEST)) == 0, call
+            assert finish(start(kill_and_resume.run, str(output), was_started(output), **SHORTEST)) == 0, call
         assert_same_run(output, expected)
         if not killed:
             break
     assert call > 60, "three saves and a model are more changes than that"
 
 
-def test_two_good_checkpoints_are_kept(straight):
+def test_the_last_two_checkpoints_are_kept(straight):
     assert [path.name for path in find_checkpoints(straight / "checkpoint")] == ["step-00000024", "step-00000023"]
 
 
-def test_bytes_reach_the_disk_before_their_name_and_then_the_name(tmp_path, monkeypatch):
+def test_bytes_are_synced_before_the_rename_and_the_folder_after_it(tmp_path, monkeypatch):
     """What a power cut would show, and no kill can."""
-    events, sync, rename = [], durable.sync, Path.rename
+    events, sync, rename = [], atomic_io.sync, Path.rename
 
     def noted_sync(path):
         events.append(("sync", path.name))
@@ -166,12 +169,12 @@ def test_bytes_reach_the_disk_before_their_name_and_then_the_name(tmp_path, monk
         events.append(("rename", path.name, target.name))
         return rename(path, target)
 
-    for module in (durable, checkpoint, run_folder):
+    for module in (atomic_io, checkpoint, folder):
         monkeypatch.setattr(module, "sync", noted_sync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     make_trainer(tmp_path / "run", max_steps=1).train()
     at = events.index(("rename", "unfinished", "step-00000001"))
-    files = {"model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"}
+    files = {"model.safetensors", "optimizer.safetensors", "precomputed.safetensors", "state.json"}
     assert {name for _, name in events[:at]} == {"metrics.jsonl", "unfinished", *files}
     assert events[at - 1] == ("sync", "unfinished")
     assert events[at + 1] == ("sync", "checkpoint")
@@ -213,9 +216,9 @@ def here(tmp_path_factory):
     return output
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "extra.safetensors", "state.json"])
+@pytest.mark.parametrize("name", [*(f"{tensors}.safetensors" for tensors in checkpoint.TENSORS), "state.json"])
 @pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
-def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path, capsys, here, name, damage):
+def test_a_damaged_checkpoint_is_detected_and_the_one_before_is_used(tmp_path, capsys, here, name, damage):
     output = tmp_path / "run"
     interrupted_run(output)
     damage(output / "checkpoint" / "step-00000004" / name)
@@ -231,24 +234,24 @@ def test_a_damaged_checkpoint_is_recognised_and_the_one_before_is_taken(tmp_path
     assert {path.name for path in (output / "checkpoint").iterdir()} == {"lock", "step-00000004", "step-00000006"}
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
     assert len(said) == 1
-    start = "dpo-teach: warning: going on from step 2, the last whole checkpoint, because of step-00000004: "
-    assert said[0].startswith(f"{start}{name} ")
+    start = "dpo-teach: warning: resuming from step 2, the newest intact checkpoint; step-00000004: "
+    assert said[0].startswith(f"{start}{name}")
     assert_same_run(output, here)
 
 
-def test_with_no_whole_checkpoint_left_the_run_is_refused_and_nothing_is_removed(tmp_path):
+def test_without_an_intact_checkpoint_resuming_is_refused_and_nothing_is_removed(tmp_path):
     output = tmp_path / "run"
     interrupted_run(output)
     cut(output / "checkpoint" / "step-00000004" / "model.safetensors")
     flip_a_bit(output / "checkpoint" / "step-00000002" / "state.json")
     before = sorted(path for path in output.rglob("*"))
-    message = r"no checkpoint in .* is whole: step-00000004: model.safetensors has \d+ bytes, and \d+ were written; .*"
-    with pytest.raises(ValueError, match=message + "step-00000002: state.json is not what was written"):
+    message = r"no intact checkpoint in .*: step-00000004: model.safetensors: expected \d+ bytes, found \d+; .*"
+    with pytest.raises(ValueError, match=message + "step-00000002: state.json was "):
         make_trainer(output, **SHORT).train(resume=True)
     assert sorted(path for path in output.rglob("*")) == before
 
 
-def test_a_line_of_metrics_that_was_torn_is_written_again(tmp_path, here):
+def test_a_truncated_line_of_metrics_is_written_again(tmp_path, here):
     output = tmp_path / "run"
     interrupted_run(output)
     with (output / "metrics.jsonl").open("a") as file:
@@ -261,42 +264,42 @@ def test_a_line_of_metrics_that_was_torn_is_written_again(tmp_path, here):
 
 OTHERS = {
     "other weights": ({"model": tiny_model(seed=1)}, r"the model \(its weights at the start of the run"),
-    "another tokenizer": ({"tokenizer": tiny_tokenizer(with_bos=False)}, "the tokenizer; give"),
-    "other data": ({"pairs": tiny_pairs(seed=5)}, "the data .other examples, or in another order.; give"),
-    "another order": ({"pairs": tiny_pairs()[::-1]}, "the data .other examples, or in another order.; give"),
+    "another tokenizer": ({"tokenizer": tiny_tokenizer(with_bos=False)}, "the tokenizer changed"),
+    "other data": ({"pairs": tiny_pairs(seed=5)}, "the data .other examples, or in another order. changed"),
+    "another order": ({"pairs": tiny_pairs()[::-1]}, "the data .other examples, or in another order. changed"),
     "a context": (
         {"model": tiny_model(context=16)},
         r"the model \(.* and the truncation \(it was max_length=32, .*is max_length=16",
     ),
-    "a reference": ({"reference": tiny_model(seed=3)}, "the reference model; give"),
+    "a reference": ({"reference": tiny_model(seed=3)}, "the reference model changed"),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_going_on_with_something_else_is_refused_in_words(tmp_path, name):
+def test_resuming_with_other_inputs_is_refused_and_names_them(tmp_path, name):
     changes, message = OTHERS[name]
     output = tmp_path / "run"
     interrupted_run(output)
-    with pytest.raises(ValueError, match=f"its run was started on something else; what differs is {message}"):
+    with pytest.raises(ValueError, match=f"run': cannot resume, because {message}"):
         make_trainer(output, **changes, **SHORT).train(resume=True)
 
 
-def test_one_changed_weight_of_a_million_is_another_model(tmp_path):
+def test_one_changed_weight_makes_another_model(tmp_path):
     output, model = tmp_path / "run", tiny_model()
     interrupted_run(output)
     model.transformer.h[1].mlp.c_fc.bias.data[3] += 1e-7
-    with pytest.raises(ValueError, match="what differs is the model"):
+    with pytest.raises(ValueError, match="because the model"):
         make_trainer(output, model=model, **SHORT).train(resume=True)
 
 
-def test_a_tokenizer_that_was_used_with_padding_is_the_same_tokenizer():
+def test_padding_a_call_does_not_change_the_tokenizers_fingerprint():
     tokenizer = tiny_tokenizer()
     before = fingerprint_tokenizer(tokenizer)
     tokenizer(["the plot", "the"], padding=True, truncation=True, max_length=3)
     assert fingerprint_tokenizer(tokenizer) == before != fingerprint_tokenizer(tiny_tokenizer(with_bos=False))
 
 
-def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
+def test_a_reference_in_memory_is_restored_from_the_policys_start(tmp_path):
     settings = {**SHORT, "precompute_reference": False}
     make_trainer(tmp_path / "straight", **settings).train()
     with pytest.raises(RuntimeError):
@@ -305,7 +308,7 @@ def test_a_reference_in_memory_is_made_again_from_the_policys_start(tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
-def test_every_random_state_is_kept():
+def test_every_random_state_is_restored():
     def draw():
         return random.random(), random.gauss(), np.random.rand(), np.random.randn(), torch.rand(2).tolist()
 
@@ -317,20 +320,22 @@ def test_every_random_state_is_kept():
     assert draw() == expected
 
 
-def test_a_run_with_dropout_goes_on_with_the_same_draws(tmp_path):
-    def with_dropout():
-        model = tiny_model()
-        for module in model.modules():
+def test_a_run_with_dropout_resumes_with_the_same_random_numbers(tmp_path):
+    def with_dropout(*arguments, **options):
+        """Switched on behind the trainer's back, which switches it off: only then does a run draw random numbers."""
+        trainer = make_trainer(*arguments, **options, **SHORT)
+        for module in trainer.model.train().modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.3
-        return model.train()
+        return trainer
 
     torch.manual_seed(0)
-    make_trainer(tmp_path / "straight", model=with_dropout(), **SHORT).train()
+    rows = with_dropout(tmp_path / "straight").train()
+    assert rows[0]["loss"] != pytest.approx(math.log(2), abs=1e-3), "no dropout"
     with pytest.raises(RuntimeError):
-        make_trainer(tmp_path / "run", model=with_dropout(), on_step=stop_after(5), **SHORT).train()
+        with_dropout(tmp_path / "run", on_step=stop_after(5)).train()
     torch.manual_seed(99)
-    make_trainer(tmp_path / "run", model=with_dropout(), **SHORT).train(resume=True)
+    with_dropout(tmp_path / "run").train(resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
@@ -344,7 +349,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeypatch, here, name):
+def test_a_full_disk_is_reported_in_one_line_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, here, name):
     output, save_file = tmp_path / "run", checkpoint.save_file
 
     def full(tensors, path):
@@ -356,7 +361,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeyp
     trainer = make_trainer(output, **SHORT)
     message = (
         r"^the checkpoint of step 4 could not be written to '.*checkpoint': .*No space left on device.*; "
-        r"the last good checkpoint is '.*step-00000002': --resume, or train\(resume=True\), goes on from it$"
+        r"the last good checkpoint is '.*step-00000002': resume from it with --resume or train\(resume=True\)$"
     )
     with pytest.raises(OSError, match=message):
         trainer.train()
@@ -364,16 +369,16 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, monkeyp
     assert not (output / "checkpoint" / "unfinished").exists(), "half a checkpoint fills a full disk"
     monkeypatch.undo()
     redone = []
-    trainer._on_step = lambda row: redone.append(row["step"])
+    trainer.on_step = lambda row: redone.append(row["step"])
     trainer.train(resume=True)
     assert redone == [5, 6], "what was in memory was not lost"
     assert_same_run(output, here)
 
 
-def test_a_disk_that_is_full_for_metrics_loses_no_row(tmp_path, monkeypatch, here):
+def test_a_disk_that_is_full_while_logging_loses_no_row(tmp_path, monkeypatch, here):
     output = tmp_path / "run"
     trainer = make_trainer(output, **SHORT)
-    append = trainer.folder.append_metrics
+    append = trainer.run.folder.append_metrics
 
     def full(row):
         if row["step"] == 3:
@@ -381,7 +386,7 @@ def test_a_disk_that_is_full_for_metrics_loses_no_row(tmp_path, monkeypatch, her
             raise OSError("the metrics of step 3 could not be written")
         append(row)
 
-    monkeypatch.setattr(trainer.folder, "append_metrics", full)
+    monkeypatch.setattr(trainer.run.folder, "append_metrics", full)
     with pytest.raises(OSError, match="the metrics of step 3 could not be written"):
         trainer.train()
     monkeypatch.undo()
@@ -406,25 +411,25 @@ def lines_of(log):
     return [line for line in log.read_text().splitlines() if line.startswith("dpo-teach: ")]
 
 
-def test_a_disk_that_refuses_is_one_line_on_the_command_line(start, command, tmp_path):
+def test_a_failed_write_is_one_line_on_the_command_line(start, command, tmp_path):
     """The system itself refuses here: files may not grow beyond 12,000 bytes."""
     log, output = tmp_path / "log", tmp_path / "run"
-    process = start(unkillable.run_command, str(log), *command, "--output", str(output), largest_file=12_000)
+    process = start(kill_and_resume.run_command, str(log), *command, "--output", str(output), largest_file=12_000)
     assert finish(process) == 2
     assert len(lines_of(log)) == 1
     assert re.search(r"error: the checkpoint of step 5 could not be written to .*File too large", lines_of(log)[0])
-    process = start(unkillable.run_command, str(log), *command, "--output", str(output), "--resume")
+    process = start(kill_and_resume.run_command, str(log), *command, "--output", str(output), "--resume")
     assert finish(process) == 0, log.read_text()
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_line():
+def test_a_folder_that_cannot_be_created_is_reported_in_one_line():
     """/sys takes no folder, not even from root."""
     with pytest.raises(ValueError, match=r"^output folder '/sys/run' cannot be written to: [^;]*$") as error:
         make_trainer("/sys/run", **SHORT).train()
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monkeypatch):
+def test_a_folder_that_became_read_only_is_reported_in_one_line(tmp_path, monkeypatch):
     interrupted_run(tmp_path / "run")
 
     def refuse(*_, **__):
@@ -439,12 +444,12 @@ def test_a_folder_that_may_not_be_written_to_any_more_is_one_line(tmp_path, monk
 # Two runs
 
 
-def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(tmp_path, here):
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_running(tmp_path, here):
     output, refusals = tmp_path / "run", []
 
     def start_another(row):
         for resume in (False, True):
-            with pytest.raises(ValueError, match=r"run' is in use by another run: wait until that has ended") as error:
+            with pytest.raises(ValueError, match=r"run' is in use by another run: wait until it has ended") as error:
                 make_trainer(output, **SHORT).train(resume=resume)
             refusals.append(error)
 
@@ -455,11 +460,11 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(t
         make_trainer(output, **SHORT).train()
 
 
-def test_of_two_processes_one_is_refused_in_one_line(start, command, tmp_path):
+def test_a_second_command_in_the_same_folder_is_refused_in_one_line(start, command, tmp_path):
     output, logs = tmp_path / "run", [tmp_path / "first", tmp_path / "second"]
-    first = start(unkillable.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
+    first = start(kill_and_resume.run_command, str(logs[0]), *command, "--output", str(output), "--epochs", "2000")
     wait_for_rows(output, 2)
-    second = start(unkillable.run_command, str(logs[1]), *command, "--output", str(output), "--resume")
+    second = start(kill_and_resume.run_command, str(logs[1]), *command, "--output", str(output), "--resume")
     assert finish(second) == 2
     assert len(lines_of(logs[1])) == 1
     assert "is in use by another run" in lines_of(logs[1])[0]
@@ -480,10 +485,10 @@ def wait_for_rows(output, count):
 @pytest.mark.parametrize(("number", "status", "word"), [
     (signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted"),
 ])  # fmt: skip
-def test_a_signal_ends_a_command_after_its_step_with_all_saved(start, command, tmp_path, number, status, word):
+def test_a_signal_ends_a_command_after_its_step_and_saves_the_run(start, command, tmp_path, number, status, word):
     log, output = tmp_path / "log", tmp_path / "run"
     whole = [*command, "--epochs", "40", "--save-every", "0"]
-    process = start(unkillable.run_command, str(log), *whole, "--output", str(output))
+    process = start(kill_and_resume.run_command, str(log), *whole, "--output", str(output))
     wait_for_rows(output, 3)
     os.kill(process.pid, number)
     assert finish(process) == status, log.read_text()
@@ -491,10 +496,10 @@ def test_a_signal_ends_a_command_after_its_step_with_all_saved(start, command, t
     assert 3 <= done < 200
     assert lines_of(log) == [
         f"dpo-teach: {word} after step {done} of 200; the last good checkpoint is "
-        f"'{output}/checkpoint/step-{done:08d}': --resume, or train(resume=True), goes on from it"
+        f"'{output}/checkpoint/step-{done:08d}': resume from it with --resume or train(resume=True)"
     ]
-    assert finish(start(unkillable.run_command, str(log), *whole, "--output", str(output), "--resume")) == 0
-    assert finish(start(unkillable.run_command, str(log), *whole, "--output", str(tmp_path / "straight"))) == 0
+    assert finish(start(kill_and_resume.run_command, str(log), *whole, "--output", str(output), "--resume")) == 0
+    assert finish(start(kill_and_resume.run_command, str(log), *whole, "--output", str(tmp_path / "straight"))) == 0
     assert_same_run(output, tmp_path / "straight")
 
 
@@ -524,10 +529,10 @@ def raise_interrupt():
 
 @pytest.mark.parametrize("how", [press_ctrl_c, raise_interrupt])
 @pytest.mark.parametrize("with_folder", [True, False])
-def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
+def test_ctrl_c_in_a_notebook_can_be_resumed(tmp_path, here, how, with_folder):
     output = tmp_path / "run" if with_folder else None
     trainer = make_trainer(output, on_step=interrupt_at(3, how), **SHORT)
-    where = "'.*step-00000003': --resume" if with_folder else r"kept in memory: train\(resume=True\) goes on"
+    where = "'.*step-00000003': resume" if with_folder else r"kept in memory: continue with train\(resume=True\)"
     with pytest.raises(KeyboardInterrupt, match=f"^interrupted after step 3 of 6; the .*{where}"):
         trainer.train()
     assert len(trainer.metrics) == 3
@@ -542,7 +547,18 @@ def test_ctrl_c_in_a_notebook_keeps_the_run(tmp_path, here, how, with_folder):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_another_trainer_goes_on_after_ctrl_c_too(tmp_path, here):
+def test_a_reference_in_memory_stays_after_ctrl_c(tmp_path):
+    """The policy has left its initial weights: a copy of it made now would be another reference."""
+    settings = {**SHORT, "precompute_reference": False}
+    make_trainer(tmp_path / "straight", **settings).train()
+    trainer = make_trainer(tmp_path / "run", on_step=interrupt_at(3, raise_interrupt), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    trainer.train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
+def test_another_trainer_can_resume_after_ctrl_c(tmp_path, here):
     with pytest.raises(KeyboardInterrupt):
         make_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c), **SHORT).train()
     make_trainer(tmp_path / "run", **SHORT).train(resume=True)
@@ -570,7 +586,7 @@ def test_ctrl_c_between_two_micro_batches_leaves_no_gradient_behind(tmp_path, wi
     assert [row["loss"] for row in rows] == [row["loss"] for row in expected]
 
 
-def test_ctrl_c_in_the_first_step_keeps_what_was_computed_before_it(tmp_path, here):
+def test_ctrl_c_in_the_first_step_keeps_the_precomputed_reference(tmp_path, here):
     trainer = make_trainer(tmp_path / "run", **SHORT)
     trainer.loss = lambda _: raise_interrupt()
     with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 0 of 6; .*step-00000000"):
@@ -581,7 +597,7 @@ def test_ctrl_c_in_the_first_step_keeps_what_was_computed_before_it(tmp_path, he
     assert_same_run(tmp_path / "run", here)
 
 
-def test_an_impatient_ctrl_c_waits_for_the_weights_alone():
+def test_a_repeated_ctrl_c_waits_for_the_optimizer_step():
     """Three times, as the optimizer begins its third step: that step is whole, and the fourth does not begin."""
     calls = []
 
@@ -609,7 +625,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_end_of_a_long_step():
     loss, reached = trainer.loss, []
 
     def impatient(indices):
-        if trainer._run.done == 2:
+        if trainer.run.step == 2:
             press_ctrl_c()
             reached.append("the first is noted")
             press_ctrl_c()
@@ -622,7 +638,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_end_of_a_long_step():
     assert reached == ["the first is noted"]
 
 
-def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, here):
+def test_an_interrupted_evaluation_is_repeated_on_resuming(tmp_path, here):
     trainer = make_trainer(tmp_path / "run", **SHORT)
     evaluate, calls = trainer.evaluate, []
 
@@ -641,7 +657,7 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path, here):
     assert_same_run(tmp_path / "run", here)
 
 
-def test_there_must_be_something_to_go_on_with():
+def test_resuming_without_a_run_is_refused():
     with pytest.raises(ValueError, match=r"^resume=True needs the output folder.*this one has neither$"):
         make_trainer(**SHORT).train(resume=True)
 
@@ -670,7 +686,7 @@ def spoil(trainer, step, value):
 
     def spoilt(indices):
         total, told = loss(indices)
-        return (total * value if trainer._run.done == step else total), told
+        return (total * value if trainer.run.step == step else total), told
 
     trainer.loss = spoilt
 
@@ -689,7 +705,7 @@ def test_a_loss_that_is_not_finite_names_step_rows_and_checkpoint(tmp_path, valu
     torch.testing.assert_close({name: weights_of(trainer)[name] for name in saved.model}, saved.model, rtol=0, atol=0)
 
 
-def test_of_many_rows_some_are_named_and_those_left_out_do_not_count():
+def test_a_few_rows_are_named_and_dropped_rows_do_not_shift_their_numbers():
     pairs = with_rows(tiny_pairs())
     long = type(pairs[0])("the " * 40, "good", "bad", "pairs.jsonl, line 0")
     trainer = make_trainer(pairs=[long, *pairs], batch_size=8, on_overlong="drop")
@@ -725,11 +741,11 @@ def sft_trainer(output, **options):
                       config, output=output, **options)  # fmt: skip
 
 
-def test_fine_tuning_is_kept_in_the_same_way(tmp_path):
+def test_fine_tuning_resumes_in_the_same_way(tmp_path):
     sft_trainer(tmp_path / "straight").train()
     with pytest.raises(KeyboardInterrupt, match=r"^interrupted after step 3 of 6"):
         sft_trainer(tmp_path / "run", on_step=interrupt_at(3, press_ctrl_c)).train()
-    with pytest.raises(ValueError, match="what differs is the data"):
+    with pytest.raises(ValueError, match="because the data"):
         sft_trainer(tmp_path / "run", examples=[Example("the plot was", "good")] * 24).train(resume=True)
     sft_trainer(tmp_path / "run").train(resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "straight")
@@ -747,14 +763,14 @@ def test_fine_tuning_names_the_rows_of_a_loss_that_is_not_finite(tmp_path):
 # Several processes
 
 
-def test_what_goes_wrong_in_the_main_process_is_raised_in_all(tmp_path, monkeypatch):
+def test_an_error_in_the_main_process_is_raised_in_all(tmp_path, monkeypatch):
     trainer, shared = make_trainer(tmp_path / "run", **SHORT), []
     monkeypatch.setattr(type(trainer.accelerator), "num_processes", 2)
-    monkeypatch.setattr(keeping, "broadcast_object_list", shared.append)
+    monkeypatch.setattr(run_module, "broadcast_object_list", shared.append)
 
-    def full(_):
+    def full():
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
-        trainer._in_main(full)
+        trainer.run._on_main_process(full)
     assert str(shared[0][0]) == "the disk is full", "the others would wait for ever"

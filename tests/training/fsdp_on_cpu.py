@@ -1,6 +1,6 @@
-"""`dpo-teach` with its model divided among CPU processes (FSDP), which accelerate does only on GPUs.
+"""`dpo-teach` with its model sharded among CPU processes (FSDP), which accelerate does only on GPUs.
 
-    ACCELERATE_USE_CPU=true accelerate launch --num_processes 2 --config_file .../fsdp.yaml tests/fsdp_on_cpu.py train
+    ACCELERATE_USE_CPU=true accelerate launch --num_processes 2 --config_file .../fsdp.yaml fsdp_on_cpu.py train ...
 
 PyTorch's `fully_shard` works over gloo; it is `AcceleratorState.__init__` that takes the plugin on GPUs alone.
 """
@@ -15,7 +15,7 @@ from dpo_teach.cli import main
 original = AcceleratorState.__init__
 
 
-def divided(self: AcceleratorState, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
+def sharded(self: AcceleratorState, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
     """As on GPUs: the plugin that the launcher's settings have made, in the precision of the run."""
     original(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
     if fsdp_plugin is None:  # accelerate looks up the state that is there
@@ -26,7 +26,7 @@ def divided(self: AcceleratorState, *arguments: Any, fsdp_plugin: Any = None, **
     self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 
-AcceleratorState.__init__ = divided  # type: ignore[method-assign]
+AcceleratorState.__init__ = sharded  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

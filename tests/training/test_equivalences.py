@@ -11,7 +11,7 @@ from two_processes import largest_differences
 
 from dpo_teach.batches import lay_out_pairs, split_pairs, tokenize_pairs
 from dpo_teach.logps import pair_logps, response_logps
-from dpo_teach.loss import pair_metrics
+from dpo_teach.losses import pair_metrics
 from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer, plan_steps
@@ -53,23 +53,23 @@ def test_the_examples_of_a_step_are_of_different_lengths():
 @pytest.mark.slow
 @pytest.mark.parametrize("train", [train_dpo, train_sft])
 @pytest.mark.parametrize("micro_batch_size", [1, 3])
-def test_eight_at_once_are_one_at_a_time(train, micro_batch_size):
+def test_micro_batches_change_nothing(train, micro_batch_size):
     assert_same(train(micro_batch_size=micro_batch_size), train())
 
 
 @pytest.mark.slow
-def test_a_precomputed_reference_is_one_that_is_asked_at_every_step():
+def test_a_precomputed_reference_equals_one_computed_at_every_step():
     assert_same(train_dpo(precompute_reference=False), train_dpo())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("train", [train_dpo, train_sft])
-def test_packed_is_one_text_a_row(train):
+def test_packing_changes_nothing(train):
     assert_same(train(packed=False), train(packed=True))
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_which_pairs_share_a_batch_is_nothing_to_a_pairs_loss(packed):
+def test_batch_mates_do_not_change_the_loss_of_a_pair(packed):
     policy, reference = tiny_model(), tiny_model(seed=1)
     pairs = tokenize_pairs(tiny_pairs(21), tiny_tokenizer(), max_length=32).pairs
     lengths = [pair.tokens for pair in pairs]

@@ -31,7 +31,7 @@ def assert_same(ones, others, distance=1e-5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", ["two", "divided"])
+@pytest.mark.parametrize("processes", ["two", "sharded"])
 def test_two_processes_take_the_steps_of_one(files, one, tmp_path, processes):
     assert_same(launch(files, tmp_path / "two", processes), one)
     assert len(one) == 30
@@ -39,22 +39,22 @@ def test_two_processes_take_the_steps_of_one(files, one, tmp_path, processes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", ["two", "divided"])
+@pytest.mark.parametrize("processes", ["two", "sharded"])
 def test_two_processes_in_micro_batches_take_the_steps_of_one(files, one, tmp_path, processes):
     """One process has two micro-batches and the other one, and all have to meet in every forward pass of FSDP."""
     assert_same(launch(files, tmp_path / "two", processes, "--micro-batch-size", "1"), one)
 
 
 @pytest.mark.slow
-def test_a_model_divided_in_bfloat16_keeps_its_sums_in_float32(files, tmp_path):
-    rows = launch(files, tmp_path / "divided", "divided", "--precision", "bf16", "--max-steps", "2")
+def test_a_model_sharded_in_bfloat16_keeps_its_sums_in_float32(files, tmp_path):
+    rows = launch(files, tmp_path / "sharded", "sharded", "--precision", "bf16", "--max-steps", "2")
     logps = torch.tensor([row["chosen_logps"] for row in rows])
     assert not torch.equal(logps, logps.bfloat16().float())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("before", "after"), [("divided", "one"), ("one", "two")])
-def test_a_killed_run_goes_on_with_another_number_of_processes(files, one, tmp_path, before, after):
+@pytest.mark.parametrize(("before", "after"), [("sharded", "one"), ("one", "two")])
+def test_a_killed_run_resumes_on_another_number_of_processes(files, one, tmp_path, before, after):
     kill_at_first_checkpoint(start(files, tmp_path / "run", before), tmp_path / "run")
     assert len(read_metrics(tmp_path / "run")) < len(one), "it had come to its end before it was killed"
     assert_same(launch(files, tmp_path / "run", after, "--resume"), one)

@@ -1,4 +1,4 @@
-"""A run's folder on the disk: whose it is, its metrics, its checkpoints, and the model at its end."""
+"""The output folder of a run: its lock, metrics, checkpoints, and the trained model."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from dpo_teach.training.checkpoint import (
+from dpo_teach.runs.atomic_io import DISK_ERRORS, atomic_write, short_reason, sync
+from dpo_teach.runs.checkpoint import (
     DAMAGED,
     Checkpoint,
     find_checkpoints,
@@ -18,7 +19,6 @@ from dpo_teach.training.checkpoint import (
     step_of,
     write_checkpoint,
 )
-from dpo_teach.training.durable import DISK_ERRORS, reason_of, sync
 
 __all__ = ["METRICS", "RunFolder"]
 
@@ -31,7 +31,7 @@ class RunFolder:
     """The output folder of a run. Every process may read; only the main process may write.
 
     Args:
-        path: where it is, or will be.
+        path: the folder; it need not exist yet.
     """
 
     def __init__(self, path: Path):
@@ -40,28 +40,28 @@ class RunFolder:
         self._metrics = path / METRICS
 
     @contextmanager
-    def claimed(self, *, resume: bool) -> Iterator[None]:
-        """Make the folder, or take up its run; until the end of the block no other run gets in.
+    def locked(self, *, resume: bool) -> Iterator[None]:
+        """Create the folder, or open the run in it to resume; until the end of the block no other run may use it.
 
-        The lock is the system's own: it goes with the process that holds it, however that ends.
+        The operating system releases the lock when the process ends, however it ends.
 
         Raises:
-            ValueError: it is a file; it is not empty and this is no resumption; there is nothing to resume; another
-                run is at work in it; or it cannot be made or written to.
+            ValueError: the path is a file; the folder is not empty and `resume` is False; there is nothing to resume;
+                another run is using it; or it cannot be created or written to.
         """
         lock = FileLock(self.checkpoints / LOCK, timeout=0)
         try:
-            self._refuse_strangers(resume=resume)
+            self._check_usable(resume=resume)
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise ValueError(f"output folder {str(self.path)!r} is in use by another run: wait until that has ended, "
-                             "or name another folder") from None  # fmt: skip
+            raise ValueError(f"output folder {str(self.path)!r} is in use by another run: wait until it has ended, "
+                             "or choose another folder") from None  # fmt: skip
         except OSError as error:
-            raise ValueError(f"output folder {str(self.path)!r} cannot be written to: {reason_of(error)}") from None
+            raise ValueError(f"output folder {str(self.path)!r} cannot be written to: {short_reason(error)}") from None
         try:
             if not resume:
-                self._refuse_contents()
+                self._check_empty()
             yield
         finally:
             lock.release()
@@ -71,15 +71,15 @@ class RunFolder:
         return next(iter(find_checkpoints(self.checkpoints)), None)
 
     def read_checkpoint(self) -> tuple[Checkpoint, list[str]] | None:
-        """The newest whole checkpoint and why newer ones were not taken; None if the run did not get so far.
+        """The newest intact checkpoint and what is wrong with newer ones; None if there is no checkpoint.
 
         Raises:
-            ValueError: there are checkpoints, and none is whole.
+            ValueError: there are checkpoints, and none is intact.
         """
         return None if self.last_checkpoint() is None else read_newest(self.checkpoints)
 
     def set_aside_damaged(self, step: int) -> None:
-        """Rename the checkpoints after a step: they were not whole, and the run goes on from that step."""
+        """Rename the checkpoints after a step: they are damaged, and the run resumes from that step."""
         for path in find_checkpoints(self.checkpoints):
             if step_of(path) > step:
                 path.rename(path.with_name(f"{DAMAGED}{path.name}"))
@@ -88,7 +88,7 @@ class RunFolder:
         """Bring the metrics to the disk, and then a checkpoint.
 
         Raises:
-            OSError: the disk refused; the message names the last good checkpoint.
+            OSError: the disk is full or broken; the message names the last good checkpoint.
         """
         try:
             if self._metrics.exists():
@@ -97,35 +97,35 @@ class RunFolder:
         except DISK_ERRORS as error:
             raise OSError(
                 f"the checkpoint of step {checkpoint.step} could not be written to {str(self.checkpoints)!r}: "
-                f"{reason_of(error)}; {self.describe_last()}"
+                f"{short_reason(error)}; {self.describe_last()}"
             ) from error
 
     def write_model(self, model: Any, tokenizer: Any, weights: dict[str, Tensor]) -> None:
         """Write the trained model as `transformers` does.
 
         Raises:
-            OSError: the disk refused; the weights are in the last checkpoint.
+            OSError: the disk is full or broken; the weights are in the last checkpoint.
         """
         try:
             save_pretrained(self.path, model, tokenizer, weights)
         except DISK_ERRORS as error:
             raise OSError(
-                f"the trained model could not be written to {str(self.path)!r}: {reason_of(error)}; "
+                f"the trained model could not be written to {str(self.path)!r}: {short_reason(error)}; "
                 f"{self.describe_last()}"
             ) from error
 
     def describe_last(self) -> str:
-        """Which checkpoint a run would go on from, for a message."""
+        """Which checkpoint the run would resume from, for a message."""
         last = self.last_checkpoint()
         if last is None:
             return "there is no checkpoint yet"
-        return f"the last good checkpoint is {str(last)!r}: --resume, or train(resume=True), goes on from it"
+        return f"the last good checkpoint is {str(last)!r}: resume from it with --resume or train(resume=True)"
 
     def append_metrics(self, row: dict[str, Any]) -> None:
         """Add one step's line.
 
         Raises:
-            OSError: the disk refused.
+            OSError: the disk is full or broken.
         """
         try:
             with self._metrics.open("a") as file:
@@ -133,11 +133,11 @@ class RunFolder:
         except OSError as error:
             raise OSError(
                 f"the metrics of step {row['step']} could not be written to {str(self._metrics)!r}: "
-                f"{reason_of(error)}; {self.describe_last()}"
+                f"{short_reason(error)}; {self.describe_last()}"
             ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of all whole lines, in order; a kill may have left the last one torn."""
+        """The rows of all complete lines, in order; a kill may have truncated the last one."""
         rows = []
         for line in self._metrics.read_text(errors="replace").splitlines() if self._metrics.exists() else []:
             try:
@@ -147,35 +147,32 @@ class RunFolder:
         return rows
 
     def replace_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Leave these rows and no others.
+        """Replace the file by these rows.
 
         Raises:
-            OSError: the disk refused.
+            OSError: the disk is full or broken.
         """
         if not rows and not self._metrics.exists():
             return
-        unfinished = self._metrics.with_suffix(".unfinished")
         try:
-            unfinished.write_text("".join(json.dumps(row) + "\n" for row in rows))
-            sync(unfinished)
-            unfinished.replace(self._metrics)
+            atomic_write(self._metrics, "".join(json.dumps(row) + "\n" for row in rows))
         except OSError as error:
-            raise OSError(f"{str(self._metrics)!r} could not be written: {reason_of(error)}") from error
+            raise OSError(f"{str(self._metrics)!r} could not be written: {short_reason(error)}") from error
 
-    def _refuse_strangers(self, *, resume: bool) -> None:
-        """Write nothing into a folder that is no run's."""
+    def _check_usable(self, *, resume: bool) -> None:
+        """Refuse a folder that holds anything but a run."""
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"output {str(self.path)!r} is a file: a folder is wanted")
+            raise ValueError(f"output {str(self.path)!r} is a file: expected a folder")
         started = (self.checkpoints / LOCK).exists() or find_checkpoints(self.checkpoints) or self._metrics.exists()
         if resume and not started:
             raise ValueError(f"output folder {str(self.path)!r} has no run to resume: no checkpoint and no {METRICS}")
         if not started:
-            self._refuse_contents()
+            self._check_empty()
 
-    def _refuse_contents(self) -> None:
-        """A run that was killed before its first step left a lock, and nothing else."""
+    def _check_empty(self) -> None:
+        """Refuse a folder with anything but a lock, which is all that a run killed before its first step leaves."""
         found = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         kept = {path.name for path in self.checkpoints.iterdir()} if self.checkpoints.is_dir() else set()
         if found - {CHECKPOINTS} or kept - {LOCK}:
-            raise ValueError(f"output folder {str(self.path)!r} is not empty: name another, or go on with its run "
+            raise ValueError(f"output folder {str(self.path)!r} is not empty: choose another, or resume its run "
                              "(--resume)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small run that a test may kill: in a process forked from one that has imported everything already."""
+"""A small run that a test may kill, in a process forked from one that has already imported everything."""
 
 import itertools
 import os
@@ -15,7 +15,8 @@ from safetensors import torch as safetensors_torch
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 from dpo_teach import cli
-from dpo_teach.training import DPOConfig, DPOTrainer, checkpoint
+from dpo_teach.runs import checkpoint
+from dpo_teach.training import DPOConfig, DPOTrainer
 
 SETTINGS = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 4, "length_window": 8, "save_every": 1, "eval_every": 5}
 
@@ -43,24 +44,27 @@ def kill_at(call: int) -> None:
 
         return act
 
-    def half_tensors(tensors: dict[str, torch.Tensor], path: pathlib.Path) -> None:
-        whole = safetensors_torch.save(tensors)
-        path.write_bytes(whole[: len(whole) // 2])
+    write_text, write_bytes = pathlib.Path.write_text, pathlib.Path.write_bytes
 
-    write_text = pathlib.Path.write_text
+    def half_tensors(tensors: dict[str, torch.Tensor], path: pathlib.Path) -> None:
+        half_bytes(path, safetensors_torch.save(tensors))
+
+    def half_bytes(path: pathlib.Path, content: bytes) -> None:
+        write_bytes(path, content[: len(content) // 2])
 
     def half_text(path: pathlib.Path, text: str) -> None:
         write_text(path, text[: len(text) // 2])
 
     checkpoint.save_file = deadly(checkpoint.save_file, half_tensors)
     pathlib.Path.write_text = deadly(write_text, half_text)  # type: ignore[method-assign]
+    pathlib.Path.write_bytes = deadly(write_bytes, half_bytes)  # type: ignore[method-assign]
     os.fsync = deadly(os.fsync)
     os.rename, os.replace, os.mkdir = deadly(os.rename), deadly(os.replace), deadly(os.mkdir)
     checkpoint.shutil.rmtree = deadly(checkpoint.shutil.rmtree)  # type: ignore[attr-defined]
 
 
 def run(output: str, resume: bool, deadly_call: int = 0, **changes: Any) -> None:
-    """Train; be killed at that call, if there is one. To be run in a process of its own."""
+    """Train, and be killed at that change on the disk, if one is given. Run this in a process of its own."""
     torch.set_num_threads(1)
     trainer = make_trainer(pathlib.Path(output), **changes)
     if deadly_call:
@@ -69,7 +73,7 @@ def run(output: str, resume: bool, deadly_call: int = 0, **changes: Any) -> None
 
 
 def run_command(log: str, *arguments: str, largest_file: int = 0) -> None:
-    """`dpo-teach`, its words in a file; files may grow to so many bytes, as if the disk were full then."""
+    """Run `dpo-teach` with its output in a file; files may grow to `largest_file` bytes, as if the disk were full."""
     with pathlib.Path(log).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -1,0 +1,26 @@
+"""The public names of the package and where they live; `__init__.py` reads this file, and so do type checkers."""
+
+from .evaluation import evaluate_pairs, evaluate_reviews
+from .losses import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
+from .models import load_model
+from .pairs import load_pairs
+from .projection import projector
+from .sampling import sample_responses
+from .training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+__all__ = [
+    "DPOConfig",
+    "DPOTrainer",
+    "SFTConfig",
+    "SFTTrainer",
+    "compute_dpo_loss",
+    "compute_implicit_reward",
+    "evaluate_pairs",
+    "evaluate_reviews",
+    "gradient_weight",
+    "load_model",
+    "load_pairs",
+    "margin",
+    "projector",
+    "sample_responses",
+]
