@@ -22,7 +22,7 @@ from typing import Any
 
 from dpo_teach.pairs.errors import PairError, RowError, closest, listing, quote
 from dpo_teach.pairs.pair import PreferencePair
-from dpo_teach.pairs.reading import Table
+from dpo_teach.pairs.reading import RawTable
 
 __all__ = ["Layout", "find_layout", "pair_from_row"]
 
@@ -43,7 +43,7 @@ class Layout:
     rejected: str
 
 
-def find_layout(table: Table, columns: Mapping[str, str] | None, prompt_template: str | None) -> Layout:
+def find_layout(table: RawTable, columns: Mapping[str, str] | None, prompt_template: str | None) -> Layout:
     """Decide once for a whole table which columns hold what, so that a missing column is reported once.
 
     Raises:
@@ -81,7 +81,7 @@ def _parse_template(template: str) -> list[tuple[str, str | None]]:
     return [(text, column) for text, column, _, _ in steps]
 
 
-def _check_columns(table: Table, layout: Layout) -> None:
+def _check_columns(table: RawTable, layout: Layout) -> None:
     from_template = [column for _, column in layout.template or []]
     for column in (layout.chosen, layout.rejected, layout.prompt, *from_template):
         if column is not None and column not in table.columns:
@@ -92,7 +92,7 @@ def _check_columns(table: Table, layout: Layout) -> None:
         _check_implicit(table, layout)
 
 
-def _check_implicit(table: Table, layout: Layout) -> None:
+def _check_implicit(table: RawTable, layout: Layout) -> None:
     """Where a column looks like the prompt, do not take the words that two answers happen to share for it."""
     suspects = [name for name in table.columns if name.lower() in PROMPT_LIKE or closest("prompt", [name])]
     if suspects and not any(_has_turns(row.cells.get(layout.chosen)) for row in table.rows if row.cells):

@@ -7,7 +7,7 @@ from typing import Literal
 from dpo_teach.pairs.errors import PairError, PairProblem, RowError
 from dpo_teach.pairs.layouts import find_layout, pair_from_row
 from dpo_teach.pairs.pair import PreferencePair
-from dpo_teach.pairs.reading import Source, read_table
+from dpo_teach.pairs.reading import Source, read_rows
 
 __all__ = ["PairSurvey", "load_pairs", "survey_pairs"]
 
@@ -96,7 +96,7 @@ def survey_pairs(
     >>> print(*survey_pairs(rows).problems)
     the list, row 1, field 'rejected': expected a response that differs from 'chosen', found the same
     """
-    table = read_table(source, split)
+    table = read_rows(source, split)
     layout = find_layout(table, columns, prompt_template)
     survey = PairSurvey([], [])
     for row in table.rows:

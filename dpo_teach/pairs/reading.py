@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from dpo_teach.pairs.errors import PairError, PairFileNotFoundError, closest, listing, quote
 from dpo_teach.pairs.pair import PreferencePair
 
-__all__ = ["Row", "Source", "Table", "read_table"]
+__all__ = ["RawRow", "RawTable", "Source", "read_rows"]
 
 Source: TypeAlias = str | Path | Sequence[Mapping[str, Any] | PreferencePair]
 
@@ -23,7 +23,7 @@ HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 FILE_ENDING = re.compile(r"\.(jsonl?|ndjson|parquet|arrow|csv|tsv|txt|xlsx?|ya?ml|gz|zst|zip|tar|pkl)$", re.IGNORECASE)
 
 
-class Row(NamedTuple):
+class RawRow(NamedTuple):
     """One row: its number, its cells by column, or (None) why it has none."""
 
     number: int
@@ -32,12 +32,12 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class RawTable:
     """All rows of one source, its name for messages, and the unit ("line" or "row") in which its rows are counted."""
 
     source: str
     unit: str
-    rows: list[Row]
+    rows: list[RawRow]
 
     @cached_property
     def columns(self) -> list[str]:
@@ -45,7 +45,7 @@ class Table:
         return list(dict.fromkeys(name for row in self.rows for name in row.cells or ()))
 
 
-def read_table(source: Source, split: str) -> Table:
+def read_rows(source: Source, split: str) -> RawTable:
     """The rows of a list, a file, a folder's split, the bundled pairs, or a Hub dataset; at least one row.
 
     Raises:
@@ -60,7 +60,7 @@ def read_table(source: Source, split: str) -> Table:
     return table
 
 
-def _read_named(source: str | Path, split: str) -> Table:
+def _read_named(source: str | Path, split: str) -> RawTable:
     path = ASSETS / source if source in BUNDLED else Path(source)
     if path.is_dir():
         return _read_file(_file_of_split(path, split))
@@ -89,7 +89,7 @@ def _file_of_split(folder: Path, split: str) -> Path:
     raise PairFileNotFoundError(f"{folder}: no file for the split {split!r}, expected {names}; found {found}")
 
 
-def _read_file(path: Path) -> Table:
+def _read_file(path: Path) -> RawTable:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise PairError(f"{path}: file type {path.suffix!r} is not supported, expected {', '.join(READERS)}")
@@ -101,21 +101,21 @@ def _read_file(path: Path) -> Table:
         raise PairError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _table(source: str, values: Any) -> Table:
-    return Table(source, "row", [_row(number, value) for number, value in enumerate(values, start=1)])
+def _table(source: str, values: Any) -> RawTable:
+    return RawTable(source, "row", [_row(number, value) for number, value in enumerate(values, start=1)])
 
 
-def _row(number: int, value: object) -> Row:
+def _row(number: int, value: object) -> RawRow:
     if isinstance(value, Mapping):
-        return Row(number, value)
-    return Row(number, None, f"expected an object with named columns, found {quote(value)} ({_json_type(value)})")
+        return RawRow(number, value)
+    return RawRow(number, None, f"expected an object with named columns, found {quote(value)} ({_json_type(value)})")
 
 
 # JSON is read with the standard library rather than with `datasets`, which reports neither line nor column of an error.
 
 
-def _read_jsonl(path: Path) -> Table:
-    rows: list[Row] = []
+def _read_jsonl(path: Path) -> RawTable:
+    rows: list[RawRow] = []
     with path.open("rb") as file:  # as bytes, lines end at \n only: U+2028 inside a text does not end a line
         for number, line in enumerate(file, start=1):
             text = _without_bom(path, line) if number == 1 else line
@@ -125,22 +125,22 @@ def _read_jsonl(path: Path) -> Table:
                 raise PairError(f"{path}, line {number}: found a JSON array, expected one object per line; "
                                 "name the file .json to read an array")  # fmt: skip
             rows.append(_parse_line(number, text.removesuffix(b"\n")))
-    return Table(str(path), "line", rows)
+    return RawTable(str(path), "line", rows)
 
 
-def _parse_line(number: int, line: bytes) -> Row:
+def _parse_line(number: int, line: bytes) -> RawRow:
     try:
         value = JSON.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Row(number, None, f"byte {error.start + 1} is not valid UTF-8")
+        return RawRow(number, None, f"byte {error.start + 1} is not valid UTF-8")
     except json.JSONDecodeError as error:
-        return Row(number, None, f"invalid JSON at column {error.colno}: {error.msg}, expected one object per line")
+        return RawRow(number, None, f"invalid JSON at column {error.colno}: {error.msg}, expected one object per line")
     except (ValueError, RecursionError) as error:  # a duplicate key, 5,000 digits, or 5,000 nested brackets
-        return Row(number, None, f"invalid JSON: {error}")
+        return RawRow(number, None, f"invalid JSON: {error}")
     return _row(number, value)
 
 
-def _read_json(path: Path) -> Table:
+def _read_json(path: Path) -> RawTable:
     data = _without_bom(path, path.read_bytes())
     try:
         value = JSON.decode(data.decode("utf-8"))
@@ -160,7 +160,7 @@ def _read_json(path: Path) -> Table:
     return _table(str(path), value)
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path) -> RawTable:
     import pyarrow.parquet  # slow to import
 
     try:
@@ -234,7 +234,7 @@ def _json_type(value: object) -> str:
 
 
 JSON = json.JSONDecoder(object_pairs_hook=_unique_keys)
-READERS: dict[str, Callable[[Path], Table]] = {
+READERS: dict[str, Callable[[Path], RawTable]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".parquet": _read_parquet,
