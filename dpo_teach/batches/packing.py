@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs
-from dpo_teach.batches.token_table import TokenizedPair
+from dpo_teach.batches.dataset import TokenizedPair
 
 __all__ = ["PackedBatch", "lay_out", "lay_out_pairs", "pack", "pack_pairs"]
 

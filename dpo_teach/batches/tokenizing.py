@@ -4,37 +4,36 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from dpo_teach.batches.token_table import TokenizedPair, TokenTable
+from dpo_teach.batches.dataset import TokenizedDataset, TokenizedPair
 from dpo_teach.pairs import PreferencePair
 
 __all__ = [
-    "Cuts",
     "Overlong",
     "TokenizedPairs",
+    "TruncationStats",
     "check_limits",
-    "fit_ids",
-    "fit_prompt",
-    "keep_fitting",
     "tokenize_pair",
     "tokenize_pairs",
     "tokenize_prompt",
     "tokenize_response",
+    "truncate_each",
+    "truncate_prompt",
 ]
 
 Overlong = Literal["error", "drop"]
 TEXTS_AT_ONCE = 1024
 Item = TypeVar("Item")
-Tokenized = TypeVar("Tokenized")
+Truncated = TypeVar("Truncated")
 
 
 @dataclass(frozen=True)
-class Cuts:
-    """What was cut of a data set to make it fit.
+class TruncationStats:
+    """What a data set lost to the length limits.
 
     Args:
-        prompts: how many examples lost the beginning of their prompt.
-        responses: how many lost the end of a response.
-        dropped: how many were left out, because their prompt left no room for a response.
+        prompts: number of examples whose prompt lost its beginning.
+        responses: number of examples of which a response lost its end.
+        dropped: number of examples left out, because their prompt left no room for a response.
     """
 
     prompts: int = 0
@@ -44,14 +43,21 @@ class Cuts:
 
 @dataclass(frozen=True)
 class TokenizedPairs:
-    """What tokenizing a data set gave: the pairs that fit, as ids, and what was cut."""
+    """A tokenized data set.
 
-    pairs: TokenTable
-    cuts: Cuts
+    Args:
+        pairs: the pairs that fit, as ids.
+        truncation: what was lost.
+        rows: for each of them, its index in the data set that was tokenized.
+    """
+
+    pairs: TokenizedDataset
+    truncation: TruncationStats = TruncationStats()
+    rows: Sequence[int] = ()
 
 
 def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
-    """The ids of a prompt, with what this tokenizer puts in front of a text, and at least one id.
+    """The ids of a prompt, with the special tokens that this tokenizer puts in front of a text, and at least one id.
 
     A response's first token is predicted from the token before it, so an empty prompt becomes the
     beginning-of-sequence token (or, where there is none, the end-of-sequence token, as GPT-2 was trained).
@@ -77,37 +83,32 @@ def _as_response(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
     return (*ids, tokenizer.eos_token_id)
 
 
-def fit_prompt(
-    prompt: str, tokenizer: Any, *, max_length: int, max_prompt_length: int | None = None
+def truncate_prompt(
+    ids: tuple[int, ...], max_length: int, max_prompt_length: int | None = None
 ) -> tuple[tuple[int, ...], int]:
-    """The ids of a prompt, without its beginning where it is too long, and the tokens left for a response.
+    """The ids of a prompt, without its beginning where it is too long, and the budget: tokens left for a response.
 
     Raises:
         ValueError: nothing is left for a response.
     """
-    return fit_ids(tokenize_prompt(prompt, tokenizer), max_length, max_prompt_length)
-
-
-def fit_ids(ids: tuple[int, ...], max_length: int, max_prompt_length: int | None) -> tuple[tuple[int, ...], int]:
-    """`fit_prompt`, of a prompt that is ids already."""
     if max_prompt_length is not None:
         ids = ids[-max_prompt_length:]
-    room = max_length - len(ids)
-    if room < 1:
+    budget = max_length - len(ids)
+    if budget < 1:
         raise ValueError(
-            f"field 'prompt': its {len(ids)} tokens leave no room for a response within {max_length} tokens: "
+            f"field 'prompt': its {len(ids)} tokens leave no room for a response within {max_length} tokens; "
             "shorten it, or set max_prompt_length"
         )
-    return ids, room
+    return ids, budget
 
 
 def tokenize_pair(
     pair: PreferencePair, tokenizer: Any, *, max_length: int, max_prompt_length: int | None = None
 ) -> TokenizedPair:
-    """Token ids of one pair, cut to fit.
+    """Token ids of one pair, truncated to fit.
 
     A prompt longer than `max_prompt_length` loses its beginning, once, the same for both responses, so that Z(x)
-    still cancels. A response loses its end where prompt and response pass `max_length`.
+    still cancels. A response loses its end where prompt and response exceed `max_length`.
 
     Args:
         pair: the texts.
@@ -116,27 +117,25 @@ def tokenize_pair(
         max_prompt_length: tokens of the prompt that are kept; None keeps them all.
 
     Returns:
-        The ids; the responses end in the end-of-sequence token unless they were cut.
+        The ids; the responses end in the end-of-sequence token unless they were truncated.
 
     Raises:
-        ValueError: the prompt leaves no room for a response, or the two responses are the same after the cut.
+        ValueError: the prompt leaves no room for a response, or the two responses are identical after truncation.
     """
     ids = TokenizedPair(
         tokenize_prompt(pair.prompt, tokenizer),
         tokenize_response(pair.chosen, tokenizer),
         tokenize_response(pair.rejected, tokenizer),
     )
-    return _fit_pair(ids, max_length, max_prompt_length)
+    return _truncate_pair(ids, max_length, max_prompt_length)
 
 
-def _fit_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int | None) -> TokenizedPair:
-    prompt_ids, room = fit_ids(ids.prompt_ids, max_length, max_prompt_length)
-    chosen_ids, rejected_ids = ids.chosen_ids[:room], ids.rejected_ids[:room]
+def _truncate_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int | None) -> TokenizedPair:
+    prompt_ids, budget = truncate_prompt(ids.prompt_ids, max_length, max_prompt_length)
+    chosen_ids, rejected_ids = ids.chosen_ids[:budget], ids.rejected_ids[:budget]
     if chosen_ids == rejected_ids:
-        raise ValueError(
-            f"fields 'chosen' and 'rejected' are the same in the {room} tokens that {max_length} tokens leave them: "
-            "nothing is preferred to anything"
-        )
+        raise ValueError(f"fields 'chosen' and 'rejected' are identical after truncation to {budget} tokens "
+                         f"(max_length={max_length})")  # fmt: skip
     return TokenizedPair(prompt_ids, chosen_ids, rejected_ids)
 
 
@@ -148,7 +147,7 @@ def tokenize_pairs(
     max_prompt_length: int | None = None,
     on_overlong: Overlong = "error",
 ) -> TokenizedPairs:
-    """Tokenize a data set, counting what was cut and what was left out.
+    """Tokenize a data set; count what is truncated or dropped, and keep the index of each remaining pair.
 
     Args:
         pairs: the texts.
@@ -158,69 +157,72 @@ def tokenize_pairs(
         on_overlong: a pair with no response left is an "error", or is "drop"-ped and counted.
 
     Raises:
-        ValueError: the limits make no sense, a pair has no response left and may not be dropped, or none remains.
+        ValueError: the limits are invalid, a pair has no response left and may not be dropped, or none remains.
     """
     check_limits(max_length, max_prompt_length)
-    cut_prompts = 0
+    rows: list[int] = []
+    shortened = 0
 
-    def fit(item: tuple[PreferencePair, TokenizedPair]) -> TokenizedPair:
-        nonlocal cut_prompts
-        fitted = _fit_pair(item[1], max_length, max_prompt_length)
-        cut_prompts += len(fitted.prompt_ids) < len(item[1].prompt_ids)
-        return fitted
+    def fitting() -> Iterator[TokenizedPair]:
+        nonlocal shortened
+        examples = zip((pair.where for pair in pairs), _tokenize_in_batches(pairs, tokenizer), strict=True)
+        for row, (whole, kept) in truncate_each(
+            examples, lambda ids: (ids, _truncate_pair(ids, max_length, max_prompt_length)), on_overlong
+        ):
+            rows.append(row)
+            shortened += len(kept.prompt_ids) < len(whole.prompt_ids)
+            yield kept
 
-    table = TokenTable(keep_fitting(_in_batches(pairs, tokenizer), fit, on_overlong, name=lambda item: item[0].where))
-    if not table:
+    dataset = TokenizedDataset(fitting())
+    if not dataset:
         raise ValueError(f"no pair fits into max_length={max_length} tokens, out of {len(pairs)}")
-    last_ids = table.ids[table.ends - 1].reshape(-1, 3)[:, 1:]  # of chosen and rejected
+    last_ids = dataset.ids[dataset.ends - 1].reshape(-1, 3)[:, 1:]  # (pairs, 2): of chosen and rejected
     cut = int((last_ids != tokenizer.eos_token_id).any(axis=1).sum())
-    return TokenizedPairs(table, Cuts(cut_prompts, cut, dropped=len(pairs) - len(table)))
+    stats = TruncationStats(prompts=shortened, responses=cut, dropped=len(pairs) - len(dataset))
+    return TokenizedPairs(dataset, stats, rows)
 
 
-def _in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[tuple[PreferencePair, TokenizedPair]]:
-    """Each pair with all its ids; a tokenizer is many times as fast on a thousand texts as on one after the other."""
+def _tokenize_in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair]:
+    """All ids of each pair; a tokenizer is many times faster on a thousand texts than on one after the other."""
     for start in range(0, len(pairs), TEXTS_AT_ONCE):
         some = pairs[start : start + TEXTS_AT_ONCE]
         prompts = tokenizer([pair.prompt for pair in some])["input_ids"]
         chosen = tokenizer([pair.chosen for pair in some], add_special_tokens=False)["input_ids"]
         rejected = tokenizer([pair.rejected for pair in some], add_special_tokens=False)["input_ids"]
-        for pair, *ids in zip(some, prompts, chosen, rejected, strict=True):
-            yield (
-                pair,
-                TokenizedPair(
-                    _as_prompt(ids[0], tokenizer), _as_response(ids[1], tokenizer), _as_response(ids[2], tokenizer)
-                ),
-            )
+        for one, good, bad in zip(prompts, chosen, rejected, strict=True):
+            yield TokenizedPair(_as_prompt(one, tokenizer), _as_response(good, tokenizer), _as_response(bad, tokenizer))
 
 
-def keep_fitting(
-    items: Iterable[Item],
-    tokenize: Callable[[Item], Tokenized],
-    on_overlong: Overlong,
-    *,
-    name: Callable[[Item], str] = lambda item: getattr(item, "where", ""),
-) -> Iterator[Tokenized]:
-    """Tokenize items one by one; one that does not fit is an error that names it, or is left out.
+def truncate_each(
+    examples: Iterable[tuple[str, Item]], truncate: Callable[[Item], Truncated], on_overlong: Overlong
+) -> Iterator[tuple[int, Truncated]]:
+    """Truncate examples one by one; one that does not fit is an error that names it, or is skipped.
+
+    Args:
+        examples: (source and row, or "", for messages; what to truncate).
+        truncate: raises a ValueError for an example that does not fit.
+        on_overlong: "error", or "drop" to skip it.
+
+    Yields:
+        The index of each example that fits, and what `truncate` made of it.
 
     Raises:
-        ValueError: an item does not fit and may not be left out.
+        ValueError: an example does not fit and may not be skipped.
     """
-    for number, item in enumerate(items, start=1):
+    for index, (where, example) in enumerate(examples):
         try:
-            yield tokenize(item)
+            yield index, truncate(example)
         except ValueError as error:
             if on_overlong == "error":
-                where = name(item) or f"example {number}"
-                raise ValueError(
-                    f"{where}, {error}; on_overlong='drop' (--on-overlong drop) leaves such examples out"
-                ) from None
+                raise ValueError(f"{where or f'example {index + 1}'}, {error}; on_overlong='drop' "
+                                 "(--on-overlong drop) skips such examples") from None  # fmt: skip
 
 
 def check_limits(max_length: int, max_prompt_length: int | None) -> None:
-    """Refuse limits that leave no token for a prompt or a response.
+    """Reject limits that leave no token for a prompt or a response.
 
     Raises:
-        ValueError: they do; the message names the one.
+        ValueError: they do; the message names the argument.
     """
     if max_length < 2:
         raise ValueError(f"max_length must be at least 2 (one token of prompt, one of response), found {max_length}")

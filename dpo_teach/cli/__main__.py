@@ -1,5 +1,5 @@
-"""`python -m dpo_teach.cli`, as `accelerate launch -m dpo_teach.cli` starts it."""
+"""`python -m dpo_teach.cli`, which `accelerate launch -m dpo_teach.cli` runs."""
 
-from dpo_teach.cli.entry import main
+from dpo_teach.cli import main
 
 main()

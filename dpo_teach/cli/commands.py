@@ -1,20 +1,20 @@
-"""The commands that train, judge and sample. Each imports what it needs: `dpo-teach --help` must not wait for torch."""
+"""The commands that train, evaluate and sample. Each imports torch when it runs: `dpo-teach --help` must be fast."""
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from dpo_teach.cli.options import BASE_MODEL, DataOptions
-from dpo_teach.cli.telling import say, somebody_watches
+from dpo_teach.cli.data import BASE_MODEL, DataOptions
 from dpo_teach.frontier.settings import SweepConfig
 from dpo_teach.training.config import DPOConfig, SFTConfig
 
 if TYPE_CHECKING:
-    from dpo_teach.batches import Cuts
+    from dpo_teach.batches import TruncationStats
     from dpo_teach.models import LoadedModel
 
 __all__ = ["evaluate", "frontier", "sample", "sft", "train"]
@@ -28,7 +28,7 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
         data: preference pairs; their prompts and chosen responses are used.
         config: how to train.
         model: a bundled name, a local folder, or a name on the Hub.
-        resume: go on from the last checkpoint in the output folder.
+        resume: continue from the last checkpoint in the output folder.
     """
     from dpo_teach.models import load_model
     from dpo_teach.training import Example, SFTTrainer
@@ -42,9 +42,9 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
         config,
         eval_examples=held_out,
         output=output,
-        progress=somebody_watches(),
+        progress=sys.stderr.isatty(),
     )
-    say(_counted(len(trainer.examples), "examples", trainer.cuts))
+    print(_summary(len(trainer.examples), "examples", trainer.truncation))
     _report(trainer.train(resume=resume), output, ("loss", "eval_loss"))
 
 
@@ -62,9 +62,9 @@ def train(
         output: a new or empty folder for the policy, its metrics and checkpoints.
         data: preference pairs.
         config: how to train.
-        model: the policy's start: a bundled name, a local folder, or a name on the Hub.
-        reference: another reference than the policy's start.
-        resume: go on from the last checkpoint in the output folder.
+        model: the initial policy: a bundled name, a local folder, or a name on the Hub.
+        reference: the reference model, if it is not the initial policy.
+        resume: continue from the last checkpoint in the output folder.
     """
     from dpo_teach.models import load_model
     from dpo_teach.training import DPOTrainer
@@ -74,9 +74,9 @@ def train(
     trainer = DPOTrainer(
         loaded.model, loaded.tokenizer, train_pairs, config, eval_pairs=held_out,
         reference=None if reference is None else _load_reference(reference, model, loaded), output=output,
-        progress=somebody_watches(),
+        progress=sys.stderr.isatty(),
     )  # fmt: skip
-    say(_counted(len(trainer.pairs), "pairs", trainer.tokenized.cuts))
+    print(_summary(len(trainer.pairs), "pairs", trainer.tokenized.truncation))
     _report(trainer.train(resume=resume), output, ("loss", "margin", "preference_accuracy", "eval_loss",
                                                    "eval_margin", "eval_preference_accuracy"))  # fmt: skip
 
@@ -93,18 +93,18 @@ def evaluate(
     seed: int = 0,
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Judge a policy on held-out pairs; in the reviews world also its fresh samples, by their true reward.
+    """Evaluate a policy on held-out pairs; in the reviews world also the true reward of new samples.
 
     Args:
         policy: the trained model.
-        data: preference pairs; the held-out ones are used, or all of them if none are.
+        data: preference pairs; evaluates the held-out pairs, or all if none are held out.
         reference: the model that the policy started from.
         beta: the beta of margin and loss.
         max_length: tokens of prompt and response together; the shorter of both contexts by default.
         max_prompt_length: tokens of the prompt that are kept; all by default.
-        on_overlong: what to do with a pair that has no room for a response.
-        samples: how many responses to draw in the reviews world; 0 for none.
-        seed: decides the samples.
+        on_overlong: what to do with a pair whose prompt leaves no room for a response.
+        samples: number of responses to sample in the reviews world.
+        seed: random seed of the samples.
         json_output: print one JSON object.
     """
     from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews
@@ -146,11 +146,11 @@ def sample(
 
     Args:
         model: a bundled name, a local folder, or a name on the Hub.
-        prompt: what to respond to; \\n is a new line. Without one, openings of the reviews world.
-        count: how many responses.
-        max_new_tokens: tokens of a response at most.
-        temperature: 1 samples the model as it is.
-        seed: decides the samples.
+        prompt: the prompt; \\n is a new line. By default, openings of the reviews world.
+        count: number of responses.
+        max_new_tokens: longest response, in tokens.
+        temperature: 1 samples from the model's own distribution.
+        seed: random seed of the samples.
     """
     import random
 
@@ -173,20 +173,20 @@ def sample(
 
 
 def frontier(output: Path, config: SweepConfig) -> None:
-    """Measure what DPO, PPO, best-of-n and SFT buy in the reviews world, at an equal budget; resumable, an hour or two.
+    """Compare DPO, PPO, best-of-n and SFT in the reviews world at an equal budget: one to two hours, resumable.
 
     Args:
-        output: the results file. What it holds already is not measured again.
-        config: what is swept.
+        output: the results file; results that it already has are not measured again.
+        config: what the sweep varies.
     """
     from dpo_teach.frontier.sweep import sweep
 
-    results = sweep(output, config, progress=somebody_watches())
-    say(f"{len(results.results)} points in {output}")
+    results = sweep(output, config, progress=sys.stderr.isatty())
+    print(f"{len(results.results)} points in {output}")
 
 
 def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
-    """The reference of a policy, which must read the same ids in the same text.
+    """The reference of a policy, which must have the same tokenizer.
 
     Raises:
         ValueError: their tokenizers differ, so that log π and log π_ref would be of different responses.
@@ -203,12 +203,11 @@ def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
     return found.model
 
 
-def _counted(number: int, what: str, cuts: "Cuts") -> str:
-    return (f"{number} {what}; cut to fit: {cuts.prompts} prompts and the responses of {cuts.responses}; too long and "
-            f"left out: {cuts.dropped}")  # fmt: skip
+def _summary(count: int, what: str, lost: "TruncationStats") -> str:
+    return f"{count} {what}; truncated: {lost.prompts} prompts, {lost.responses} responses; dropped: {lost.dropped}"
 
 
 def _report(metrics: Sequence[dict[str, int | float]], output: Path, names: Sequence[str]) -> None:
     last = metrics[-1]
-    told = ", ".join(f"{name} {last[name]:.4f}" for name in names if name in last)
-    say(f"step {last['step']}: {told}; saved in {output}")
+    values = ", ".join(f"{name} {last[name]:.4f}" for name in names if name in last)
+    print(f"step {last['step']}: {values}; saved in {output}")

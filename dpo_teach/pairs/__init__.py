@@ -1,16 +1,14 @@
-"""Preference pairs: a prompt, the response that was chosen, the one that was rejected, and how to read them.
+"""Preference pairs: a prompt, a chosen and a rejected response, and how to read them from files, lists and the Hub.
 
-`load_pairs` takes a file, a folder, a Hub name or a list; `survey_pairs` is the same reader for somebody who wants to
-see everything that is wrong instead of the first thing, and `map_pairs` for whoever has more pairs than memory. What a
-row may look like is told in `dpo_teach.pairs.formats`.
+`load_pairs` returns a list of pairs or raises an error that names the file, row and field; `survey_pairs` reads the
+same sources and reports every invalid row. `dpo_teach.pairs.layouts` describes the kinds of row that are understood.
 """
 
-from dpo_teach.pairs.loading import hold_out, load_pairs, map_pairs, survey_pairs, without_prompts_of
-from dpo_teach.pairs.mapped import MappedPairs
-from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PairProblem, PairSurvey, PreferencePair
+from dpo_teach.pairs.errors import PairError, PairFileNotFoundError, PairProblem
+from dpo_teach.pairs.loading import PairSurvey, load_pairs, survey_pairs
+from dpo_teach.pairs.pair import PreferencePair, hold_out, without_prompts_of
 
 __all__ = [
-    "MappedPairs",
     "PairError",
     "PairFileNotFoundError",
     "PairProblem",
@@ -18,7 +16,6 @@ __all__ = [
     "PreferencePair",
     "hold_out",
     "load_pairs",
-    "map_pairs",
     "survey_pairs",
     "without_prompts_of",
 ]

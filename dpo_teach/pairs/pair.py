@@ -1,18 +1,21 @@
-"""What a preference pair is, and the words in which something wrong with one is told."""
+"""What a preference pair is, and how pairs are split into training and held-out pairs."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from typing import TypeVar
 
-__all__ = ["PairError", "PairFileNotFoundError", "PairProblem", "PairSurvey", "PreferencePair"]
+__all__ = ["PreferencePair", "hold_out", "without_prompts_of"]
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """One comparison: to `prompt`, somebody preferred the response `chosen` to the response `rejected`.
+    """One comparison: for `prompt`, an annotator preferred the response `chosen` to the response `rejected`.
 
-    The texts are used as they stand: a model sees `prompt + chosen` and `prompt + rejected`, so the space between a
-    prompt and its response belongs to one of the two, most often to the response.
+    The texts are used as they are: a model sees `prompt + chosen` and `prompt + rejected`, so the space between a
+    prompt and its response belongs to one of the two, usually to the response.
 
     >>> PreferencePair(prompt="The plot", chosen=" is a delight.", rejected=" drags.").prompt
     'The plot'
@@ -22,98 +25,40 @@ class PreferencePair:
     chosen: str
     rejected: str
     where: str = field(default="", compare=False, repr=False)
-    """The file and row that it came from, for messages."""
+    """The source and row that it came from, for messages."""
 
 
-class PairError(ValueError):
-    """Preference data that cannot be used; the message is one line: where, what was found, what is wanted."""
-
-
-class PairFileNotFoundError(PairError, FileNotFoundError):
-    """There is no such file; caught by `except PairError` as well as by `except FileNotFoundError`."""
-
-
-@dataclass(frozen=True)
-class PairProblem:
-    """What is wrong with one row.
+def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], list[Item]]:
+    """Set some pairs aside for evaluation, drawn without replacement.
 
     Args:
-        source: the file, or the Hub name and split.
-        unit: how `row` counts: "line" in a JSONL file, "row" everywhere else.
-        row: counted from 1.
-        field: the column, by its name in the file; empty if the row cannot be read at all.
-        what: what was found and what is wanted.
+        pairs: all pairs; both parts keep their order.
+        size: number of pairs to hold out; at least 0 and fewer than there are.
+        seed: the same seed holds out the same positions, on every machine.
 
-    >>> print(PairProblem("pairs.jsonl", "line", 3, "chosen", "is empty, wanted text"))
-    pairs.jsonl, line 3, chosen: is empty, wanted text
+    Returns:
+        The pairs to train on, and the held-out pairs. Two pairs of one prompt may be on different sides:
+        `without_prompts_of` removes them from the first part.
+
+    Raises:
+        ValueError: `size` is negative, or leaves nothing to train on.
+
+    >>> hold_out(["a", "b", "c", "d"], size=1, seed=0)
+    (['a', 'b', 'c'], ['d'])
     """
-
-    source: str
-    unit: str
-    row: int
-    field: str
-    what: str
-
-    def __str__(self) -> str:
-        field = f", {self.field}" if self.field else ""
-        return f"{self.source}, {self.unit} {self.row}{field}: {self.what}"
+    if not 0 <= size < len(pairs):
+        raise ValueError(f"size must be at least 0 and below the number of pairs ({len(pairs)}), found {size}")
+    held = set(random.Random(seed).sample(range(len(pairs)), size))
+    return [pair for i, pair in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
 
 
-@dataclass(frozen=True)
-class PairSurvey:
-    """Everything that a source holds: the usable pairs, in order, and one problem for each row that is none."""
+def without_prompts_of(held: Sequence[PreferencePair], pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    """The pairs whose prompt is not among the held-out prompts: a policy must not train on prompts it is tested on.
 
-    pairs: list[PreferencePair]
-    problems: list[PairProblem]
-
-
-class RowError(Exception):
-    """A row is no pair; turned into a `PairProblem` by whoever knows which row it was."""
-
-    def __init__(self, field: str, what: str) -> None:
-        super().__init__(what)
-        self.field = field
-        self.what = what
-
-
-def quote(value: object, longest: int = 40) -> str:
-    """A value on one line, cut short.
-
-    >>> quote("two\\nlines")
-    "'two\\\\nlines'"
+    >>> one, two = [PreferencePair("2 + 2 =", chosen, " 5") for chosen in (" 4", " four")]
+    >>> other = PreferencePair("1 + 1 =", " 2", " 3")
+    >>> without_prompts_of([one], [two, other])
+    [PreferencePair(prompt='1 + 1 =', chosen=' 2', rejected=' 3')]
     """
-    # Cutting before repr as well keeps a cell of a megabyte from being escaped for the sake of 40 characters.
-    text = repr(value[: longest + 1] if isinstance(value, (str, bytes)) else value)
-    return text if len(text) <= longest + 2 else f"{text[:longest]}..."
-
-
-def json_kind(value: object) -> str:
-    """What JSON calls a value.
-
-    >>> json_kind([1, 2])
-    'array'
-    """
-    names = {dict: "object", list: "array", str: "string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "number" if isinstance(value, (int, float)) else type(value).__name__)
-
-
-def listing(names: Iterable[str], longest: int = 12) -> str:
-    """Names for a message.
-
-    >>> listing(["good", "bad"])
-    "'good', 'bad'"
-    """
-    quoted = [quote(name, longest=80) for name in names]
-    more = f" and {len(quoted) - longest} more" if len(quoted) > longest else ""
-    return (", ".join(quoted[:longest]) + more) or "nothing"
-
-
-def closest(name: str, candidates: Iterable[str]) -> str:
-    """The ending of a message that suggests the likeliest of `candidates`, or nothing.
-
-    >>> closest("chosen", ["Chosen", "rejected"])
-    "; did you mean 'Chosen'?"
-    """
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
-    near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
-    return f"; did you mean {quote(by_lower[near[0]])}?" if near else ""
+    prompts = {pair.prompt for pair in held}
+    return [pair for pair in pairs if pair.prompt not in prompts]

@@ -1,18 +1,18 @@
-"""From a source to rows: which file, which line, which columns, and what could not be read."""
+"""Read a source into rows: a list, a JSONL, JSON or Parquet file, a folder of them, or a dataset on the Hub."""
 
 import codecs
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from dpo_teach.pairs.hub import read_hub, read_parquet
-from dpo_teach.pairs.lines import JsonLines, Row, as_row, without_repeats
-from dpo_teach.pairs.pair import PairError, PairFileNotFoundError, PreferencePair, closest, json_kind, listing
+from dpo_teach.pairs.errors import PairError, PairFileNotFoundError, closest, listing, quote
+from dpo_teach.pairs.pair import PreferencePair
 
-__all__ = ["Source", "Table", "read_table"]
+__all__ = ["RawRow", "RawTable", "Source", "read_rows"]
 
 Source: TypeAlias = str | Path | Sequence[Mapping[str, Any] | PreferencePair]
 
@@ -23,133 +23,218 @@ HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 FILE_ENDING = re.compile(r"\.(jsonl?|ndjson|parquet|arrow|csv|tsv|txt|xlsx?|ya?ml|gz|zst|zip|tar|pkl)$", re.IGNORECASE)
 
 
+class RawRow(NamedTuple):
+    """One row: its number, its cells by column, or (None) why it has none."""
+
+    number: int
+    cells: Mapping[str, Any] | None
+    problem: str = ""
+
+
 @dataclass(frozen=True)
-class Table:
-    """All rows of one source, its name for messages, and the unit ("line" or "row") in which its rows count."""
+class RawTable:
+    """All rows of one source, its name for messages, and the unit ("line" or "row") in which its rows are counted."""
 
     source: str
     unit: str
-    rows: Sequence[Row]
+    rows: list[RawRow]
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """Every column that any row has, in the order in which they first appear."""
         return list(dict.fromkeys(name for row in self.rows for name in row.cells or ()))
 
 
-def read_table(source: Source, split: str) -> Table:
-    """The rows of a list, a file, a folder's split, the bundled pairs, or a Hub dataset; at least one row."""
+def read_rows(source: Source, split: str) -> RawTable:
+    """The rows of a list, a file, a folder's split, the bundled pairs, or a Hub dataset; at least one row.
+
+    Raises:
+        PairError: there is no such source, it cannot be read, or it has no rows.
+    """
     if isinstance(source, (str, Path)):
         table = _read_named(source, split)
     else:
-        table = _number("the list", [asdict(row) if isinstance(row, PreferencePair) else row for row in source])
+        table = _table("the list", (asdict(row) if isinstance(row, PreferencePair) else row for row in source))
     if not table.rows:
-        raise PairError(f"{table.source}: holds no rows, wanted at least one preference pair")
+        raise PairError(f"{table.source}: expected at least one preference pair, found no rows")
     return table
 
 
-def _read_named(source: str | Path, split: str) -> Table:
-    if source in BUNDLED:
-        return _read_file(_file_of_split(ASSETS / source, split))
-    path = Path(source)
+def _read_named(source: str | Path, split: str) -> RawTable:
+    path = ASSETS / source if source in BUNDLED else Path(source)
     if path.is_dir():
         return _read_file(_file_of_split(path, split))
     if path.exists():
         return _read_file(path)
     if isinstance(source, Path) or FILE_ENDING.search(source) or not HUB_NAME.fullmatch(source):
-        raise PairFileNotFoundError(f"{source}: no such file; {_what_is_there(path)}")
-    here = [entry.name for entry in Path().iterdir()]
-    hint = f" (nor is there a file or folder of that name here{closest(source, [*BUNDLED, *here])})"
-    return _number(f"{source} ({split})", read_hub(source, split, hint))
+        raise PairFileNotFoundError(f"{source}: no such file; {_neighbours(path)}")
+    local = [entry.name for entry in Path().iterdir()]
+    hint = f" (there is no local file or folder of that name{closest(source, [*BUNDLED, *local])})"
+    return _table(f"{source} ({split})", _read_hub(source, split, hint))
 
 
-def _what_is_there(path: Path) -> str:
-    """The end of "no such file": what somebody would see who went and looked."""
+def _neighbours(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"there is no folder {str(path.parent)!r} either"
-    beside = sorted(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))
-    return f"beside it: {listing(beside, longest=6)}{closest(path.name, beside)}"
+        return f"the folder {str(path.parent)!r} does not exist"
+    names = sorted(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))
+    return f"the folder contains {listing(names, longest=6)}{closest(path.name, names)}"
 
 
 def _file_of_split(folder: Path, split: str) -> Path:
     for ending in READERS:
         if (path := folder / f"{split}{ending}").is_file():
             return path
-    wanted = ", ".join(f"{split}{ending}" for ending in READERS)
-    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    raise PairFileNotFoundError(f"{folder}: no file for the split {split!r}, wanted {wanted}; found {listing(there)}")
+    names = ", ".join(f"{split}{ending}" for ending in READERS)
+    found = listing(sorted(entry.name for entry in folder.iterdir()))
+    raise PairFileNotFoundError(f"{folder}: no file for the split {split!r}, expected {names}; found {found}")
 
 
-def _read_file(path: Path) -> Table:
+def _read_file(path: Path) -> RawTable:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise PairError(f"{path}: the ending {path.suffix!r} is not supported, wanted one of {', '.join(READERS)}")
+        raise PairError(f"{path}: file type {path.suffix!r} is not supported, expected {', '.join(READERS)}")
     try:
-        table = reader(path)
+        if path.stat().st_size < 1024 and not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip():
+            raise PairError(f"{path}: expected at least one preference pair, the file is empty")
+        return reader(path)
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror or error}") from error
-    return table
 
 
-# JSON is read by the standard library and not by `datasets`, which counts neither lines nor columns: whoever has to
-# mend a file needs to know where.
-def _read_jsonl(path: Path) -> Table:
-    with path.open("rb") as file:
-        _refuse_utf_16(path, file.read(2))
-    rows = JsonLines(path)
-    if not rows:
-        raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
-    if rows.begin_as_an_array():
-        raise PairError(f"{path}, line 1: found a JSON array, wanted one object a line; name it .json to read it whole")
-    return Table(str(path), "line", rows)
+def _table(source: str, values: Any) -> RawTable:
+    return RawTable(source, "row", [_row(number, value) for number, value in enumerate(values, start=1)])
 
 
-def _read_json(path: Path) -> Table:
-    data = _not_empty(path, path.read_bytes())
-    _refuse_utf_16(path, data[:2])
+def _row(number: int, value: object) -> RawRow:
+    if isinstance(value, Mapping):
+        return RawRow(number, value)
+    return RawRow(number, None, f"expected an object with named columns, found {quote(value)} ({_json_type(value)})")
+
+
+# JSON is read with the standard library rather than with `datasets`, which reports neither line nor column of an error.
+
+
+def _read_jsonl(path: Path) -> RawTable:
+    rows: list[RawRow] = []
+    with path.open("rb") as file:  # as bytes, lines end at \n only: U+2028 inside a text does not end a line
+        for number, line in enumerate(file, start=1):
+            text = _without_bom(path, line) if number == 1 else line
+            if not text.strip():
+                continue
+            if not rows and text.lstrip().startswith(b"["):
+                raise PairError(f"{path}, line {number}: found a JSON array, expected one object per line; "
+                                "name the file .json to read an array")  # fmt: skip
+            rows.append(_parse_line(number, text.removesuffix(b"\n")))
+    return RawTable(str(path), "line", rows)
+
+
+def _parse_line(number: int, line: bytes) -> RawRow:
     try:
-        value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8"), object_pairs_hook=without_repeats)
+        value = JSON.decode(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return RawRow(number, None, f"byte {error.start + 1} is not valid UTF-8")
+    except json.JSONDecodeError as error:
+        return RawRow(number, None, f"invalid JSON at column {error.colno}: {error.msg}, expected one object per line")
+    except (ValueError, RecursionError) as error:  # a duplicate key, 5,000 digits, or 5,000 nested brackets
+        return RawRow(number, None, f"invalid JSON: {error}")
+    return _row(number, value)
+
+
+def _read_json(path: Path) -> RawTable:
+    data = _without_bom(path, path.read_bytes())
+    try:
+        value = JSON.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise PairError(f"{path}, line {line}: not valid UTF-8, wanted a file in UTF-8") from error
+        raise PairError(f"{path}, line {line}: not valid UTF-8") from error
     except json.JSONDecodeError as error:
-        hint = "; one object a line is JSONL: name the file .jsonl" if error.msg == "Extra data" else ""
+        hint = "; to read one object per line, name the file .jsonl" if error.msg == "Extra data" else ""
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise PairError(f"{where}: broken JSON: {error.msg}, wanted one array of objects{hint}") from error
+        raise PairError(f"{where}: invalid JSON: {error.msg}, expected one array of objects{hint}") from error
     except (ValueError, RecursionError) as error:
-        raise PairError(f"{path}: unreadable JSON: {error}") from error
+        raise PairError(f"{path}: invalid JSON: {error}") from error
     if not isinstance(value, list):
         lists = [name for name, cell in value.items() if isinstance(cell, list)] if isinstance(value, dict) else []
-        inside = f" whose {listing(lists)} may be meant" if lists else ""
-        raise PairError(f"{path}: found one {json_kind(value)}{inside}, wanted an array of objects at the top")
-    return _number(str(path), value)
+        hint = f" that holds the array {listing(lists)}" if lists else ""
+        raise PairError(f"{path}: expected an array of objects at the top level, found one {_json_type(value)}{hint}")
+    return _table(str(path), value)
 
 
-def _read_parquet(path: Path) -> Table:
-    data = _not_empty(path, path.read_bytes())
-    # Asked here because `datasets` would log a line of its own before it raises.
-    if not (data.startswith(b"PAR1") and data.endswith(b"PAR1")):
-        raise PairError(f"{path}: not a Parquet file (or cut off): it must begin and end with the bytes PAR1")
-    return _number(str(path), read_parquet(path))
+def _read_parquet(path: Path) -> RawTable:
+    import pyarrow.parquet  # slow to import
+
+    try:
+        table = pyarrow.parquet.ParquetFile(path).read()
+        _check_unique(table.column_names)
+        return _table(str(path), table.to_pylist())
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise PairError(f"{path}: cannot be read as Parquet: {_first_line(error)}") from error
 
 
-def _not_empty(path: Path, data: bytes) -> bytes:
-    if not data.removeprefix(codecs.BOM_UTF8).strip():
-        raise PairError(f"{path}: the file is empty, wanted at least one preference pair")
-    return data
+def _read_hub(name: str, split: str, hint: str) -> list[dict[str, Any]]:
+    import datasets  # slow to import
+
+    try:
+        return list(datasets.load_dataset(name, split=split))
+    except Exception as error:  # the network, the Hub and the data each have their own family of exceptions
+        if not isinstance(error, datasets.exceptions.DatasetNotFoundError):
+            what = _hub_failure(error)
+        elif "gated" in str(error):
+            what = f"access to this Hub dataset is restricted: {_first_line(error)}"
+        else:
+            what = "the Hub has no dataset of that name, or it is private"
+        raise PairError(f"{name}: {what}{hint}") from error
 
 
-def _refuse_utf_16(path: Path, beginning: bytes) -> None:
-    """Say once what would be wrong with every line."""
-    if beginning in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-        raise PairError(f"{path}: is in UTF-16 (Windows calls it Unicode), wanted UTF-8: save it again as UTF-8")
+def _hub_failure(error: Exception) -> str:
+    # By class name, because the classes belong to an HTTP library that has changed before; and by the words of the
+    # message, because `datasets` puts the name there where it cuts the chain of causes.
+    names = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
+    names |= set(re.findall(r"\w+", str(error)))
+    if "OfflineModeIsEnabled" in names:
+        return "the Hub is not reachable (HF_HUB_OFFLINE is set), and the dataset is not in the cache"
+    if names & {"ConnectionError", "TransportError", "TimeoutError"}:
+        return "the Hub is not reachable (no network?), and the dataset is not in the cache"
+    return f"the Hub dataset cannot be read: {_first_line(error)}"
 
 
-def _number(source: str, values: Sequence[Any]) -> Table:
-    return Table(source, "row", [as_row(number, value) for number, value in enumerate(values, start=1)])
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
-READERS: dict[str, Callable[[Path], Table]] = {
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _without_bom(path: Path, data: bytes) -> bytes:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise PairError(f"{path}: is encoded as UTF-16 (in Windows: Unicode), expected UTF-8")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _unique_keys(cells: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; by default Python keeps the last of two equal keys, without a warning."""
+    found = dict(cells)
+    if len(found) < len(cells):
+        _check_unique([key for key, _ in cells])
+    return found
+
+
+def _check_unique(names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"duplicate key {next(quote(name) for name in names if names.count(name) > 1)}")
+
+
+def _json_type(value: object) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number" if isinstance(value, (int, float)) else type(value).__name__)
+
+
+JSON = json.JSONDecoder(object_pairs_hook=_unique_keys)
+READERS: dict[str, Callable[[Path], RawTable]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".parquet": _read_parquet,

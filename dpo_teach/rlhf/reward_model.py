@@ -14,12 +14,13 @@ from torch import Tensor
 
 from dpo_teach.batches import (
     TokenizedPair,
-    fit_prompt,
     lay_out,
     lay_out_pairs,
     split_pairs,
     tokenize_pairs,
+    tokenize_prompt,
     tokenize_response,
+    truncate_prompt,
 )
 from dpo_teach.losses import preference_nll
 from dpo_teach.models import takes_packed
@@ -204,8 +205,8 @@ class LearnedReward:
         return rewards
 
     def _tokenize(self, prompt: str, response: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        prompt_ids, room = fit_prompt(prompt, self.tokenizer, max_length=self.model.context)
-        return prompt_ids, tokenize_response(response, self.tokenizer)[:room]
+        prompt_ids, budget = truncate_prompt(tokenize_prompt(prompt, self.tokenizer), self.model.context)
+        return prompt_ids, tokenize_response(response, self.tokenizer)[:budget]
 
 
 def _tokenize(model: RewardModel, tokenizer: Any, pairs: Sequence[PreferencePair]) -> Sequence[TokenizedPair]:

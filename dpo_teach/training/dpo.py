@@ -10,15 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from dpo_teach.batches import (
-    Cuts,
     PackedBatch,
     TokenBatch,
+    TokenizedDataset,
     TokenizedPair,
     TokenizedPairs,
-    TokenTable,
     lay_out_pairs,
     split_pairs,
-    tokenize_pair,
     tokenize_pairs,
 )
 from dpo_teach.logps import pair_logps, response_logps
@@ -76,13 +74,13 @@ class DPOTrainer(Trainer):
             check_embeddings("reference", reference, tokenizer)
             self.max_length = fitting_length(self.config.max_length, model, reference)
         self.tokenized = self._tokenize(pairs)
-        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenTable(()), Cuts())
+        self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenizedDataset(()))
         self._given_pairs, self._given_reference = pairs, reference
         self._reference: Any = None  # in memory only if its log-probabilities are not precomputed
         self._reference_logps = self._eval_reference_logps = torch.empty(0)
 
     @property
-    def pairs(self) -> TokenTable:
+    def pairs(self) -> TokenizedDataset:
         """The training pairs as token ids."""
         return self.tokenized.pairs
 
@@ -134,11 +132,9 @@ class DPOTrainer(Trainer):
         return fingerprint_arrays(array for table in tables for array in (table.ids, table.ends))
 
     def rows(self, indices: Sequence[int]) -> list[str]:
-        """Which rows of the data some training pairs came from; where pairs were left out, they are sought again."""
-        kept: Sequence[int] = range(len(self._given_pairs))
-        if self.tokenized.cuts.dropped:
-            kept = [i for i, pair in enumerate(self._given_pairs) if self._fits(pair)]
-        return [self._given_pairs[kept[i]].where or f"pair {kept[i] + 1}" for i in indices]
+        """The source and row of some training pairs, for messages."""
+        rows = [self.tokenized.rows[i] for i in indices]
+        return [self._given_pairs[row].where or f"pair {row + 1}" for row in rows]
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Summed DPO loss of some pairs, and sums of the other metrics."""
@@ -188,14 +184,6 @@ class DPOTrainer(Trainer):
     def _collate(self, pairs: Sequence[TokenizedPair]) -> TokenBatch | PackedBatch:
         batch = lay_out_pairs(pairs, self.tokenizer.pad_token_id, packed=self.packed)
         return batch.to(self.accelerator.device)
-
-    def _fits(self, pair: PreferencePair) -> bool:
-        try:
-            tokenize_pair(pair, self.tokenizer, max_length=self.max_length,
-                          max_prompt_length=self.config.max_prompt_length)  # fmt: skip
-        except ValueError:
-            return False
-        return True
 
 
 def _by_pair(logps: Tensor) -> Tensor:

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpo_teach.batches import Cuts, fit_ids, keep_fitting, lay_out, tokenize_prompt, tokenize_response
+from dpo_teach.batches import (
+    TruncationStats,
+    lay_out,
+    tokenize_prompt,
+    tokenize_response,
+    truncate_each,
+    truncate_prompt,
+)
 from dpo_teach.runs.fingerprint import fingerprint_arrays
 from dpo_teach.training.config import SFTConfig
 from dpo_teach.training.trainer import Metrics, Trainer
@@ -52,8 +59,8 @@ class SFTTrainer(Trainer):
     ):
         super().__init__(model, tokenizer, config or SFTConfig(), **options)
         self._given_examples = examples
-        self.examples, self.cuts = self._tokenize(examples)
-        self.eval_examples, _ = self._tokenize(eval_examples)
+        self.examples, self._rows, self.truncation = self._tokenize(examples)
+        self.eval_examples, _, _ = self._tokenize(eval_examples)
         if not self.examples:
             raise ValueError(f"examples: none to train on, out of {len(examples)}")
 
@@ -68,11 +75,9 @@ class SFTTrainer(Trainer):
         return fingerprint_arrays(np.asarray(text, dtype=np.int32) for text in texts)
 
     def rows(self, indices: Sequence[int]) -> list[str]:
-        """Which rows of the data some training examples came from; where some were left out, they are sought again."""
-        kept: Sequence[int] = range(len(self._given_examples))
-        if len(self.examples) < len(kept):
-            kept = [i for i, example in enumerate(self._given_examples) if self._fits(example)]
-        return [self._given_examples[kept[i]].where or f"example {kept[i] + 1}" for i in indices]
+        """The source and row of some training examples, for messages."""
+        rows = [self._rows[i] for i in indices]
+        return [self._given_examples[row].where or f"example {row + 1}" for row in rows]
 
     def denominator(self, indices: Sequence[int]) -> float:
         """Response tokens."""
@@ -95,26 +100,20 @@ class SFTTrainer(Trainer):
     def _response_logps_of(self, examples: Sequence[TokenizedExample]) -> Tensor:
         return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
-    def _tokenize(self, examples: Sequence[Example]) -> tuple[list[TokenizedExample], Cuts]:
-        """The examples that fit, as ids, and what was cut."""
-        fitted = list(keep_fitting(examples, self._tokenize_one, self.config.on_overlong))
-        cuts = Cuts(
-            prompts=sum(cut for _, _, cut in fitted),
-            responses=sum(response[-1] != self.tokenizer.eos_token_id for _, response, _ in fitted),
+    def _tokenize(self, examples: Sequence[Example]) -> tuple[list[TokenizedExample], list[int], TruncationStats]:
+        """The examples that fit, as ids; the index of each in `examples`; and what was lost."""
+        named = ((example.where, example) for example in examples)
+        fitted = list(truncate_each(named, self._tokenize_one, self.config.on_overlong))
+        stats = TruncationStats(
+            prompts=sum(truncated for _, (_, _, truncated) in fitted),
+            responses=sum(response[-1] != self.tokenizer.eos_token_id for _, (_, response, _) in fitted),
             dropped=len(examples) - len(fitted),
         )
-        return [(prompt, response) for prompt, response, _ in fitted], cuts
-
-    def _fits(self, example: Example) -> bool:
-        try:
-            self._tokenize_one(example)
-        except ValueError:
-            return False
-        return True
+        return [(prompt, response) for _, (prompt, response, _) in fitted], [row for row, _ in fitted], stats
 
     def _tokenize_one(self, example: Example) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
-        """The ids of prompt and response, and whether the prompt was cut."""
+        """The ids of prompt and response, and whether the prompt was truncated."""
         whole = tokenize_prompt(example.prompt, self.tokenizer)
-        prompt_ids, room = fit_ids(whole, self.max_length, self.config.max_prompt_length)
-        response_ids = tokenize_response(example.response, self.tokenizer)[:room]
+        prompt_ids, budget = truncate_prompt(whole, self.max_length, self.config.max_prompt_length)
+        response_ids = tokenize_response(example.response, self.tokenizer)[:budget]
         return prompt_ids, response_ids, len(prompt_ids) < len(whole)

@@ -289,14 +289,9 @@ class Trainer(ABC):
             self.use_precomputed(precomputed)
         self._plan = self.plan()
         self._logps, self._optimizer = run.start(
-            self._make_module(), self._make_optimizer(), total_steps=len(self._plan), settings=settings,
+            ResponseLogps(self.model), self._make_optimizer(), total_steps=len(self._plan), settings=settings,
             fingerprint=fingerprint, precomputed=precomputed, checkpoint=checkpoint,
         )  # fmt: skip
-
-    def _make_module(self) -> ResponseLogps:
-        """The policy as a module that returns log-probabilities."""
-        module = ResponseLogps(self.model)
-        return module
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(

@@ -10,7 +10,7 @@ from tiny import PAD, tiny_model, tiny_pairs, tiny_tokenizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-from dpo_teach.batches import Cuts, collate, collate_pairs, split_pairs
+from dpo_teach.batches import TruncationStats, collate, collate_pairs, split_pairs
 from dpo_teach.evaluation import evaluate_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.losses import compute_dpo_loss
@@ -270,11 +270,11 @@ def test_truncated_prompts_and_responses_are_counted(kind):
     settings = {"max_length": 6, "max_prompt_length": 3}
     if kind == "dpo":
         pairs = [PreferencePair(*text) for text in texts]
-        cuts = DPOTrainer(tiny_model(), tiny_tokenizer(), pairs, DPOConfig(**settings)).tokenized.cuts
+        stats = DPOTrainer(tiny_model(), tiny_tokenizer(), pairs, DPOConfig(**settings)).tokenized.truncation
     else:
         examples = [Example(prompt, chosen) for prompt, chosen, _ in texts]
-        cuts = SFTTrainer(tiny_model(), tiny_tokenizer(), examples, SFTConfig(**settings)).cuts
-    assert cuts == Cuts(prompts=1, responses=1, dropped=0)
+        stats = SFTTrainer(tiny_model(), tiny_tokenizer(), examples, SFTConfig(**settings)).truncation
+    assert stats == TruncationStats(prompts=1, responses=1, dropped=0)
 
 
 def test_saved_tensors_have_the_permissions_of_the_other_files(tmp_path):

@@ -1,6 +1,7 @@
-"""The commands, as a person types them: what they print, what they leave behind, and what they say of bad input."""
+"""The commands as a user types them: what they print, what they write, and how they reject invalid input."""
 
 import json
+import logging
 import math
 import os
 import subprocess
@@ -42,7 +43,7 @@ def run(capsys, *arguments):
 
 
 def refuse(capsys, *arguments):
-    """What a command says on stderr as it gives up: one line, exit status 2."""
+    """The error of a command: one line on stderr, exit status 2."""
     with pytest.raises(SystemExit) as stop:
         main([str(argument) for argument in arguments])
     assert stop.value.code == 2
@@ -56,7 +57,7 @@ def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data)
     run(capsys, "sft", "--model", model, "--data", data, *COLUMNS, *held, "--output", tmp_path / "sft", *QUICK)
     said = run(capsys, "train", "--model", tmp_path / "sft", "--data", data, *COLUMNS, *held,
                "--output", tmp_path / "dpo", "--beta", "0.5", *QUICK)  # fmt: skip
-    assert "16 pairs; cut to fit: 0 prompts and the responses of 0; too long and left out: 0" in said
+    assert said.startswith("16 pairs; truncated: 0 prompts, 0 responses; dropped: 0")
     assert "step 4:" in said and "eval_preference_accuracy 1.0000" in said
     said = run(capsys, "evaluate", tmp_path / "dpo", "--reference", tmp_path / "sft", "--data", data, *COLUMNS, *held,
                "--beta", "0.5", "--json")  # fmt: skip
@@ -76,7 +77,7 @@ def test_evaluate_in_the_reviews_world_also_judges_fresh_samples(capsys):
 
 def test_inspect_prints_counts_lengths_and_three_rows(capsys, model, data):
     said = run(capsys, "inspect", data, "--model", model, *COLUMNS)
-    assert "20 pairs, 0 rows that cannot be used" in said
+    assert "20 pairs, 0 invalid rows" in said
     assert said.count("chosen    'good'") == 1 and said.count("  prompt    'the plot was'") == 3
     tokens = {
         line.split()[0]: line.split()[1:]
@@ -108,7 +109,7 @@ def test_a_template_joins_columns_and_reads_backslash_n_as_a_new_line(capsys, tm
     assert "prompt    'the\\nplot was\\n'" in said
 
 
-def test_resume_goes_on(capsys, tmp_path, model, data):
+def test_resume_continues(capsys, tmp_path, model, data):
     common = ["train", "--model", model, "--data", data, *COLUMNS, "--output", tmp_path / "out", *QUICK]
     run(capsys, *common, "--max-steps", "3")
     said = run(capsys, *common, "--max-steps", "3", "--resume")
@@ -144,9 +145,9 @@ BAD_ROWS = {
     "an empty file": ("", "empty"),
     "a broken line": ('{"prompt": "the"\n', "line 1"),
     "a misspelt column": (json.dumps({"prompt": "the", "choosen": "good", "rejected": "bad"}), "'chosen'"),
-    "a blank response": (json.dumps(GOOD_ROW | {"chosen": "  "}), "line 1, chosen"),
-    "equal responses": (json.dumps(GOOD_ROW | {"rejected": "good"}), "line 1, rejected"),
-    "a number": (json.dumps(GOOD_ROW | {"rejected": 3}), "line 1, rejected"),
+    "a blank response": (json.dumps(GOOD_ROW | {"chosen": "  "}), "line 1, field 'chosen'"),
+    "equal responses": (json.dumps(GOOD_ROW | {"rejected": "good"}), "line 1, field 'rejected'"),
+    "a number": (json.dumps(GOOD_ROW | {"rejected": 3}), "line 1, field 'rejected'"),
     "a prompt that fills the context": (json.dumps(GOOD_ROW | {"prompt": "the " * 40}), "41 tokens leave no room"),
     "a response cut to nothing": (json.dumps(GOOD_ROW | {"prompt": "the " * 31}), "line 1, field 'prompt': its 32"),
 }
@@ -154,7 +155,7 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 @pytest.mark.parametrize("command", ["sft", "train"])
-def test_bad_rows_are_named_by_file_row_and_field(capsys, tmp_path, model, name, command):
+def test_invalid_rows_are_named_by_file_row_and_field(capsys, tmp_path, model, name, command):
     content, message = BAD_ROWS[name]
     path, output = tmp_path / "pairs.jsonl", tmp_path / "out"
     path.write_text(content)
@@ -171,48 +172,36 @@ def test_an_output_folder_with_something_in_it_is_left_alone(capsys, tmp_path, m
     assert [path.name for path in output.iterdir()] == ["thesis.txt"]
 
 
-def test_rows_that_are_no_pairs_are_counted_and_the_first_is_named(capsys, tmp_path, model):
+def test_skipped_rows_are_counted_and_the_first_is_named(capsys, tmp_path, model):
     path = tmp_path / "pairs.jsonl"
     rows = [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW | {"prompt": "the plot", "rejected": "very bad"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["evaluate", model, "--reference", model, "--data", str(path), "--on-bad-row", "drop", "--json"])
     said = capsys.readouterr()
     assert json.loads(said.out)["pairs"] == 2
-    assert f"dpo-teach: note: 1 of 3 rows are no pairs and left out; the first: {path}, line 2, chosen" in said.err
+    assert (
+        f"dpo-teach: warning: 1 of 3 rows are invalid and skipped; the first: {path}, line 2, field 'chosen'"
+        in said.err
+    )
 
 
-def test_prompts_that_are_held_out_are_not_trained_on(capsys, tmp_path, model):
-    """Six pairs of three prompts: of the pair that is held out the other one with its prompt goes, too."""
+def test_held_out_prompts_are_not_trained_on(capsys, tmp_path, model):
+    """Six pairs of three prompts: the other pair of the held-out prompt is excluded."""
     path = tmp_path / "pairs.jsonl"
     prompts = ["the plot", "the plot was", "the plot was very"] * 2
     rows = [{"prompt": p, "chosen": "good", "rejected": "bad " * (1 + i)} for i, p in enumerate(prompts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["train", "--model", model, "--data", str(path), "--hold-out", "1", "--output", str(tmp_path / "o"), *QUICK])
     said = capsys.readouterr()
-    assert "note: 1 of the 5 other pairs have a prompt that is held out, and are not trained on" in said.err
+    assert "warning: 1 of the 5 other pairs have a held-out prompt and are not trained on" in said.err
     assert said.out.startswith("4 pairs; ")
 
 
-def test_where_there_is_one_prompt_the_held_out_pairs_are_others_of_it(capsys, tmp_path, model, data):
-    main(
-        [
-            "train",
-            "--model",
-            model,
-            "--data",
-            data,
-            *COLUMNS,
-            "--hold-out",
-            "4",
-            "--output",
-            str(tmp_path / "o"),
-            *QUICK,
-        ]
-    )
+def test_with_a_single_prompt_the_held_out_pairs_share_it_with_a_warning(capsys, tmp_path, model, data):
+    arguments = ["--model", model, "--data", data, *COLUMNS, "--hold-out", "4", "--output", str(tmp_path / "o"), *QUICK]
+    main(["train", *arguments])
     said = capsys.readouterr()
-    assert (
-        "16 of the 16 other pairs have a prompt that is held out: the held-out pairs ask about other resp" in said.err
-    )
+    assert "warning: 16 of the 16 other pairs have a held-out prompt: evaluation is on other responses" in said.err
     assert said.out.startswith("16 pairs; ")
 
 
@@ -243,11 +232,11 @@ def test_a_reference_with_another_tokenizer_is_refused(capsys, tmp_path, model, 
         (["sft", "--output", "x", "--max-prompt-length", "0"], "max_prompt_length must be a finite number above 0"),
     ],
 )
-def test_values_that_make_no_sense_are_told_by_their_option(capsys, arguments, message):
+def test_invalid_values_are_named_by_their_option(capsys, arguments, message):
     assert message in refuse(capsys, *arguments)
 
 
-def test_many_problems_are_counted_and_not_all_listed(capsys, tmp_path, model):
+def test_of_many_problems_the_first_are_listed(capsys, tmp_path, model):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(GOOD_ROW | {"chosen": " "}) + "\n" for _ in range(60)) + json.dumps(GOOD_ROW))
     with pytest.raises(SystemExit):
@@ -256,15 +245,15 @@ def test_many_problems_are_counted_and_not_all_listed(capsys, tmp_path, model):
     assert "problems: 60" in said and "and 10 more" in said and "line 50," in said and "line 51," not in said
 
 
-def test_what_does_not_fit_is_counted_before_training(capsys, model, data):
+def test_inspect_counts_truncated_pairs(capsys, model, data):
     said = run(capsys, "inspect", data, "--model", model, *COLUMNS, "--max-length", "7", "--max-prompt-length", "3")
-    assert "cut to fit: the responses of 5 pairs" in said  # those with three times "very": 3 + 4 + 1 tokens
+    assert "truncated: the responses of 5 pairs" in said  # those with three times "very": 3 + 4 + 1 tokens
     assert "problems: 0" in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["sample --count 1", "inspect reviews-preferences"])
-def test_a_reader_that_has_enough_is_no_error(arguments):
+def test_a_pipe_that_closes_early_is_not_an_error(arguments):
     """`| head -1` closes the pipe before the command is done."""
     command = f"{sys.executable} -m dpo_teach.cli {arguments} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -300,3 +289,17 @@ def test_ctrl_c_is_one_line_while_libraries_are_imported_and_threads_wait_withou
     env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "dpo-teach: interrupted\n")
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_several_processes_only_the_first_prints_output_and_all_print_errors(capsys, tmp_path, monkeypatch, rank):
+    """RANK as accelerate and torchrun set it; `inspect` and `evaluate` print as `train` does."""
+    monkeypatch.setenv("RANK", rank)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW]))
+    main(["evaluate", "reviews-gpt2", "--data", str(path), "--on-bad-row", "drop", "--json"])
+    said = capsys.readouterr()
+    first = rank == "0"
+    assert (said.out.startswith("{"), "warning: 1 of 3 rows" in said.err) == (first, first)
+    assert "--count must be at least 1" in refuse(capsys, "sample", "--count", "0")
+    assert logging.getLogger("dpo_teach").handlers == []

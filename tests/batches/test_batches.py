@@ -29,7 +29,7 @@ def test_prompt_is_tokenized_once_and_responses_end_in_exactly_one_eos():
     assert len(pair) == 4 + 3  # prompt and the longer response
 
 
-def test_an_eos_that_the_text_brings_along_is_not_doubled():
+def test_an_eos_in_the_text_is_not_doubled():
     assert tokenize_response("good <eos>", tiny_tokenizer()) == (GOOD, EOS)
     assert tokenize_response("good <eos> <eos>", tiny_tokenizer()) == (GOOD, EOS)
 
@@ -74,13 +74,13 @@ def test_masks_are_made_from_lengths_even_where_a_real_token_has_the_padding_id(
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
 
 
-def test_both_responses_keep_the_same_prompt_when_it_is_cut_and_it_loses_its_beginning():
+def test_a_truncated_prompt_loses_its_beginning_and_is_the_same_for_both_responses():
     pair = tokenize_pair(PAIR, tiny_tokenizer(), max_length=5, max_prompt_length=2)
     assert pair.prompt_ids == (PLOT, WAS)
     assert pair.chosen_ids == (VERY, GOOD, EOS)
     cut = tokenize_pair(PAIR, tiny_tokenizer(), max_length=6)
     assert cut.prompt_ids == (BOS, THE, PLOT, WAS)
-    assert cut.chosen_ids == (VERY, GOOD), "a response that was cut did not end there: no EOS"
+    assert cut.chosen_ids == (VERY, GOOD), "a truncated response did not end there: no EOS"
     assert cut.rejected_ids == (BAD, EOS)
 
 
@@ -96,17 +96,17 @@ def test_the_boundary_holds_where_tokens_of_a_sum_are_not_the_sum_of_tokens():
     )
 
 
-def test_pairs_without_room_are_an_error_that_names_them_or_are_dropped_and_counted():
+def test_overlong_pairs_are_an_error_that_names_them_or_are_dropped_and_counted():
     pairs = [PAIR, PreferencePair("the plot was not very", "good", "bad"), PAIR]
     with pytest.raises(ValueError, match=r"example 2, field 'prompt': its 6 tokens leave no room .* within 6 tokens"):
         tokenize_pairs(pairs, tiny_tokenizer(), max_length=6)
     kept = tokenize_pairs(pairs, tiny_tokenizer(), max_length=6, on_overlong="drop")
-    assert (len(kept.pairs), kept.cuts.dropped, kept.cuts.responses) == (2, 1, 2)
+    assert (len(kept.pairs), kept.truncation.dropped, kept.truncation.responses) == (2, 1, 2)
 
 
-def test_responses_that_are_the_same_after_the_cut_prefer_nothing():
+def test_responses_that_are_identical_after_truncation_are_an_error():
     pair = PreferencePair("the plot was", "very good", "very bad")
-    with pytest.raises(ValueError, match="'chosen' and 'rejected' are the same in the 1 tokens"):
+    with pytest.raises(ValueError, match="'chosen' and 'rejected' are identical after truncation to 1 tokens"):
         tokenize_pairs([pair], tiny_tokenizer(), max_length=5)
 
 
@@ -119,19 +119,19 @@ def test_nothing_left_is_an_error_even_when_dropping():
     ("limits", "named"),
     [({"max_length": 1}, "max_length"), ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length")],
 )
-def test_limits_that_make_no_sense_are_named(limits, named):
+def test_invalid_limits_are_named(limits, named):
     with pytest.raises(ValueError, match=named):
         tokenize_pairs([PAIR], tiny_tokenizer(), **limits)
 
 
-def test_an_empty_batch_is_refused():
+def test_an_empty_batch_is_an_error():
     with pytest.raises(ValueError, match="sequences is empty"):
         collate([], PAD)
 
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=6))
-def test_masks_count_what_was_laid_in(lengths):
+def test_masks_count_the_tokens_of_each_row(lengths):
     batch = collate([([BOS] * prompt, [GOOD] * response) for prompt, response in lengths], PAD)
     assert batch.response_mask.sum(dim=1).tolist() == [response for _, response in lengths]
     assert batch.attention_mask.sum(dim=1).tolist() == [sum(pair) for pair in lengths]

@@ -1,0 +1,123 @@
+"""Preference data on the command line: the options that several commands share, and `dpo-teach inspect`."""
+
+import logging
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+import tyro
+
+from dpo_teach.pairs import PreferencePair, hold_out, survey_pairs, without_prompts_of
+
+__all__ = ["BASE_MODEL", "DataOptions", "ReadingOptions", "inspect"]
+
+BASE_MODEL = "reviews-gpt2"
+INSPECTED_ROWS = 3
+LISTED_PROBLEMS = 50
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """How preference data is read."""
+
+    split: str = "train"
+    """File of a folder, or split of a Hub dataset."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Names of the columns where they differ, as: prompt QUESTION chosen GOOD rejected BAD."""
+    prompt_template: str | None = None
+    """Builds the prompt from several columns, as '{instruction}\\n{input}\\n'; \\n is a new line."""
+
+    def as_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `survey_pairs`."""
+        template = None if self.prompt_template is None else self.prompt_template.replace("\\n", "\n")
+        return {"split": self.split, "columns": self.columns or None, "prompt_template": template}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(ReadingOptions):
+    """Which preference pairs, and how many of them are held out."""
+
+    data: str = "reviews-preferences"
+    """A .jsonl, .json or .parquet file, a folder of them, the bundled reviews-preferences, or a Hub dataset."""
+    on_bad_row: Literal["error", "drop"] = "error"
+    """Stop at an invalid row and name it, or skip it."""
+    hold_out: int = 0
+    """Number of pairs to hold out for evaluation; never trained on."""
+    hold_out_seed: int = 0
+    """Decides which pairs are held out. Give sft, train and evaluate the same."""
+
+    def load(self) -> tuple[list[PreferencePair], list[PreferencePair]]:
+        """The pairs to train on, and the held-out pairs; warns of rows and pairs that are in neither.
+
+        Raises:
+            ValueError: the data cannot be used, or nothing is left to train on.
+        """
+        survey = survey_pairs(self.data, **self.as_arguments())
+        pairs, problems = survey.valid_pairs(self.on_bad_row), survey.problems
+        if problems:
+            total = len(pairs) + len(problems)
+            logger.warning("%d of %d rows are invalid and skipped; the first: %s", len(problems), total, problems[0])
+        if not 0 <= self.hold_out < len(pairs):
+            raise ValueError(f"--hold-out must be at least 0 and below the number of pairs ({len(pairs)}), found "
+                             f"{self.hold_out}")  # fmt: skip
+        rest, held = hold_out(pairs, self.hold_out, self.hold_out_seed)
+        kept = without_prompts_of(held, rest)
+        shared = f"{len(rest) - len(kept)} of the {len(rest)} other pairs have a held-out prompt"
+        if not kept:
+            logger.warning("%s: evaluation is on other responses, but not on other prompts", shared)
+            return rest, held
+        if len(kept) < len(rest):
+            logger.warning("%s and are not trained on", shared)
+        return kept, held
+
+
+def inspect(
+    data: tyro.conf.Positional[str],
+    reading: ReadingOptions,
+    model: str = BASE_MODEL,
+    max_length: int | None = None,
+    max_prompt_length: int | None = None,
+) -> None:
+    """Summarise preference data: counts, lengths in tokens, three pairs, and every problem.
+
+    Args:
+        data: a .jsonl, .json or .parquet file, a folder of them, reviews-preferences, or a Hub dataset.
+        reading: how to read it.
+        model: the model whose tokens are counted.
+        max_length: limit on the tokens of prompt and response; the model's context by default.
+        max_prompt_length: tokens of the prompt that are kept, from its end; all of them by default.
+    """
+    from dpo_teach.batches import check_limits, tokenize_pair, tokenize_prompt, tokenize_response
+    from dpo_teach.models import fitting_length, load_model
+
+    survey = survey_pairs(data, **reading.as_arguments())
+    loaded = load_model(model)
+    tokenizer, limit = loaded.tokenizer, fitting_length(max_length, loaded.model)
+    check_limits(limit, max_prompt_length)
+    problems, truncated = [str(problem) for problem in survey.problems], 0
+    for pair in survey.pairs:
+        try:
+            ids = tokenize_pair(pair, tokenizer, max_length=limit, max_prompt_length=max_prompt_length)
+            truncated += any(response[-1] != tokenizer.eos_token_id for response in (ids.chosen_ids, ids.rejected_ids))
+        except ValueError as error:
+            problems.append(f"{pair.where}, {error}")
+    print(f"{data}: {len(survey.pairs)} pairs, {len(survey.problems)} invalid rows")
+    if survey.pairs:
+        print(f"tokens of {model} (limit {limit}):    shortest   median  longest")
+        for name, tokenize in (("prompt", tokenize_prompt), ("chosen", tokenize_response),
+                               ("rejected", tokenize_response)):  # fmt: skip
+            counts = [len(tokenize(getattr(pair, name), tokenizer)) for pair in survey.pairs]
+            print(f"  {name:30} {min(counts):8} {median(counts):8.0f} {max(counts):8}")
+        print(f"truncated: the responses of {truncated} pairs")
+    for pair in survey.pairs[:INSPECTED_ROWS]:
+        print(f"\n  prompt    {pair.prompt!r}\n  chosen    {pair.chosen!r}\n  rejected  {pair.rejected!r}")
+    print(f"\nproblems: {len(problems)}")
+    for problem in problems[:LISTED_PROBLEMS]:
+        print(f"  {problem}")
+    if len(problems) > LISTED_PROBLEMS:
+        print(f"  and {len(problems) - LISTED_PROBLEMS} more")
+    if problems:
+        raise ValueError(f"{data}: {len(problems)} problems, listed above; --on-bad-row drop and --on-overlong drop "
+                         "exclude such pairs from training")  # fmt: skip
