@@ -49,10 +49,10 @@ NEEDS_test            := dev site hub
 NEEDS_test-fast       := dev
 NEEDS_test-notebook   := dev
 NEEDS_prove-strict    := dev
-NEEDS_flakes          := dev
+NEEDS_test-random-order := dev
 NEEDS_lint            := dev
 NEEDS_notebooks       := dev
-NEEDS_photographs     := dev
+NEEDS_screenshots     := dev
 NEEDS_bench           := dev bench
 NEEDS_bench-widgets   := dev
 NEEDS_bench-classroom := dev hub
@@ -67,7 +67,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebook prove-strict flakes install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground photographs site slides handout constraints clean force
+.PHONY: help lab test test-fast test-notebook prove-strict test-random-order install wheelhouse notebooks lint base-model preferences policy curves frontier bench bench-widgets bench-classroom bench-start playground screenshots site slides handout constraints clean force
 
 help:  ## say what there is
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -103,10 +103,10 @@ test-notebook: install  ## run one notebook and compare its outputs with those t
 	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
 
 prove-strict: install  ## plant faults in copies of the notebooks, each alone, and count those that are found
-	@$(SEALED) $(PY) tests/faults.py $(FAULT_FLAGS)
+	@$(SEALED) $(PY) tests/prove_strict.py $(FAULT_FLAGS)
 
-flakes: install  ## run the fast tests ten times: other hashes, other threads, another order
-	@$(SEALED) $(PY) tests/flakes.py $(FLAKE_FLAGS)
+test-random-order: install  ## run the fast tests ten times: other hashes, other threads, another order
+	@$(SEALED) $(PY) tests/random_order.py $(ORDER_FLAGS)
 
 install: .venv/.installed  ## set up .venv, and nothing else
 	@$(if $(filter install,$(MAKECMDGOALS)),echo "dpo_teach is installed in .venv.",:)
@@ -130,7 +130,7 @@ wheelhouse: install  ## gather the wheels for a room without a network: wheelhou
 	@rm -rf build/gather
 
 notebooks: install  ## run every notebook again and write it back normalised
-	@$(KERNEL) $(SEALED) $(PY) -m dpo_teach.notebooks $(if $(FRESH),--fresh) notebooks/*.ipynb
+	@$(KERNEL) $(SEALED) $(PY) -m tools.notebooks $(if $(FRESH),--fresh) notebooks/*.ipynb
 
 lint: install  ## check style (ruff), the floors of DESIGN (import-linter) and types (mypy)
 	@echo "Checking style, floors and types."
@@ -140,20 +140,20 @@ lint: install  ## check style (ruff), the floors of DESIGN (import-linter) and t
 	@$(PY) -m mypy
 
 base-model: install  ## train the bundled small GPT-2 again (about 12 minutes on two cores)
-	@$(PY) -m dpo_teach.bundle model
+	@$(PY) -m tools.make_assets model
 
 preferences: install  ## sample and label the bundled preference pairs again
-	@$(PY) -m dpo_teach.bundle pairs
+	@$(PY) -m tools.make_assets pairs
 
 curves: install  ## record the five runs of notebook 04's last exercise again
-	@$(PY) -m dpo_teach.bundle runs
+	@$(PY) -m tools.make_assets runs
 
 frontier: install  ## measure the frontier of notebook 02 again (an hour or two; goes on where it was stopped)
 	@.venv/bin/dpo-teach frontier --output runs/frontier/results.json
 	@cp runs/frontier/results.json dpo_teach/assets/frontier/results.json
 
 policy: install  ## train the bundled DPO policy again
-	@$(PY) -m dpo_teach.bundle policy
+	@$(PY) -m tools.make_assets policy
 
 bench: install  ## time the trainer against TRL's, in one run (half an hour on two cores); CASES=reviews for one of them
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
@@ -168,7 +168,7 @@ bench-start: install  ## time a newcomer's way, in a clone of its own: from git 
 	@$(KEEP_COMPILED) $(PY) -m benchmarks.first_slider
 
 playground: install  ## write the four explorers into one file that opens from disk: build/playground.html
-	@$(PY) -m dpo_teach.widgets.playground
+	@$(PY) -m tools.playground
 
 site: install  ## build the notebooks into web pages that open from disk: build/site/index.html
 	@$(SEALED) $(PY) docs/build.py
@@ -176,11 +176,11 @@ site: install  ## build the notebooks into web pages that open from disk: build/
 slides: install  ## write slides of the notebooks, one file for each, which opens from disk: build/slides
 	@$(SEALED) $(PY) docs/slides/build.py
 
-handout: install  ## copy the notebooks without their saved outputs, which tell solutions and answers: build/handout
-	@$(PY) -m dpo_teach.notebooks.handout notebooks/*.ipynb
+handout: install  ## write copies of the notebooks without outputs, and so without solutions, to build/handout
+	@$(PY) -m nbconvert --log-level=WARN --to notebook --ClearOutputPreprocessor.enabled=True --output-dir build/handout notebooks/*.ipynb
 
-photographs: install  ## photograph the explorers again, for README and notebooks (needs chromium)
-	@$(SEALED) $(PY) -m dpo_teach.widgets.studio
+screenshots: install  ## take the screenshots of the explorers in README and notebooks (needs chromium)
+	@$(SEALED) $(PY) -m tools.screenshots
 
 constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs the network)
 	@rm -rf build/constraints

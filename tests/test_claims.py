@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from strictness.checks import NOTEBOOKS
 from strictness.claims import ASSERTED_IN, TO_BE_READ, unasserted_sentences, unasserted_values
 
-from dpo_teach.notebooks.form import UNSTABLE, code_cells, normalise, read, serialise
+from tools.notebooks.form import UNSTABLE, code_cells, normalise, read, serialise
 
 pytestmark = pytest.mark.course
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from faults import found_by_reading, found_by_running, raising_callback_is_found
+from prove_strict import found_by_reading, found_by_running, raising_callback_is_found
 from strictness.checks import NOTEBOOKS
 from strictness.planted_faults import FAULTS, Fault, dump, load
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hub import CONFIGS
+from jupyterhub_helper import CONFIGS
 from packaging.requirements import Requirement
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader

@@ -21,10 +21,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hub import Hub, find_proxy, running_hub
+from jupyterhub_helper import Hub, find_proxy, running_hub, write_handout
 
 from dpo_teach.exercises.base import solutions_are_shown
-from dpo_teach.notebooks.handout import main as write_handout
 
 ROOT = Path(__file__).parent.parent
 FIRST = "01_introduction.ipynb"
@@ -57,7 +56,7 @@ def classroom() -> Iterator[Classroom]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="classroom-")))
         folder.chmod(0o755)  # learners read the handout in it
-        write_handout([*map(str, sorted((ROOT / "notebooks").glob("*.ipynb"))), "--output", str(folder / "handout")])
+        write_handout(folder / "handout")
         start = _class if os.geteuid() == 0 else _rehearsal
         yield stack.enter_context(start(folder))
 

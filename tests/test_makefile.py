@@ -92,7 +92,7 @@ def test_every_extra_is_known(course: Path) -> None:
 def test_what_fetches_in_a_clone_is_let_out_and_what_tests_is_not(course: Path) -> None:
     """`make bench-start` calls pip in a clone: behind the tests' guard of the network it would end there."""
     assert "tests/offline" not in dry_run(course, "bench-start")
-    for sealed in ("test", "test-fast", "flakes", "prove-strict", "bench-widgets", "site"):
+    for sealed in ("test", "test-fast", "test-random-order", "prove-strict", "bench-widgets", "site"):
         assert "tests/offline" in dry_run(course, sealed), sealed
 
 

@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from strictness.checks import CHECKS, NOTEBOOKS
 from strictness.contract import CLOSING, LINES, OPENING, violations
 
-from dpo_teach.notebooks.form import UNSTABLE, normalise
+from tools.notebooks.form import UNSTABLE, normalise
 
 pytestmark = pytest.mark.course
 

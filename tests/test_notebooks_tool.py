@@ -12,8 +12,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from dpo_teach.notebooks.__main__ import main
-from dpo_teach.notebooks.form import (
+from tools.notebooks.__main__ import main
+from tools.notebooks.form import (
     UNSTABLE,
     WIDGET_VIEW,
     code_cells,

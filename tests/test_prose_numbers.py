@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from strictness.checks import NOTEBOOKS
 from strictness.numbers import REVIEWED, Told, matches, numbers_told, unmatched_numbers
 
-from dpo_teach.notebooks.form import normalise, read, serialise
+from tools.notebooks.form import normalise, read, serialise
 
 
 def told(text: str) -> list[str]:

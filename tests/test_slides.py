@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from modules import load_module
+from load_module import load_module
 
-from dpo_teach.notebooks.form import read
+from tools.notebooks.form import read
 
 pytestmark = pytest.mark.course
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dpo_teach.exercises.catalogue import EXERCISES
-from dpo_teach.notebooks.form import read
-from dpo_teach.notebooks.run import execute
+from tools.notebooks.form import read
+from tools.notebooks.run import execute
 
 pytestmark = pytest.mark.course
 

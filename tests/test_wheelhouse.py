@@ -290,5 +290,5 @@ def test_the_real_course_is_set_up_and_opens_with_no_way_out() -> None:
         pytest.skip(f"no wheels in {wheels}: make wheelhouse")
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rn", "true"], check=False).returncode:
         pytest.skip("this machine gives no network namespace to its user (unshare -rn)")
-    proof = [sys.executable, str(ROOT / "tests" / "offline_room.py"), str(wheels)]
+    proof = [sys.executable, str(ROOT / "tests" / "prove_offline.py"), str(wheels)]
     subprocess.run(["unshare", "-rn", *proof], check=True, timeout=1700, env=as_on_another_machine())

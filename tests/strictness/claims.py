@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dpo_teach.notebooks.form import UNSTABLE, Cell, code_cells, read
+from tools.notebooks.form import UNSTABLE, Cell, code_cells, read
 
 SENTENCE = re.compile(r"\w+ \w+ \w+")  # three words in a row: more than a label
 COLUMNS = "   "  # the head of a table

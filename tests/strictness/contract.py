@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpo_teach.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
+from tools.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
 
 LINES = 16
 TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}

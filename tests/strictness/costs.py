@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dpo_teach.notebooks.form import read
+from tools.notebooks.form import read
 
 README = Path(__file__).parents[2] / "README.md"
 

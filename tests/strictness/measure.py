@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from dpo_teach.notebooks.form import code_cells, read, serialise
 from strictness.claims import asserts, unasserted_sentences, unasserted_values
 from strictness.numbers import matches, numbers_known, numbers_told, sections
 from strictness.recorded import claims_that_differ
+from tools.notebooks.form import code_cells, read, serialise
 
 
 def changed_numbers(path: Path) -> Iterator[bool]:

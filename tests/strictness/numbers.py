@@ -5,8 +5,8 @@ summary at the end may speak of the whole notebook. A number matches if it is th
 the prose gives, as itself or as a percentage, whatever its sign.
 
 What this does not see: numbers written as words, numbers inside formulas and code, and a wrong number that happens to
-be right about something else nearby: of the numbers with a last digit that is one too many it finds half (`python
-tests/faults.py --measure`). That is why every number is recorded as well (recorded.py): any change of one is told.
+equal another one nearby. Of numbers whose last digit was raised by one it finds half (`python tests/prove_strict.py
+--measure`), which is why every number is also recorded (recorded.py): any change of one is reported.
 """
 
 import re
@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from dpo_teach.notebooks.form import Cell, Notebook, read
+from tools.notebooks.form import Cell, Notebook, read
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
 IN_PROSE = re.compile(rf"(?<![\w.])({NUMBER})(?![\w,.]*\d)(\s*%)?")

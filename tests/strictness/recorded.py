@@ -1,6 +1,6 @@
 """What the notebooks claim, kept beside them: an assert or a number in the prose that has gone, or is another, is told.
 
-`python tests/faults.py --record` writes `recorded.json` anew. Whoever changes a claim on purpose says it twice.
+`python tests/prove_strict.py --record` writes `recorded.json` anew. Whoever changes a claim on purpose says it twice.
 """
 
 import ast
@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from dpo_teach.notebooks.form import code_cells, read
 from strictness.claims import asserts
 from strictness.numbers import numbers_told
+from tools.notebooks.form import code_cells, read
 
 RECORD = Path(__file__).with_name("recorded.json")
 Claims = dict[str, list[str]]  # by the id of each cell that has any, as text
@@ -46,7 +46,7 @@ def claims_that_differ(path: Path) -> Iterator[str]:
 def _differences(what: str, before: list[str], now: list[str]) -> Iterator[str]:
     yield from (f"{what} is gone: {text}" for text in before if before.count(text) > now.count(text))
     yield from (
-        f"{what} is not recorded: {text} (is it right? then python tests/faults.py --record)"
+        f"{what} is not recorded: {text} (is it right? then python tests/prove_strict.py --record)"
         for text in now
         if now.count(text) > before.count(text)
     )

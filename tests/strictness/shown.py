@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dpo_teach import widgets
-from dpo_teach.notebooks.form import code_cells, read
 from strictness.contract import parsed
+from tools.notebooks.form import code_cells, read
 
 BROWSER = Path(__file__).parents[1] / "browser"
 

@@ -1,7 +1,7 @@
-"""Look for tests that depend on their order, on the hashes of this run or on the number of threads: `make flakes`.
+"""Find tests that depend on their order, on hash randomisation or on the number of threads: `make test-random-order`.
 
-The fast tests, so many times in a row. Each run has its own PYTHONHASHSEED and its own order of the tests (files are
-shuffled, and the tests within them, so that what a file prepares is prepared once), and one thread or two, in turns.
+Runs the fast tests several times. Each run has its own PYTHONHASHSEED and its own order of the tests (files are
+shuffled, and the tests within each file, so that module fixtures are set up once), and one thread or two, alternately.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A laptop in a room without a network, from nothing to a notebook: `unshare -rn python tests/offline_room.py WHEELS`.
+"""A laptop in a room without a network, from nothing to a notebook: `unshare -rn python tests/prove_offline.py WHEELS`.
 
 Run where there is no way out: a copy of this folder, without its .venv, is set up from the wheels of `make wheelhouse`,
 JupyterLab hands out the first notebook over loopback, and notebook 01 gives the outputs that are committed. Prints what

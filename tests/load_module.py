@@ -1,4 +1,4 @@
-"""Modules of folders that are no packages, as docs/ has them."""
+"""Import a module from a folder that is not a package, such as docs/slides."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The playground: the four explorers in one file that opens from disk, with no kernel and no network."""
+"""Build the playground, four explorers in one HTML file without kernel or network: `python -m tools.playground`."""
 
 import argparse
 import json
@@ -26,20 +26,20 @@ EXPLORERS: dict[str, type[Explorer]] = {
 
 
 def explorer_state(explorer: Explorer) -> dict[str, Any]:
-    """All that the browser needs to draw an explorer: its traits, without those that belong to the machinery."""
-    machinery = {"layout", "tabbable", "tooltip"}
+    """The traits that the browser needs to draw an explorer: those of ipywidgets itself are left out."""
+    of_ipywidgets = {"layout", "tabbable", "tooltip"}
     state = explorer.get_state()
-    return {name: value for name, value in state.items() if not name.startswith("_") and name not in machinery}
+    return {name: value for name, value in state.items() if not name.startswith("_") and name not in of_ipywidgets}
 
 
 def playground_page(explorers: Mapping[str, Explorer] | None = None) -> str:
-    """One HTML document with everything in it: style, arithmetic, drawing and the settings to begin with.
+    """One HTML document that contains everything: style, arithmetic, drawing and the initial settings.
 
     Args:
         explorers: by the function that draws them; one of each by default.
 
     Returns:
-        The text of the document. It loads nothing, from nowhere.
+        The text of the document, which loads nothing else.
     """
     explorers = explorers or {name: kind() for name, kind in EXPLORERS.items()}
     states = {name: explorer_state(explorer) for name, explorer in explorers.items()}
@@ -52,7 +52,7 @@ def playground_page(explorers: Mapping[str, Explorer] | None = None) -> str:
 
 
 def write_playground(path: str | Path) -> Path:
-    """Write the page to a file, whose folder is made if it is not there.
+    """Write the page to a file; its folder is created if needed.
 
     Args:
         path: of the HTML file.

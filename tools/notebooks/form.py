@@ -1,4 +1,4 @@
-"""The one form in which a notebook is committed: what a reader sees and a second run repeats, and nothing else."""
+"""The normal form in which a notebook is committed: what a reader sees and a second run reproduces, nothing else."""
 
 import base64
 import copy
@@ -43,11 +43,11 @@ MACHINE_PATH = re.compile(
 
 
 class NotebookError(Exception):
-    """What is wrong with one notebook, in one line."""
+    """One line that says what is wrong with a notebook."""
 
 
 def read(path: Path) -> Notebook:
-    """Read a notebook; `NotebookError` if the file is none."""
+    """Read a notebook; `NotebookError` if the file is not one."""
     from nbformat.v4 import reads
 
     try:
@@ -98,7 +98,7 @@ def problems(path: Path) -> Iterator[str]:
     if path.read_text(encoding="utf-8") != serialise(normalised):
         pairs = zip(notebook["cells"], normalised["cells"], strict=True)
         where = next((f"from cell {before.get('id')} on" for before, after in pairs if before != after), "its metadata")
-        yield f"{path}: not normalised, {where}: `make notebooks` mends it"
+        yield f"{path}: not normalised, {where}: run `make notebooks`"
 
 
 def keep_unstable_outputs(new: Notebook, old: Notebook) -> None:

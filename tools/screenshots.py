@@ -1,7 +1,7 @@
-"""Take the photographs of the explorers: `make photographs`, or `python -m dpo_teach.widgets.studio`.
+"""Take the screenshots of the explorers that README and notebooks show: `python -m tools.screenshots`.
 
-The notebooks carry a picture of each explorer for pages that have no kernel, and the README shows one. They are what a
-browser draws, so a browser takes them: Debian's chromium, through playwright, both of which only this command needs.
+The notebooks hold a picture of each explorer for pages without a kernel, and the README shows one. A real browser takes
+them: chromium, driven by playwright; only this command needs either. They go to `dpo_teach/assets/pictures`.
 """
 
 import hashlib
@@ -20,60 +20,60 @@ from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
-from dpo_teach.widgets.playground import playground_page
+from tools.playground import playground_page
 
-__all__ = ["INDEX", "SITTERS", "fingerprint", "take_photographs"]
+__all__ = ["INDEX", "TARGETS", "fingerprint", "take_screenshots"]
 
 WIDTH = 960
-SITTERS: dict[str, tuple[str, Explorer]] = {
+TARGETS: dict[str, tuple[str, Explorer]] = {
     "loss_explorer.png": ("lossExplorer", LossExplorer()),
     "loss_explorer_confused.png": ("lossExplorer", LossExplorer(preset="confused")),
     "beta_tilt.png": ("betaTilt", BetaTilt()),
     "gradient_weights.png": ("gradientWeights", GradientWeights()),
     "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
 }
-"""Who is photographed: the function that draws it, and the explorer in the state that is wanted."""
+"""By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""
 
 INDEX = ASSETS / "pictures" / "explorers.json"
 
 
 def fingerprint() -> str:
-    """Of all that the photographs depend on; another one means that they are old."""
-    sitters = [[file, name, repr(explorer)] for file, (name, explorer) in SITTERS.items()]
-    text = json.dumps([bundle("playground"), stylesheet(), sitters])
+    """A hash of everything the screenshots depend on; if it changes, they are out of date."""
+    targets = [[file, name, repr(explorer)] for file, (name, explorer) in TARGETS.items()]
+    text = json.dumps([bundle("playground"), stylesheet(), targets])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def take_photographs(folder: Path = INDEX.parent) -> None:
-    """Photograph each explorer in a browser, and write the index that says which picture shows what.
+def take_screenshots(folder: Path = INDEX.parent) -> None:
+    """Take a screenshot of each explorer in a browser, and write the index from settings to file names.
 
     Args:
         folder: where the pictures and `explorers.json` go.
 
     Raises:
-        FileNotFoundError: there is no chromium.
+        FileNotFoundError: chromium is not installed.
     """
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        raise FileNotFoundError("chromium is not installed: Debian's `apt-get install chromium` brings it")
+        raise FileNotFoundError("chromium was not found (on Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for file, (name, explorer) in SITTERS.items():
+        for file, (name, explorer) in TARGETS.items():
             page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5)
             page.set_content(playground_page({name: explorer}))
             page.wait_for_timeout(500)
             (folder / file).write_bytes(_small(page.locator(".dpo-teach").screenshot(type="png")))
             page.close()
         browser.close()
-    photographs = {repr(explorer): file for file, (_, explorer) in SITTERS.items()}
-    index = {"made_by": "make photographs", "fingerprint": fingerprint(), "photographs": photographs}
+    files = {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
+    index = {"made_by": "make screenshots", "fingerprint": fingerprint(), "photographs": files}
     (folder / INDEX.name).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _small(png: bytes) -> bytes:
-    """The same picture in a palette, a third of the bytes."""
+    """The same picture with a palette of 96 colours: a third of the bytes."""
     out = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(out, format="png", optimize=True)
     return out.getvalue()
@@ -81,6 +81,6 @@ def _small(png: bytes) -> bytes:
 
 if __name__ == "__main__":
     try:
-        take_photographs()
+        take_screenshots()
     except FileNotFoundError as error:
         sys.exit(str(error))

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from dpo_teach.notebooks.form import (
+from tools.notebooks.form import (
     Notebook,
     NotebookError,
     keep_unstable_outputs,

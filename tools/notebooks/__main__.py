@@ -1,21 +1,21 @@
-"""The command line of `dpo_teach.notebooks`."""
+"""The command line of `tools.notebooks`."""
 
 import argparse
 import sys
 import time
 from pathlib import Path
 
-from dpo_teach.notebooks.form import UNSTABLE, NotebookError, problems
-from dpo_teach.notebooks.run import renew
+from tools.notebooks.form import UNSTABLE, NotebookError, problems
+from tools.notebooks.run import renew
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m dpo_teach.notebooks", description="Run notebooks again and write them back in one form."
+        prog="python -m tools.notebooks", description="Execute notebooks and write them back in normal form."
     )
     parser.add_argument("notebooks", nargs="+", type=Path)
-    parser.add_argument("--check", action="store_true", help="run nothing, change nothing, say what is not normalised")
+    parser.add_argument("--check", action="store_true", help="execute nothing, report what is not normalised")
     parser.add_argument("--fresh", action="store_true", help=f"renew the outputs of cells tagged {UNSTABLE} as well")
     parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
     options = parser.parse_args(arguments)

@@ -1,16 +1,16 @@
-"""Remake what is bundled in `assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
+"""Rebuild what is bundled in `dpo_teach/assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
 
-    python -m dpo_teach.bundle model    # reviews-gpt2: tokenizer and SFT on the grammar
-    python -m dpo_teach.bundle pairs    # reviews-preferences: sampled from that model, labelled by the annotator
-    python -m dpo_teach.bundle policy   # reviews-gpt2-dpo: that model after DPO on those pairs
-    python -m dpo_teach.bundle runs     # runs: the curves of five runs, four of them ill, for an exercise
+    python -m tools.make_assets model    # reviews-gpt2: tokenizer and SFT on the grammar
+    python -m tools.make_assets pairs    # reviews-preferences: sampled from that model, labelled by the annotator
+    python -m tools.make_assets policy   # reviews-gpt2-dpo: that model after DPO on those pairs
+    python -m tools.make_assets runs     # runs: the curves of five runs, four of them faulty, for an exercise
 
-Everything comes out of the project's own grammar and a seed.
+Everything is generated from the project's own grammar and a seed.
 """
 
+import argparse
 import json
 import random
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,13 +162,13 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 
 
 def main() -> None:
-    """Make one of the bundled things, named by the first argument."""
+    """Build one of the assets, named on the command line."""
     makers = {"model": make_model, "pairs": make_pairs, "policy": make_policy, "runs": make_runs}
-    wanted = sys.argv[1] if len(sys.argv) == 2 else ""
-    if wanted not in makers:
-        sys.exit(f"usage: python -m dpo_teach.bundle {'|'.join(makers)}")
+    parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
+    parser.add_argument("asset", choices=makers)
+    asset = parser.parse_args().asset
     started = time.perf_counter()
-    makers[wanted]()
+    makers[asset]()
     print(f"{time.perf_counter() - started:.0f} s")
 
 

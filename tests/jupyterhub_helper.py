@@ -1,7 +1,8 @@
-"""A JupyterHub of its own, with its proxy, on ports of this machine; and how a learner talks to it."""
+"""Start a JupyterHub with its proxy on free ports of this machine, and send it a learner's requests."""
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -19,7 +20,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
-CONFIGS = Path(__file__).parents[1] / "deploy" / "jupyterhub"
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "deploy" / "jupyterhub"
 PROXY = "configurable-http-proxy"
 
 
@@ -150,6 +152,16 @@ def running_hub(
             yield hub
         finally:
             _stop(process)
+
+
+def write_handout(folder: Path) -> None:
+    """Write copies of the notebooks without outputs to a folder, by the command of `make handout`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    dry_run = ["make", "-n", "-o", "install", "handout"]
+    shown = subprocess.run(dry_run, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    command = shown.stdout.splitlines()[-1]
+    assert "build/handout" in command
+    subprocess.run(command.replace("build/handout", shlex.quote(str(folder))), shell=True, cwd=ROOT, check=True)
 
 
 def _wait_for(hub: Hub) -> None:
