@@ -9,8 +9,6 @@ from strictness.contract import CLOSING, LINES, OPENING, violations
 
 from tools.notebooks.form import UNSTABLE, normalise
 
-pytestmark = pytest.mark.course
-
 BYTES = 1_000_000
 
 

@@ -9,8 +9,6 @@ from strictness.claims import ASSERTED_IN, TO_BE_READ, unasserted_sentences, una
 
 from tools.notebooks.form import UNSTABLE, code_cells, normalise, read, serialise
 
-pytestmark = pytest.mark.course
-
 
 def notebook(folder: Path, *sources: str, unstable: int = -1) -> Path:
     cells = [

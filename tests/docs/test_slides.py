@@ -11,9 +11,7 @@ from load_module import load_module
 
 from tools.notebooks.form import read
 
-pytestmark = pytest.mark.course
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 MOST_WORDS = 130

@@ -12,9 +12,7 @@ from dpo_teach.exercises.catalogue import EXERCISES
 from tools.notebooks.form import read
 from tools.notebooks.run import execute
 
-pytestmark = pytest.mark.course
-
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("*.ipynb"))}
 TRAINING = {"02", "04"}  # minutes of training before the exercises; WHOLE_NOTEBOOKS=1 runs that as well
 BY_ANSWER = {exercise.answer_name: exercise for exercises in EXERCISES.values() for exercise in exercises}

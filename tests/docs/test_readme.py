@@ -7,9 +7,7 @@ import pytest
 
 from dpo_teach.cli import main
 
-pytestmark = pytest.mark.course
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TYPED = re.findall(r"`([^`\n]+)`|^(make [^#\n]+|\.venv/bin/dpo-teach .+)", TEXT, re.MULTILINE)

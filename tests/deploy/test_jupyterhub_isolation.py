@@ -25,7 +25,7 @@ from jupyterhub_helper import Hub, find_proxy, running_hub, write_handout
 
 from dpo_teach.exercises.base import solutions_are_shown
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FIRST = "01_introduction.ipynb"
 
 

@@ -14,9 +14,7 @@ from dpo_teach.exercises import EXERCISES
 from dpo_teach.exercises.choices import ChoiceExercise, MatchExercise
 from dpo_teach.exercises.verdict import SOLUTIONS_OFF
 
-pytestmark = pytest.mark.course
-
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
 PATHS = (45, 90, 180)
 ROW = re.compile(r"^\| (\d\d|–) \| (.+?) \| (\d+|–) \| (\d+|–) \| (\d+|–) \|$", re.MULTILINE)

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (CONFIGS / "README.md").read_text(encoding="utf-8")
 VALUES: dict[str, Any] = yaml.safe_load((CONFIGS / "values.yaml").read_text(encoding="utf-8"))
 ALL = ["classroom_config.py", "jupyterhub_config.py", "rehearsal_config.py"]

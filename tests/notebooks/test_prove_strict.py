@@ -7,8 +7,6 @@ from prove_strict import found_by_reading, found_by_running, raising_callback_is
 from strictness.checks import NOTEBOOKS
 from strictness.planted_faults import FAULTS, Fault, dump, load
 
-pytestmark = pytest.mark.course
-
 READ = [fault for fault in FAULTS if not fault.needs]
 RUN = [fault for fault in FAULTS if fault.needs]
 

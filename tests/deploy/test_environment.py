@@ -1,4 +1,4 @@
-"""What is installed: pyproject.toml gives ranges, environment.yml the same to conda, constraints.txt exact pins."""
+"""pyproject.toml gives version ranges, environment.yml the same ranges for conda, constraints.txt exact versions."""
 
 import re
 import tomllib
@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [
@@ -20,6 +20,7 @@ REQUIREMENTS = [
 ]
 
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
+VALIDATORS = ("nbval", "pytest")  # `pytest --nbval notebooks`
 PYPI_NAMES = {"pytorch": "torch"}  # conda-forge's names, where they differ
 
 CONSTRAINTS = (ROOT / "constraints.txt").read_text()
@@ -60,10 +61,12 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
 # environment.yml
 
 
-def test_conda_takes_the_ranges_of_pyproject():
-    wanted = {Requirement(line).name: Requirement(line).specifier for line in PROJECT["dependencies"]}
+def test_conda_has_the_ranges_of_pyproject_and_what_validates_the_notebooks():
+    lines = [*PROJECT["dependencies"], *(line for line in EXTRAS["dev"] if Requirement(line).name in VALIDATORS)]
+    expected = {Requirement(line).name: Requirement(line).specifier for line in lines}
+    assert set(VALIDATORS) <= set(expected)
     found = conda_requirements()
-    assert {name: specifier for name, specifier in found.items() if name not in ("python", "pip")} == wanted
+    assert {name: specifier for name, specifier in found.items() if name not in ("python", "pip")} == expected
 
 
 def test_conda_takes_a_python_that_pyproject_allows():

@@ -4,7 +4,7 @@ The Makefile is run in a folder of its own, with a stand-in for pip. Two tests t
 with pip itself and a course of next to nothing; and the real thing, from the wheels of `make wheelhouse`, with
 JupyterLab, in a network namespace that has no way out.
 
-    DPO_TEACH_PROVE_OFFLINE=1 .venv/bin/python -m pytest -s tests/test_wheelhouse.py
+    DPO_TEACH_PROVE_OFFLINE=1 .venv/bin/python -m pytest -s tests/tools/test_wheelhouse.py
 """
 
 import inspect
@@ -20,7 +20,7 @@ from zipfile import ZipFile
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 KIND = f"{sysconfig.get_platform()} with Python {sysconfig.get_python_version()}"
 WHEEL = "small_dev-1.30-py3-none-any.whl"
