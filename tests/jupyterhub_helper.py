@@ -159,7 +159,7 @@ def write_handout(folder: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     dry_run = ["make", "-n", "-o", "install", "handout"]
     shown = subprocess.run(dry_run, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
-    command = shown.stdout.splitlines()[-1]
+    command = shown.stdout.replace("\\\n", " ").splitlines()[-1]
     assert "build/handout" in command
     subprocess.run(command.replace("build/handout", shlex.quote(str(folder))), shell=True, cwd=ROOT, check=True)
 

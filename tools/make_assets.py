@@ -1,9 +1,9 @@
 """Rebuild what is bundled in `dpo_teach/assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
 
-    python -m tools.make_assets model    # reviews-gpt2: tokenizer and SFT on the grammar
-    python -m tools.make_assets pairs    # reviews-preferences: sampled from that model, labelled by the annotator
-    python -m tools.make_assets policy   # reviews-gpt2-dpo: that model after DPO on those pairs
-    python -m tools.make_assets runs     # runs: the curves of five runs, four of them faulty, for an exercise
+    python -m tools.make_assets base-model    # reviews-gpt2: tokenizer and SFT on the grammar
+    python -m tools.make_assets preferences   # reviews-preferences: sampled from that model, labelled by the annotator
+    python -m tools.make_assets policy        # reviews-gpt2-dpo: that model after DPO on those pairs
+    python -m tools.make_assets example-runs  # runs: the curves of five runs, four of them faulty, for an exercise
 
 Everything is generated from the project's own grammar and a seed.
 """
@@ -163,7 +163,7 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 
 def main() -> None:
     """Build one of the assets, named on the command line."""
-    makers = {"model": make_model, "pairs": make_pairs, "policy": make_policy, "runs": make_runs}
+    makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs}
     parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
     parser.add_argument("asset", choices=makers)
     asset = parser.parse_args().asset

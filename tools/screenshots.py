@@ -4,6 +4,7 @@ The notebooks hold a picture of each explorer for pages without a kernel, and th
 them: chromium, driven by playwright; only this command needs either. They go to `dpo_teach/assets/pictures`.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from tools.playground import playground_page
 
-__all__ = ["INDEX", "TARGETS", "fingerprint", "take_screenshots"]
+__all__ = ["INDEX", "TARGETS", "fingerprint", "is_current", "take_screenshots"]
 
 WIDTH = 960
 TARGETS: dict[str, tuple[str, Explorer]] = {
@@ -79,8 +80,16 @@ def _small(png: bytes) -> bytes:
     return out.getvalue()
 
 
+def is_current(index: Path = INDEX) -> bool:
+    """Whether the screenshots were taken of this code."""
+    return json.loads(index.read_text(encoding="utf-8"))["fingerprint"] == fingerprint()
+
+
 if __name__ == "__main__":
-    try:
-        take_screenshots()
-    except FileNotFoundError as error:
-        sys.exit(str(error))
+    parser = argparse.ArgumentParser(prog="python -m tools.screenshots", description="Take the explorers' screenshots.")
+    parser.add_argument("--if-changed", action="store_true", help="do nothing if the explorers' code is unchanged")
+    if not (parser.parse_args().if_changed and is_current()):
+        try:
+            take_screenshots()
+        except FileNotFoundError as error:
+            sys.exit(str(error))

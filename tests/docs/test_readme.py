@@ -4,25 +4,24 @@ import re
 from pathlib import Path
 
 import pytest
+from makefile import SETTINGS, TARGETS
 
 from dpo_teach.cli import main
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TYPED = re.findall(r"`([^`\n]+)`|^(make [^#\n]+|\.venv/bin/dpo-teach .+)", TEXT, re.MULTILINE)
 SAID_BY_OTHERS = {"Error displaying widget": "ipywidgets' JavaScript"}
 
 
 def test_every_target_and_setting_is_in_the_makefile() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     asked = [words for pair in TYPED if (words := "".join(pair).split())[0] == "make"]
     assert len(asked) > 10
     for _, *words in asked:
         names = [word for word in words if re.fullmatch("[a-z-]+", word)]
-        assert set(names) <= targets, names
+        assert set(names) <= TARGETS, names
         for setting in re.findall(r"\b([A-Z_]+)=", " ".join(words)):
-            assert f"$({setting})" in MAKEFILE, setting
+            assert setting in SETTINGS
 
 
 def flags_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
@@ -48,7 +47,8 @@ def test_every_flag_is_one_of_its_command(capsys: pytest.CaptureFixture[str]) ->
 def test_a_quoted_message_is_really_said(quote: str) -> None:
     if quote in SAID_BY_OTHERS:
         return
-    said = MAKEFILE + "".join(path.read_text(encoding="utf-8") for path in (ROOT / "dpo_teach").rglob("*.py"))
+    sources = [*(ROOT / "dpo_teach").rglob("*.py"), ROOT / "tools" / "setup_venv.py"]
+    said = "".join(path.read_text(encoding="utf-8") for path in sources)
     joined = re.sub(r'"\s*f?"', "", said).replace("{hub}", "is not reachable from here")
     assert quote in joined
 

@@ -1,138 +1,88 @@
-"""The Makefile's set-up: a learner gets what a notebook needs, a command the rest when it is first called."""
+"""What the Makefile passes on: to tools/setup_venv.py, to the tests, and to JupyterLab."""
 
-import os
 import re
-import shutil
-import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
+from makefile import SETTINGS, TARGETS, TEXT, dry_run
 
-ROOT = Path(__file__).parents[2]
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-
-
-@pytest.fixture
-def course(tmp_path: Path) -> Path:
-    """A folder with the real Makefile and the files that it watches."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
+SET_UP = (Path(__file__).parents[2] / "tools" / "setup_venv.py").read_text(encoding="utf-8")
 
 
-def dry_run(course: Path, *arguments: str) -> str:
-    """What `make` would do there."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "EXTRAS"))}
-    made = subprocess.run(["make", "-n", *arguments], cwd=course, env=env, capture_output=True, text=True, check=True)
+def recipe(*arguments: str) -> str:
+    made = dry_run(*arguments)
+    assert made.returncode == 0, made.stderr
     return made.stdout
 
 
-def installed_by(course: Path, *arguments: str) -> list[str]:
-    """What pip would be asked for."""
-    return re.findall(r"pip install .* -e '([^']+)'", dry_run(course, *arguments))
+def extras_for(*arguments: str) -> list[str]:
+    """The extras that the one call of the set-up is given."""
+    (extras,) = re.findall(r"setup_venv\.py install ([^;]*);", recipe(*arguments))
+    return extras.split()
 
 
-def count_as_done(course: Path, *arguments: str) -> None:
-    """Note that these have been installed, as the recipe does."""
-    (note,) = re.findall(r"^echo (.+) > .venv/.installed$", dry_run(course, *arguments), re.MULTILINE)
-    (course / ".venv").mkdir(exist_ok=True)
-    (course / ".venv" / ".installed").write_text(note + "\n", encoding="utf-8")
+def jupyterlab(*arguments: str) -> str:
+    return next(line for line in recipe("lab", *arguments).splitlines() if "-m jupyterlab" in line)
+
+
+def test_the_makefile_fits_on_two_screens() -> None:
+    assert len(TEXT.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("target", ["lab", "install", "handout", "playground", "frontier"])
-def test_a_learner_fetches_no_tools(course: Path, target: str) -> None:
-    assert installed_by(course, target) == ["."]
+def test_a_learner_installs_no_extras(target: str) -> None:
+    assert extras_for(target) == []
 
 
 @pytest.mark.parametrize(
-    ("target", "wanted"),
-    [("test", ".[dev,hub,site]"), ("test-fast", ".[dev]"), ("lint", ".[dev]"), ("slides", ".[site]"),
-     ("bench", ".[bench,dev]"), ("bench-classroom", ".[dev,hub]")],
+    ("target", "extras"),
+    [("test", ["dev", "site", "hub"]), ("test-fast", ["dev"]), ("lint", ["dev"]), ("slides", ["site"]),
+     ("bench", ["dev", "bench"]), ("bench-classroom", ["dev", "hub"]), ("record", ["dev"])],
 )  # fmt: skip
-def test_a_command_brings_what_it_needs_in_one_call(course: Path, target: str, wanted: str) -> None:
-    assert installed_by(course, target) == [wanted]
+def test_a_command_installs_what_it_needs_in_one_call(target: str, extras: list[str]) -> None:
+    assert extras_for(target) == extras
 
 
-def test_what_is_there_is_not_installed_again_and_what_is_missing_is(course: Path) -> None:
-    count_as_done(course, "lab")
-    assert installed_by(course, "lab") == []
-    assert installed_by(course, "test-fast") == [".[dev]"]
-    count_as_done(course, "test-fast")
-    assert installed_by(course, "lab") == installed_by(course, "test-fast") == []
-    assert installed_by(course, "site") == [".[dev,site]"]
+def test_every_target_is_listed_and_every_setting_is_read() -> None:
+    listed = dry_run("help")
+    assert listed.returncode == 0
+    assert {"lab", "test", "prove-strict", "screenshots", "base-model", "example-runs"} <= TARGETS
+    assert {"PYTHON", "EXTRAS", "OFFLINE", "WHEELHOUSE", "PIP_FLAGS", "NB", "FRESH", "WORKERS"} <= SETTINGS
+    for name in SETTINGS:
+        assert f"$({name})" in TEXT or f'environ.get("{name}"' in SET_UP, name
 
 
-@pytest.mark.parametrize("file", ["pyproject.toml", "constraints.txt"])
-def test_a_change_of_what_is_wanted_renews_all_that_is_there(course: Path, file: str) -> None:
-    count_as_done(course, "slides")
-    with (course / file).open("a", encoding="utf-8") as end:
-        end.write("# a change\n")
-    assert installed_by(course, "lab") == [".[site]"]
-
-
-def test_a_folder_that_was_moved_is_set_up_again(course: Path, tmp_path: Path) -> None:
-    count_as_done(course, "lab")
-    moved = tmp_path.with_name(f"{tmp_path.name}-moved")
-    tmp_path.rename(moved)
-    assert installed_by(moved, "lab") == ["."]
-
-
-def test_more_can_be_asked_for(course: Path) -> None:
-    assert installed_by(course, "install", "EXTRAS=hub,site") == [".[hub,site]"]
-
-
-def test_every_extra_is_known(course: Path) -> None:
-    """One that the Makefile does not know would be installed again at every call."""
-    everything = ",".join(EXTRAS)
-    count_as_done(course, "install", f"EXTRAS={everything}")
-    assert installed_by(course, "install", f"EXTRAS={everything}") == []
-
-
-def test_what_fetches_in_a_clone_is_let_out_and_what_tests_is_not(course: Path) -> None:
-    """`make bench-start` calls pip in a clone: behind the tests' guard of the network it would end there."""
-    assert "tests/offline" not in dry_run(course, "bench-start")
+def test_only_what_needs_the_network_runs_without_the_guard() -> None:
+    """`make bench-start` runs pip in a clone: the guard of tests/offline would stop it."""
+    assert "tests/offline" not in recipe("bench-start")
     for sealed in ("test", "test-fast", "test-random-order", "prove-strict", "bench-widgets", "site"):
-        assert "tests/offline" in dry_run(course, sealed), sealed
+        assert "tests/offline" in recipe(sealed), sealed
 
 
-@pytest.mark.parametrize("how", [(), ("PROJECTOR=1",)], ids=["as usual", "on a projector"])
-def test_jupyterlab_begins_with_the_settings_of_the_course(course: Path, how: tuple[str, ...]) -> None:
-    """Or it would ask on every fresh machine whether it may fetch its news."""
-    started = next(line for line in dry_run(course, "lab", *how).splitlines() if "-m jupyterlab" in line)
-    assert f'JUPYTER_CONFIG_PATH="{course}/deploy/jupyterlab"' in started
+def test_offline_of_the_set_up_does_not_change_the_settings_of_the_tests() -> None:
+    (line,) = (line for line in recipe("test-fast", "OFFLINE=1").splitlines() if "-m pytest" in line)
+    assert "HF_HUB_OFFLINE=1" in line
+    assert 'tests/offline"' in line
 
 
-def test_on_a_projector_jupyterlab_has_a_style_of_its_own(course: Path) -> None:
-    usual, large = (
-        next(line for line in dry_run(course, "lab", *how).splitlines() if "-m jupyterlab" in line)
-        for how in ((), ("PROJECTOR=1",))
-    )
-    assert f'JUPYTER_CONFIG_DIR="{course}/build/projector"' in large
+@pytest.mark.parametrize("settings", [(), ("PROJECTOR=1",)], ids=["usual", "projector"])
+def test_jupyterlab_starts_with_the_settings_of_the_course(settings: tuple[str, ...]) -> None:
+    """Without them it asks on every new machine whether it may fetch news."""
+    assert re.search(r'JUPYTER_CONFIG_PATH="[^"]*/deploy/jupyterlab"', jupyterlab(*settings))
+
+
+def test_jupyterlab_has_a_style_of_its_own_on_a_projector() -> None:
+    usual, large = jupyterlab(), jupyterlab("PROJECTOR=1")
+    assert re.search(r'JUPYTER_CONFIG_DIR="[^"]*/build/projector"', large)
     assert "--custom-css" in large
     assert "JUPYTER_CONFIG_DIR" not in usual
     assert "--custom-css" not in usual
 
 
-def test_an_extra_that_does_not_exist_is_named(course: Path) -> None:
-    made = subprocess.run(
-        ["make", "-n", "install", "EXTRAS=foo"], cwd=course, capture_output=True, text=True, check=False
-    )
-    assert made.returncode != 0
-    assert "EXTRAS: there is no foo, wanted dev, site, hub or bench" in made.stderr
+def test_threads_of_jupyterlab_and_its_kernels_wait_without_spinning() -> None:
+    assert re.search(r"OMP_WAIT_POLICY=passive .* -m jupyterlab", jupyterlab())
 
 
-def test_a_python_may_lie_in_a_folder_with_a_space(course: Path, tmp_path: Path) -> None:
-    """It is found, and then it is what makes the environment."""
-    python = tmp_path / "my programs" / "python3"
-    python.parent.mkdir()
-    python.write_text('#!/bin/sh\ncase "$1 $2" in "-m venv") echo "made by me"; exit 1;; esac\nexit 0\n')
-    python.chmod(0o755)
-    command = ["make", "install", f"PYTHON={python}"]
-    made = subprocess.run(command, cwd=course, capture_output=True, text=True, check=False)
-    assert "made by me" in made.stdout, made.stderr
-    assert made.returncode != 0
-
-
-def test_jupyterlab_and_its_kernels_have_threads_that_wait_without_spinning(course: Path) -> None:
-    assert re.search(r"OMP_WAIT_POLICY=passive .* -m jupyterlab", dry_run(course, "lab"))
+def test_one_notebook_can_be_renewed_alone() -> None:
+    (line,) = (line for line in recipe("notebooks", "NB=03").splitlines() if "-m tools.notebooks" in line)
+    assert line.endswith(" notebooks/03_loss_and_gradients.ipynb")
