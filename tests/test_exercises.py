@@ -161,7 +161,7 @@ def test_a_mistake_is_recognised_in_its_other_forms(
 @every_function
 def test_every_diagnosis_has_a_planted_mistake(exercise: FunctionExercise) -> None:
     words = [words for _, words in PLANTED[exercise].values()]
-    assert len(words) == len(exercise.mistakes) >= 5
+    assert len(words) == len(exercise.mistakes) >= 3
     assert all(any(word in mistake.diagnosis for word in words) for mistake in exercise.mistakes)
 
 
