@@ -59,7 +59,7 @@ lab: install  ## open the notebooks in JupyterLab (the first time, this sets eve
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
 	@$(WARM_UP) >/dev/null 2>&1 & $(LAB_ENV) $(PY) -m jupyterlab $(LAB_ARGS) "$(START)"
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
-	@$(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach $(TEST_FLAGS)
+	@$(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach tools $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the committed one."
 	@$(NBVAL) $(PARALLEL) notebooks
 	@echo "All good."
