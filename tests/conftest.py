@@ -12,13 +12,13 @@ COURSE = [Path(__file__).parent / name for name in ("docs", "notebooks")]
 # Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["DPO_TEACH_PROGRESS"] = "off"  # nobody's progress card is read or written
+os.environ["DPO_TEACH_PROGRESS"] = "off"  # no learner's progress file is read or written
 for setting in ("DPO_TEACH_REVEAL", "DPO_TEACH_PROJECTOR"):
     os.environ.pop(setting, None)  # a teacher's setting does not decide a test
 paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
 
-# A Debian Python has a sitecustomize of its own; ours is wanted, and once.
+# Debian's Python has a sitecustomize of its own; load ours, once.
 if not hasattr(sys.modules.get("sitecustomize"), "NetworkAttemptError"):
     sys.modules.pop("sitecustomize", None)
     sys.path.insert(0, OFFLINE)

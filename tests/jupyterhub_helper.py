@@ -177,7 +177,7 @@ def _wait_for(hub: Hub) -> None:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """The hub stops its servers and its proxy; whoever is left is killed, each by its number."""
+    """Terminate the hub, which stops its servers and its proxy; kill the children that are left."""
     family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.terminate()
     try:

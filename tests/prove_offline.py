@@ -1,4 +1,4 @@
-"""A laptop in a room without a network, from nothing to a notebook: `unshare -rn python tests/prove_offline.py WHEELS`.
+"""Set up and open the course without a network: `unshare -rn python tests/prove_offline.py WHEELS`.
 
 Run where there is no way out: a copy of this folder, without its .venv, is set up from the wheels of `make wheelhouse`,
 JupyterLab hands out the first notebook over loopback, and notebook 01 gives the outputs that are committed. Prints what
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 START = "01_introduction.ipynb"  # in the folder that JupyterLab shows
 SERVER = "http://127.0.0.1:8888"  # a namespace of one's own has every port free
 TOKEN = "room"
-ELSEWHERE = ("192.0.2.1", 443)  # TEST-NET-1 (RFC 5737), which belongs to nobody
+ELSEWHERE = ("192.0.2.1", 443)  # TEST-NET-1 (RFC 5737): never in use
 PATIENCE = 1200  # seconds for the set-up
 
 
@@ -54,7 +54,7 @@ def copy_course(folder: Path) -> None:
 
 @contextmanager
 def lab(folder: Path, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """`make lab` in the folder, to be told to stop at the end of the block."""
+    """Run `make lab` in the folder; stop it at the end of the block."""
     flags = f"LAB_FLAGS=--no-browser --IdentityProvider.token={TOKEN}"
     process = subprocess.Popen(["make", "lab", flags, *arguments], cwd=folder, start_new_session=True)
     try:

@@ -36,7 +36,7 @@ exit 0
 # Binder
 
 
-def test_binder_is_told_one_python_which_pyproject_has() -> None:
+def test_binder_names_one_python_of_pyproject() -> None:
     """Exactly: repo2docker reads no range, and would build the image on a Python of its own choice."""
     (python,) = (line.removeprefix("python=") for line in CONDA["dependencies"] if line.startswith("python"))
     assert python in PYTHONS
@@ -44,10 +44,10 @@ def test_binder_is_told_one_python_which_pyproject_has() -> None:
 
 
 def test_binder_takes_torch_in_pyprojects_range_and_without_cuda() -> None:
-    (wanted,) = (Requirement(line) for line in PROJECT["dependencies"] if line.startswith("torch"))
+    (expected,) = (Requirement(line) for line in PROJECT["dependencies"] if line.startswith("torch"))
     (found,) = (Requirement(line) for line in CONDA["dependencies"] if "torch" in line)
     assert found.name == "pytorch-cpu"
-    assert found.specifier == wanted.specifier
+    assert found.specifier == expected.specifier
 
 
 def test_binder_takes_nothing_else_from_conda() -> None:
@@ -72,7 +72,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_post_build_sees_to_it_that_nobody_is_asked_about_news(built: Path) -> None:
+def test_post_build_switches_news_off(built: Path) -> None:
     settings = json.loads((built / "prefix/share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8"))
     assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 

@@ -32,8 +32,8 @@ FROM_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
 
 
 def conda_requirements() -> dict[str, SpecifierSet]:
-    wanted = [Requirement(line) for line in CONDA["dependencies"] if isinstance(line, str)]
-    return {PYPI_NAMES.get(requirement.name, requirement.name): requirement.specifier for requirement in wanted}
+    expected = [Requirement(line) for line in CONDA["dependencies"] if isinstance(line, str)]
+    return {PYPI_NAMES.get(requirement.name, requirement.name): requirement.specifier for requirement in expected}
 
 
 def closure(requirements: list[Requirement]) -> dict[str, str]:

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmarks" / "results").glob("*.json")}
 
 
-def told(case: str) -> set[str]:
+def numbers_of(case: str) -> set[str]:
     """The numbers that a table may say of a case, in the words that it says them in."""
     report = RESULTS[case]
     own, ratio = report["results"]["dpo_teach"], report["ratios_to_trl"]["dpo_teach"]
@@ -27,7 +27,7 @@ def told(case: str) -> set[str]:
 def test_the_readmes_row_of_a_case_is_what_was_measured(case):
     (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"<!-- {case} -->" in line]
     numbers = set(re.findall(r"\*\*([\d.,]+)\*\*", row))
-    assert numbers == told(case), "numbers in bold: pairs/s, tokens/s, ratio of speeds, ratio of memory"
+    assert numbers == numbers_of(case), "numbers in bold: pairs/s, tokens/s, ratio of speeds, ratio of memory"
 
 
 @pytest.mark.parametrize("case", sorted(RESULTS))
@@ -36,7 +36,7 @@ def test_notebook_04_says_the_same(case):
     (source,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "measured-speed"]
     (row,) = re.findall(rf"\[.*\],  # {case}$", source, re.MULTILINE)
     (speed,) = re.findall(r'"([\d.,]+)"', row)
-    assert speed in told(case)
+    assert speed in numbers_of(case)
 
 
 def test_every_result_says_what_machine_it_is_from():

@@ -34,8 +34,8 @@ def boxed(kind: str, text: str) -> str:
 
 def slides(path: Path) -> list[tuple[str, Cell]]:
     """The cells that are on slides, each with its type."""
-    told = [(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"), cell) for cell in read(path)["cells"]]
-    return [(kind, cell) for kind, cell in told if kind not in {"skip", "notes"}]
+    typed = [(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"), cell) for cell in read(path)["cells"]]
+    return [(kind, cell) for kind, cell in typed if kind not in {"skip", "notes"}]
 
 
 # The notebooks' metadata
@@ -50,12 +50,12 @@ def test_a_deck_begins_with_its_title_and_ends_with_what_is_known(path: Path) ->
 
 @EACH
 def test_an_answer_is_never_seen_with_its_question(path: Path) -> None:
-    told = slides(path)
-    asked = [place for place, (_, cell) in enumerate(told) if "predict" in cell["metadata"].get("tags", [])]
+    cells = slides(path)
+    asked = [place for place, (_, cell) in enumerate(cells) if "predict" in cell["metadata"].get("tags", [])]
     assert len(asked) >= 3
     for place in asked:
-        assert told[place][0] in {"slide", "subslide", "-"}  # "-": below what it is about
-        assert told[place + 1][0] in {"slide", "subslide", "fragment"}, told[place][1]["id"]
+        assert cells[place][0] in {"slide", "subslide", "-"}  # "-": below what it is about
+        assert cells[place + 1][0] in {"slide", "subslide", "fragment"}, cells[place][1]["id"]
 
 
 @EACH
@@ -70,10 +70,10 @@ def test_no_slide_is_a_wall_of_text(path: Path) -> None:
 
 @EACH
 def test_a_deck_has_pictures_and_skips_plumbing(path: Path) -> None:
-    told = [cell for _, cell in slides(path)]
-    pictures = [cell for cell in told if any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))]
+    cells = [cell for _, cell in slides(path)]
+    pictures = [cell for cell in cells if any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))]
     assert len(pictures) >= 2
-    for cell in told:
+    for cell in cells:
         assert not {"check", "hint", "solution"} & set(cell["metadata"].get("tags", []))
 
 
@@ -111,14 +111,14 @@ def test_a_digest(text: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize("between", [" ", "\n\n"])
-def test_a_question_is_told_with_what_it_is_about(between: str) -> None:
+def test_a_question_is_shown_with_what_it_is_about(between: str) -> None:
     kept = DIGEST.digest(f"## A\n\nWords.\n\nHere are both.{between}**Predict first:** up, or down?")
     assert kept == "\n\n".join(
         ["## A", boxed("about", "Here are both."), boxed("question", "**Predict first:** up, or down?")]
     )
 
 
-def test_what_is_shown_before_a_question_is_not_told_again() -> None:
+def test_what_is_shown_before_a_question_is_not_repeated() -> None:
     kept = DIGEST.digest("Words.\n\n$$x$$\n\n**Predict first:** up, or down?")
     assert kept == "$$x$$\n\n" + boxed("question", "**Predict first:** up, or down?")
 

@@ -79,12 +79,12 @@ def test_the_minutes_add_up() -> None:
 
 
 @pytest.mark.parametrize(("number", "title"), [row[:2] for row in ROW.findall(TEXT) if row[0] != "–"])
-def test_each_section_of_a_path_is_in_its_notebook_and_told(number: str, title: str) -> None:
+def test_each_section_of_a_path_is_in_its_notebook_and_described(number: str, title: str) -> None:
     assert title in sections(number)
     assert (number, title) in BLOCKS
 
 
-def test_what_is_told_is_on_a_path() -> None:
+def test_what_is_described_is_on_a_path() -> None:
     assert set(BLOCKS) == {row[:2] for row in ROW.findall(TEXT) if row[0] != "–"}
 
 
@@ -166,7 +166,7 @@ LEFT_OUT = {
 }
 
 
-def test_what_the_slides_leave_out_is_told() -> None:
+def test_what_the_slides_leave_out_is_listed() -> None:
     told = re.search(r"they leave out (.*?)\n\n", TEXT, re.DOTALL)
     assert told is not None
     assert set(re.findall(r"\*([^*]+)\*", told[1].replace("\n", " "))) == set(LEFT_OUT)

@@ -82,7 +82,7 @@ def test_a_lesson_that_keeps_the_contract():
         (new_code_cell("assert (x == 1, 'x is 1')"), "asserts what cannot be false"),
         (new_code_cell("!ls"), "starts a program"),
         (new_code_cell("import subprocess"), "starts a program"),
-        (new_code_cell("slider.observe(f)"), "hangs up a callback"),
+        (new_code_cell("slider.observe(f)"), "registers a callback"),
     ],
 )
 def test_a_planted_fault_is_found(cell, breach):

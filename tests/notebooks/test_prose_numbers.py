@@ -5,13 +5,13 @@ from decimal import Decimal
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from strictness.checks import NOTEBOOKS
-from strictness.numbers import REVIEWED, Told, matches, numbers_told, unmatched_numbers
+from strictness.numbers import REVIEWED, ProseNumber, matches, numbers_in_prose, unmatched_numbers
 
 from tools.notebooks.form import normalise, read, serialise
 
 
-def told(text: str) -> list[str]:
-    return [number.text for number in numbers_told(text)]
+def texts_of(text: str) -> list[str]:
+    return [number.text for number in numbers_in_prose(text)]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def told(text: str) -> list[str]:
     ],
 )
 def test_numbers_that_claim_something(text: str, numbers: list[str]) -> None:
-    assert told(text) == numbers
+    assert texts_of(text) == numbers
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_numbers_that_claim_something(text: str, numbers: list[str]) -> None:
     ],
 )
 def test_a_match_is_the_same_number_after_rounding(text: str, value: str, match: bool) -> None:
-    (number,) = numbers_told(text)
-    assert isinstance(number, Told)
+    (number,) = numbers_in_prose(text)
+    assert isinstance(number, ProseNumber)
     assert matches(number, Decimal(value)) is match
 
 
@@ -89,7 +89,7 @@ def test_no_exception_has_outlived_its_number() -> None:
         for path in NOTEBOOKS
         for cell in read(path)["cells"]
         if cell["cell_type"] == "markdown"
-        for text in told(cell["source"])
+        for text in texts_of(cell["source"])
     }
     assert set(REVIEWED) <= there
     assert len(REVIEWED) < 10, "a list of exceptions that grows is a check that shrinks"

@@ -1,4 +1,4 @@
-"""What is bundled: as small as promised, true to the world it comes from, and told how it was made."""
+"""Bundled assets are small, consistent with the world they come from, and name the command that made them."""
 
 import json
 import math

@@ -52,10 +52,10 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
             "TOKENIZERS_PARALLELISM": "false",
             "CUDA_VISIBLE_DEVICES": "",  # the outputs in the repository are a CPU's
             "DPO_TEACH_PROJECTOR": "off",  # and of the usual size
-            "IPYTHONDIR": settings,  # and nobody's own IPython start-up files had a part in them
+            "IPYTHONDIR": settings,  # no user's IPython start-up files
         }
-        nobodys = {"DPO_TEACH_PROGRESS": "off"}  # unless it is asked for, no learner's card is read or written
-        with client.setup_kernel(env=nobodys | os.environ | offline, cleanup_kc=True):
+        defaults = {"DPO_TEACH_PROGRESS": "off"}  # a caller may name a progress file
+        with client.setup_kernel(env=defaults | os.environ | offline, cleanup_kc=True):
             for index, cell in enumerate(copied["cells"]):
                 cell.pop("execution_count", None)
                 name = f"cell {index} ({cell.get('id', 'no id')})"
