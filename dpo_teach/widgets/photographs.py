@@ -1,4 +1,4 @@
-"""Photographs of the explorers, taken by `make screenshots`: for pages where no browser draws them live."""
+"""Photographs of the explorers, taken by `make photographs`: for pages where no browser draws them live."""
 
 import json
 from functools import cache
