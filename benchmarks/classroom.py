@@ -10,7 +10,6 @@ Learners share a Unix user here, which costs the same; deploy/jupyterhub/README.
 
 import argparse
 import asyncio
-import io
 import math
 import secrets
 import shutil
@@ -18,7 +17,6 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -29,9 +27,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.learner import PACE, Learner, bytes_of, hub_processes, memory_of
 from benchmarks.widgets import WATCH
-from dpo_teach.notebooks.handout import main as hand_out
 from tests.browser.lab import Lab, run_cell
-from tests.hub import Hub, find_proxy, running_hub
+from tests.jupyterhub_helper import Hub, find_proxy, running_hub, write_handout
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST = "01_introduction.ipynb"
@@ -91,8 +88,7 @@ def main() -> None:
         environment = {"DPO_TEACH_REHEARSAL": name, "DPO_TEACH_REHEARSAL_PASSWORD": password,
                        "DPO_TEACH_REHEARSAL_LEARNERS": str(max(options.learners)),
                        "DPO_TEACH_HANDOUT": str(folder / "handout")}  # fmt: skip
-        with redirect_stdout(io.StringIO()):
-            hand_out([*map(str, sorted(NOTEBOOKS.glob("*.ipynb"))), "--output", str(folder / "handout")])
+        write_handout(folder / "handout")
         with running_hub("rehearsal_config.py", folder, proxy=options.proxy, environment=environment) as hub:
             try:
                 asyncio.run(asyncio.wait_for(measure_all(hub, password, options, chromium), TIME_LIMIT))

@@ -15,7 +15,7 @@ from jupyter_client.jsonutil import json_default
 from jupyter_client.session import Session
 from jupyter_server.services.kernels.connection.base import deserialize_binary_message
 
-from tests.hub import Hub
+from tests.jupyterhub_helper import Hub
 
 PANEL = "from dpo_teach.widgets import BetaRoles\npanel = BetaRoles(beta=1.0)\npanel"
 PACE = 0.26  # seconds from one move of a hand to the next

@@ -14,8 +14,8 @@ from statistics import median, quantiles
 
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from dpo_teach.widgets.playground import EXPLORERS, write_playground
 from tests.browser.lab import Lab, run_cell, running_lab
+from tools.playground import EXPLORERS, write_playground
 
 MOVES = 100
 GOALS = {"browser": 16.0, "kernel": 120.0}

@@ -21,7 +21,7 @@ def lay_out(source: Path) -> None:
         source: an empty folder, which is to become Sphinx's root.
     """
     from dpo_teach.widgets.bundles import bundle, stylesheet
-    from dpo_teach.widgets.playground import write_playground
+    from tools.playground import write_playground
 
     shutil.copytree(PAGES, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "slides"))
     shutil.copy(ROOT / "README.md", source)

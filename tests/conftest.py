@@ -7,17 +7,18 @@ from pathlib import Path
 
 OFFLINE = str(Path(__file__).parent / "offline")
 BROWSER = Path(__file__).parent / "browser"
+COURSE = [Path(__file__).parent / name for name in ("docs", "notebooks")]
 
 # Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["DPO_TEACH_PROGRESS"] = "off"  # nobody's progress card is read or written
+os.environ["DPO_TEACH_PROGRESS"] = "off"  # no learner's progress file is read or written
 for setting in ("DPO_TEACH_REVEAL", "DPO_TEACH_PROJECTOR"):
     os.environ.pop(setting, None)  # a teacher's setting does not decide a test
 paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
 
-# A Debian Python has a sitecustomize of its own; ours is wanted, and once.
+# Debian's Python has a sitecustomize of its own; load ours, once.
 if not hasattr(sys.modules.get("sitecustomize"), "NetworkAttemptError"):
     sys.modules.pop("sitecustomize", None)
     sys.path.insert(0, OFFLINE)
@@ -36,10 +37,12 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test in the folder of those that click, or that asks for a browser."""
+    """Mark the tests that click in a browser, and those of this course's own notebooks and texts, by their folder."""
     for item in items:
         if BROWSER in item.path.parents or "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
+        if any(folder in item.path.parents for folder in COURSE):
+            item.add_marker("course")
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,10 @@
 `python tests/planted.py` prints, for each coding exercise, how many there are and how many are recognised.
 """
 
+import importlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from planted_form import Planted
@@ -40,6 +42,11 @@ VARIANTS = {
     training.choose_beta: BETA_VARIANTS,
 }
 """The same mistakes in other forms, with the words of the same diagnoses."""
+
+for file in sorted(Path(__file__).parent.glob("planted_*.py")):  # a file of its own for another notebook adds to these
+    module = importlib.import_module(file.stem)
+    PLANTED |= getattr(module, "PLANTED", {})
+    VARIANTS |= getattr(module, "VARIANTS", {})
 
 
 def is_recognised(exercise: FunctionExercise, answer: Callable[..., Any], words: str) -> bool:

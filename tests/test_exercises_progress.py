@@ -60,7 +60,7 @@ def test_without_a_number_the_card_is_about_every_notebook(file: Path) -> None:
         "· 02 what holds PPO back: not yet",
         "· 03 the gradient weight: not yet",
     ]
-    with pytest.raises(ValueError, match="notebook must be one of 01, 02, 03, 04, found '07'"):
+    with pytest.raises(ValueError, match=f"notebook must be one of {', '.join(EXERCISES)}, found '07'"):
         progress("07")
 
 

@@ -14,9 +14,9 @@ from dpo_teach.widgets.bundles import bundle
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.widgets.photographs import PICTURES
-from dpo_teach.widgets.playground import explorer_state
-from dpo_teach.widgets.studio import INDEX, SITTERS, fingerprint
 from dpo_teach.worlds.tabular import film_world, optimal_policy
+from tools.playground import explorer_state
+from tools.screenshots import INDEX, TARGETS, fingerprint
 
 KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, MemoryCalculator]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
@@ -140,8 +140,8 @@ def test_no_photograph_is_shown_of_another_state() -> None:
 
 def test_the_photographs_are_those_of_this_code() -> None:
     index = json.loads(INDEX.read_text())
-    assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make photographs`"
-    assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in SITTERS.items()}
+    assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make screenshots`"
+    assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
     assert all((PICTURES / file).is_file() for file in index["photographs"].values())
 
 

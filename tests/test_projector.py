@@ -188,7 +188,7 @@ def test_jupyterlab_is_enlarged_alike(tmp_path: Path, switch: Switch) -> None:
 
 def test_the_committed_outputs_are_never_enlarged() -> None:
     """Whatever a teacher's shell says: the kernels of `make notebooks` and `make test` are told otherwise."""
-    source = Path(importlib.import_module("dpo_teach.notebooks.run").__file__ or "").read_text()
+    source = Path(importlib.import_module("tools.notebooks.run").__file__ or "").read_text()
     assert '"DPO_TEACH_PROJECTOR": "off"' in source
     assert "DPO_TEACH_PROJECTOR=off" in (Path(__file__).parent.parent / "Makefile").read_text()
 

@@ -23,9 +23,9 @@ from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.sampling import sample_responses
 from dpo_teach.widgets import BeforeAfter, LossExplorer, TokenRewards
-from dpo_teach.widgets.playground import explorer_state
 from dpo_teach.widgets.token_scores import token_texts, unread_parts
 from dpo_teach.worlds.reviews import true_reward
+from tools.playground import explorer_state
 
 OPENING = "On Friday our film club saw The Salt Orchard."
 EMOJI = "\N{CLAPPER BOARD}"  # four bytes

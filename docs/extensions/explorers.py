@@ -19,7 +19,7 @@ from sphinx.util.docutils import SphinxDirective
 import dpo_teach.widgets
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.photographs import photograph
-from dpo_teach.widgets.playground import EXPLORERS, explorer_state
+from tools.playground import EXPLORERS, explorer_state
 
 NAMES = {kind.__name__: name for name, kind in EXPLORERS.items()}
 """What the browser calls an explorer, by the name of its Python class."""

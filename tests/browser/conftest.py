@@ -9,7 +9,7 @@ from pages import CHROMIUM_FLAGS, find_chromium
 from playwright.sync_api import Browser, Page, sync_playwright
 from sites import build_site, need_tools, sent
 
-from dpo_teach.widgets.playground import write_playground
+from tools.playground import write_playground
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from modules import load_module
+from load_module import load_module
 from pages import KINDS, settings_in
 from playwright.sync_api import Locator, Page
 

@@ -7,6 +7,7 @@ import pytest
 from lab import Lab, run_cell
 from pages import check, drag, settings_in
 from playwright.sync_api import Locator, Page, expect
+from strictness.shown import panels_shown
 
 from dpo_teach.projection import write_lab_settings
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
@@ -18,11 +19,7 @@ EXPLORERS: list[tuple[str, str, type[Explorer]]] = [
     ("01_introduction.ipynb", "loss-explorer", LossExplorer),
     ("03_loss_and_gradients.ipynb", "gradient-weights", GradientWeights),
 ]
-PANELS = [
-    ("02_dpo_vs_rlhf.ipynb", "frontier-walker"),
-    ("03_loss_and_gradients.ipynb", "beta-roles"),
-    ("03_loss_and_gradients.ipynb", "logps-workbench"),
-]
+PANELS = panels_shown()
 
 
 def state_in_kernel(lab: Lab, kind: type[Explorer]) -> dict[str, object]:

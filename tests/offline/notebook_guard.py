@@ -52,11 +52,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A line for each notebook: what it took, and what its opening promises."""
-    from strictness.costs import costs_told  # late: jaxtyping wants to be there before the package is
+    from strictness.costs import costs_stated  # late: jaxtyping wants to be there before the package is
 
     terminalreporter.section("seconds per notebook")
     for name, took in seconds.items():
-        costs = costs_told(terminalreporter.config.rootpath / name)
+        costs = costs_stated(terminalreporter.config.rootpath / name)
         promised = f"{costs.seconds:4d} s promised" if costs else "nothing promised"
         verdict = "" if not costs else "within budget" if took <= costs.seconds else "OVER BUDGET"
         terminalreporter.write_line(f"{name.name:32}{took:7.1f} s  {promised}  {verdict}".rstrip())

@@ -1,5 +1,5 @@
 """The checks that hold every notebook: its form, its claims, its numbers, its widgets, and what it costs.
 
-Each check is a function that takes the path of a notebook's file and yields a line for each breach. `CHECKS` in
-`strictness.checks` lists them; tests run them over the committed notebooks, and `tests/faults.py` over planted faults.
+Each check is a function that takes the path of a notebook and yields a line for each violation. `CHECKS` in
+`strictness.checks` lists them; tests run them on the committed notebooks, `tests/prove_strict.py` on planted faults.
 """

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from dpo_teach.notebooks.form import problems, read
 from strictness.claims import unasserted_sentences, unasserted_values
 from strictness.contract import broken_imports, violations
 from strictness.costs import costs_that_differ
 from strictness.numbers import unmatched_numbers
 from strictness.recorded import claims_that_differ
+from tools.notebooks.form import problems, read
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 

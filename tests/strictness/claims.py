@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from dpo_teach.notebooks.form import UNSTABLE, Cell, code_cells, read
+from tools.notebooks.form import UNSTABLE, Cell, code_cells, read
 
 SENTENCE = re.compile(r"\w+ \w+ \w+")  # three words in a row: more than a label
 COLUMNS = "   "  # the head of a table
@@ -157,13 +157,13 @@ def names_in(nodes: list[ast.AST]) -> set[str]:
     return {node.id for node in every if isinstance(node, ast.Name)} - functions
 
 
-def ingredients(cell: Cell, wanted: set[str]) -> set[str]:
+def ingredients(cell: Cell, pending: set[str]) -> set[str]:
     """The names with all that they were made from within the cell."""
     found: set[str] = set()
     made_from = recipes(cell)
-    while wanted - found:
-        found |= wanted
-        wanted = set().union(*(made_from.get(name, set()) for name in found))
+    while pending - found:
+        found |= pending
+        pending = set().union(*(made_from.get(name, set()) for name in found))
     return found
 
 

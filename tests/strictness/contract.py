@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from dpo_teach.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
+from tools.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
 
 LINES = 16
 TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}
@@ -20,7 +20,7 @@ FORBIDDEN = {
     r"(?i)#\s*(?:nbval_|pytest_validate_)": "is steered by a comment: use a tag",
     r"(?i)\bsvg\b": "draws SVG, whose ids differ from run to run",
     r"^\s*(?:!|%%(?:bash|sh|script)\b)|\b(?:subprocess|os\.system)\b": "starts a program that the network is open to",
-    r"\.(?:observe|on_click|on_submit|on_msg)\(": "hangs up a callback, whose errors nobody sees: write a named panel",
+    r"\.(?:observe|on_click|on_submit|on_msg)\(": "registers a callback whose errors are not shown: write a panel",
 }
 NO_DESCRIPTION = re.compile(r"\s*(?:<.*>)?\s*", re.DOTALL)  # nothing, or a repr such as <Figure size 640x480>
 
@@ -46,8 +46,8 @@ def violations(notebook: Notebook) -> Iterator[str]:
 def missing_parts(notebook: Notebook) -> Iterator[str]:
     """What the opening and the closing do not say."""
     texts = [cell["source"].lower() for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    for place, wanted, found in [("opening", OPENING, texts[:2]), ("closing", CLOSING, texts[-2:])]:
-        for words in wanted:
+    for place, expected, found in [("opening", OPENING, texts[:2]), ("closing", CLOSING, texts[-2:])]:
+        for words in expected:
             if not any(words in text for text in found):
                 yield f"the {place} does not say {words!r}"
 
@@ -56,7 +56,7 @@ def code_violations(cell: Cell) -> Iterator[str]:
     """Each breach within the source of one code cell."""
     lines = cell["source"].splitlines()
     if len(lines) > LINES:
-        yield f"{len(lines)} lines, at most {LINES} are wanted: more belongs in the package"
+        yield f"{len(lines)} lines, expected at most {LINES}: more belongs in the package"
     for pattern, breach in FORBIDDEN.items():
         if re.search(pattern, cell["source"], re.MULTILINE):
             yield breach

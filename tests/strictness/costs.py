@@ -1,11 +1,11 @@
-"""What a notebook says that it costs: minutes to read and seconds to run, the same in its opening and in README."""
+"""The costs that a notebook states, minutes to read and seconds to run, must be the same in its opening and README."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dpo_teach.notebooks.form import read
+from tools.notebooks.form import read
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -17,7 +17,7 @@ class Costs(NamedTuple):
     seconds: int
 
 
-def costs_told(path: Path) -> Costs | None:
+def costs_stated(path: Path) -> Costs | None:
     """The costs that a notebook's opening gives; None if it gives none."""
     opening = read(path)["cells"][0]["source"]
     found = re.search(r"(\d+) minutes to read, about (\d+) seconds to run", opening)
@@ -34,7 +34,7 @@ def costs_in_readme(name: str) -> Costs | None:
 
 
 def costs_that_differ(path: Path) -> Iterator[str]:
-    """A line if a notebook and README do not tell the same."""
-    told, wanted = costs_told(path), costs_in_readme(path.name)
-    if told is None or told != wanted:
-        yield f"its opening tells {told}, and README {wanted}"
+    """A line if a notebook and README differ."""
+    stated, expected = costs_stated(path), costs_in_readme(path.name)
+    if stated is None or stated != expected:
+        yield f"its opening states {stated}, README {expected}"

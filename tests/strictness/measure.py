@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from dpo_teach.notebooks.form import code_cells, read, serialise
 from strictness.claims import asserts, unasserted_sentences, unasserted_values
-from strictness.numbers import matches, numbers_known, numbers_told, sections
+from strictness.numbers import matches, numbers_in_prose, numbers_known, sections
 from strictness.recorded import claims_that_differ
+from tools.notebooks.form import code_cells, read, serialise
 
 
 def changed_numbers(path: Path) -> Iterator[bool]:
     """For each number in the prose, whether no cell nearby has what it would be with its last digit one more."""
     for prose, code in sections(read(path)):
         known = numbers_known(code)
-        for told in (told for cell in prose for told in numbers_told(cell["source"])):
-            wrong = told._replace(value=told.value + Decimal(1).scaleb(-told.decimals))
+        for number in (number for cell in prose for number in numbers_in_prose(cell["source"])):
+            wrong = number._replace(value=number.value + Decimal(1).scaleb(-number.decimals))
             yield not any(matches(wrong, value) for value in known)
 
 

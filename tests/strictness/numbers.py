@@ -5,8 +5,8 @@ summary at the end may speak of the whole notebook. A number matches if it is th
 the prose gives, as itself or as a percentage, whatever its sign.
 
 What this does not see: numbers written as words, numbers inside formulas and code, and a wrong number that happens to
-be right about something else nearby: of the numbers with a last digit that is one too many it finds half (`python
-tests/faults.py --measure`). That is why every number is recorded as well (recorded.py): any change of one is told.
+equal another one nearby. Of numbers whose last digit was raised by one it finds half (`python tests/prove_strict.py
+--measure`), which is why every number is also recorded (recorded.py): any change of one is reported.
 """
 
 import re
@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from dpo_teach.notebooks.form import Cell, Notebook, read
+from tools.notebooks.form import Cell, Notebook, read
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
 IN_PROSE = re.compile(rf"(?<![\w.])({NUMBER})(?![\w,.]*\d)(\s*%)?")
@@ -46,7 +46,7 @@ REVIEWED = {
 LAST_WORDS = ("what you now know", "where to go on")
 
 
-class Told(NamedTuple):
+class ProseNumber(NamedTuple):
     """A number in the prose."""
 
     text: str
@@ -61,10 +61,10 @@ def unmatched_numbers(path: Path) -> Iterator[str]:
     for section, cells in sections(notebook):
         known = numbers_known(cells)
         for cell in section:
-            for told in numbers_told(cell["source"]):
-                reviewed = (path.stem, cell["id"], told.text) in REVIEWED
-                if not reviewed and not any(matches(told, value) for value in known):
-                    yield f"{cell['id']}: {told.text!r} is neither printed nor computed nearby"
+            for stated in numbers_in_prose(cell["source"]):
+                reviewed = (path.stem, cell["id"], stated.text) in REVIEWED
+                if not reviewed and not any(matches(stated, value) for value in known):
+                    yield f"{cell['id']}: {stated.text!r} is neither printed nor computed nearby"
 
 
 def sections(notebook: Notebook) -> Iterator[tuple[list[Cell], list[Cell]]]:
@@ -81,7 +81,7 @@ def sections(notebook: Notebook) -> Iterator[tuple[list[Cell], list[Cell]]]:
         yield prose, [cell for part in near for cell in part if cell["cell_type"] == "code"]
 
 
-def numbers_told(source: str) -> Iterator[Told]:
+def numbers_in_prose(source: str) -> Iterator[ProseNumber]:
     """The numbers that a text claims something with."""
     text = source.replace("−", "-")
     for pattern in NO_CLAIMS:
@@ -89,7 +89,7 @@ def numbers_told(source: str) -> Iterator[Told]:
     for found in IN_PROSE.finditer(text):
         digits = found[1].replace(",", "")
         value = Decimal(digits)
-        yield Told(found[0].strip(), value, max(0, -int(value.as_tuple().exponent)), bool(found[2]))
+        yield ProseNumber(found[0].strip(), value, max(0, -int(value.as_tuple().exponent)), bool(found[2]))
 
 
 def numbers_known(cells: list[Cell]) -> set[Decimal]:
@@ -109,10 +109,10 @@ def shown(cell: Cell) -> Iterator[str]:
         yield output.get("data", {}).get("text/plain", "")
 
 
-def matches(told: Told, value: Decimal) -> bool:
-    """Whether the prose may say `told` where the code has `value`."""
-    candidates = [value, 100 * value] if told.percent else [value]
-    if told.decimals == 0 and told.value < 10 and not told.percent:
-        return told.value in candidates  # a small whole number is a count, and counts are not rounded
-    unit = Decimal(1).scaleb(-told.decimals)
-    return any(abs(candidate - told.value) <= unit / 2 for candidate in candidates)
+def matches(stated: ProseNumber, value: Decimal) -> bool:
+    """Whether the prose may say `stated` where the code has `value`."""
+    candidates = [value, 100 * value] if stated.percent else [value]
+    if stated.decimals == 0 and stated.value < 10 and not stated.percent:
+        return stated.value in candidates  # a small whole number is a count, and counts are not rounded
+    unit = Decimal(1).scaleb(-stated.decimals)
+    return any(abs(candidate - stated.value) <= unit / 2 for candidate in candidates)

@@ -6,8 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dpo_teach.notebooks.form import UNSTABLE
 from strictness.checks import NOTEBOOKS
+from tools.notebooks.form import UNSTABLE
 
 Json = dict[str, Any]
 Plant = Callable[[Json, dict[str, Json]], None]

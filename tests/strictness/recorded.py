@@ -1,6 +1,6 @@
-"""What the notebooks claim, kept beside them: an assert or a number in the prose that has gone, or is another, is told.
+"""A record of what the notebooks claim: asserts and numbers in the prose that were removed or changed are reported.
 
-`python tests/faults.py --record` writes `recorded.json` anew. Whoever changes a claim on purpose says it twice.
+`make record` renews `recorded.json` after a change that was intended.
 """
 
 import ast
@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from dpo_teach.notebooks.form import code_cells, read
 from strictness.claims import asserts
-from strictness.numbers import numbers_told
+from strictness.numbers import numbers_in_prose
+from tools.notebooks.form import code_cells, read
 
 RECORD = Path(__file__).with_name("recorded.json")
 Claims = dict[str, list[str]]  # by the id of each cell that has any, as text
@@ -24,7 +24,7 @@ def asserts_of(path: Path) -> Claims:
 def numbers_of(path: Path) -> Claims:
     """The numbers that the prose of a notebook claims something with."""
     prose = [cell for cell in read(path)["cells"] if cell["cell_type"] == "markdown"]
-    return _any({cell["id"]: [told.text for told in numbers_told(cell["source"])] for cell in prose})
+    return _any({cell["id"]: [number.text for number in numbers_in_prose(cell["source"])] for cell in prose})
 
 
 def _any(claims: Claims) -> Claims:
@@ -46,7 +46,7 @@ def claims_that_differ(path: Path) -> Iterator[str]:
 def _differences(what: str, before: list[str], now: list[str]) -> Iterator[str]:
     yield from (f"{what} is gone: {text}" for text in before if before.count(text) > now.count(text))
     yield from (
-        f"{what} is not recorded: {text} (is it right? then python tests/faults.py --record)"
+        f"{what} is not recorded: {text} (if it is right: make record)"
         for text in now
         if now.count(text) > before.count(text)
     )

@@ -1,14 +1,16 @@
 """The widgets that the notebooks show, and where a hand has moved them."""
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 from dpo_teach import widgets
-from dpo_teach.notebooks.form import code_cells, read
 from strictness.contract import parsed
+from tools.notebooks.form import code_cells, read
 
 BROWSER = Path(__file__).parents[1] / "browser"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def widgets_shown(path: Path) -> Iterator[tuple[str, type]]:
@@ -21,12 +23,24 @@ def widgets_shown(path: Path) -> Iterator[tuple[str, type]]:
         yield from ((cell["id"], kind) for kind in made if displayed or last_is_call(parsed(cell)))
 
 
+def panels_shown() -> list[tuple[str, str]]:
+    """For each panel that is made without arguments, the notebook and the cell that show it first."""
+    first: dict[type, tuple[str, str]] = {}
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for cell, kind in widgets_shown(path):
+            parameters = inspect.signature(kind).parameters.values()
+            if issubclass(kind, widgets.Panel) and all(one.default is not one.empty for one in parameters):
+                first.setdefault(kind, (path.name, cell))
+    return list(first.values())
+
+
 def last_is_call(tree: ast.Module) -> bool:
     """Whether a cell ends in a call, so that its value is shown."""
     return bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and isinstance(tree.body[-1].value, ast.Call)
 
 
 def cells_in_the_browser() -> set[str]:
-    """Every text in the tests of the browser: the ids of the cells that they run are among them."""
+    """The ids of the cells that the browser tests run: those of `panels_shown`, and texts in their source."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in BROWSER.glob("*.py")]
-    return {str(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    named = {str(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return named | {cell for _, cell in panels_shown()}

@@ -8,7 +8,7 @@ __all__ = ["recorded_runs"]
 
 
 def recorded_runs() -> dict[str, list[dict[str, Any]]]:
-    """The metrics of each run, a row for each step, by the run's letter; made by `python -m dpo_teach.bundle runs`.
+    """The metrics of each run, a row for each step, by the run's letter; made by `make example-runs`.
 
     >>> list(recorded_runs())
     ['A', 'B', 'C', 'D', 'E']

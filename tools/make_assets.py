@@ -1,0 +1,176 @@
+"""Rebuild what is bundled in `dpo_teach/assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
+
+    python -m tools.make_assets base-model    # reviews-gpt2: tokenizer and SFT on the grammar
+    python -m tools.make_assets preferences   # reviews-preferences: sampled from that model, labelled by the annotator
+    python -m tools.make_assets policy        # reviews-gpt2-dpo: that model after DPO on those pairs
+    python -m tools.make_assets example-runs  # runs: the curves of five runs, four of them faulty, for an exercise
+
+Everything is generated from the project's own grammar and a seed.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from dpo_teach.evaluation import evaluate_reviews
+from dpo_teach.models import ASSETS, load_model
+from dpo_teach.pairs import load_pairs
+from dpo_teach.runs.checkpoint import save_pretrained
+from dpo_teach.sampling import sample_responses
+from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
+from dpo_teach.worlds import reviews
+
+__all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
+
+SEED = 0
+VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
+REVIEWS = 44_000
+TRAIN_PAIRS, TEST_PAIRS = 2_048, 512
+SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
+
+SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)
+RUNS: dict[str, dict[str, Any]] = {
+    "A": {"learning_rate": 1e-3, "pairs": 128, "epochs": 16},
+    "B": {"learning_rate": 5e-4},
+    "C": {"learning_rate": 5e-4, "other_reference": True},
+    "D": {"learning_rate": 3e-2},
+    "E": {"learning_rate": 5e-7},
+}
+RECORDED = ("step", "loss", "margin", "preference_accuracy", "chosen_rewards", "rejected_rewards",
+            "eval_loss", "eval_margin", "eval_preference_accuracy")  # fmt: skip
+DPO = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=4, batch_size=32, save_every=0, seed=SEED)
+
+
+def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
+    """Train the tokenizer and the small GPT-2 on reviews out of the grammar, and save both."""
+    rng = random.Random(SEED)
+    examples = [Example(reviews.write_prompt(rng), reviews.write_response(rng)) for _ in range(REVIEWS)]
+    tokenizer = train_tokenizer([example.prompt + example.response for example in examples])
+    model = new_model(tokenizer)
+    trainer = SFTTrainer(model, tokenizer, examples[512:], SFT, eval_examples=examples[:512], progress=True)
+    print(f"held-out loss: {trainer.train()[-1]['eval_loss']:.3f} nats a token")
+    _write(output, lambda folder: save_pretrained(folder, model.cpu().eval(), tokenizer))
+
+
+def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
+    """Sample two responses to each of many openings, and have the annotator compare them."""
+    model, tokenizer = load_model("reviews-gpt2")
+    rng = random.Random(SEED + 1)
+    spare = (TRAIN_PAIRS + TEST_PAIRS) // 8  # some are left out: both responses the same, or a prompt seen in training
+    prompts = [reviews.write_prompt(rng) for _ in range(TRAIN_PAIRS + TEST_PAIRS + spare)]
+    firsts = sample_responses(model, tokenizer, prompts, seed=SEED + 1)
+    seconds = sample_responses(model, tokenizer, prompts, seed=SEED + 2)
+    rows = [
+        _compare(prompt, first, second, rng)
+        for prompt, first, second in zip(prompts, firsts, seconds, strict=True)
+        if first != second and first.strip() and second.strip()
+    ]
+    train = rows[:TRAIN_PAIRS]
+    seen = {row["prompt"] for row in train}
+    test = [row for row in rows[TRAIN_PAIRS:] if row["prompt"] not in seen][:TEST_PAIRS]
+    parts = {"train": train, "test": test}
+    output.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        (output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+        print(f"{output.name}/{name}.jsonl: {len(part)} pairs")
+
+
+def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
+    """Train the small GPT-2 with DPO on its pairs: the "after" of notebook 01."""
+    model, tokenizer = load_model("reviews-gpt2")
+    reference, _ = load_model("reviews-gpt2")
+    pairs = load_pairs("reviews-preferences", split="train")
+    DPOTrainer(model, tokenizer, pairs, DPO, progress=True).train()
+    prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")]
+    print(evaluate_reviews(model.cpu(), reference, tokenizer, prompts, seed=SEED))
+    _write(output, lambda folder: save_pretrained(folder, model.eval(), tokenizer))
+
+
+def make_runs(output: Path = ASSETS / "runs") -> None:
+    """Record five runs of DPO, each with the fault that its settings give it, for "find what is wrong with the run"."""
+    train, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
+    output.mkdir(parents=True, exist_ok=True)
+    for label, settings in RUNS.items():
+        model, tokenizer = load_model("reviews-gpt2")
+        reference = load_model("reviews-gpt2-dpo").model if settings.get("other_reference") else None
+        config = DPOConfig(beta=0.3, learning_rate=settings["learning_rate"], epochs=settings.get("epochs", 1),
+                           max_steps=64, batch_size=32, eval_every=8, save_every=0, seed=SEED)  # fmt: skip
+        pairs = train[: settings.get("pairs", TRAIN_PAIRS)]
+        trainer = DPOTrainer(model, tokenizer, pairs, config, eval_pairs=test[:128], reference=reference)
+        rows = [{name: row[name] for name in RECORDED if name in row} for row in trainer.train()]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (output / f"{label}.jsonl").write_text(lines, encoding="utf-8")
+        print(f"{output.name}/{label}.jsonl: {len(rows)} steps")
+
+
+def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, as GPT-2's, that puts the beginning-of-sequence token in front of every text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=list(SPECIAL_TOKENS),
+                                  initial_alphabet=alphabet, show_progress=False)  # fmt: skip
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.token_to_id(BOS))]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=PAD, padding_side="right",
+        model_max_length=CONTEXT, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
+    """A GPT-2 with fresh weights, small enough to train on a laptop."""
+    torch.manual_seed(SEED)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer), n_positions=CONTEXT, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
+            activation_function="gelu_pytorch_tanh",  # the same function as "gelu_new", computed in one operation
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )  # fmt: skip
+
+
+def _compare(prompt: str, first: str, second: str, rng: random.Random) -> dict[str, Any]:
+    rewards = {first: reviews.true_reward(first), second: reviews.true_reward(second)}
+    first_wins = reviews.prefers_first(rewards[first], rewards[second], rng)
+    chosen, rejected = (first, second) if first_wins else (second, first)
+    return {
+        "prompt": prompt, "chosen": chosen, "rejected": rejected,
+        "chosen_reward": rewards[chosen], "rejected_reward": rewards[rejected],
+    }  # fmt: skip
+
+
+def _write(output: Path, save: Callable[[Path], None]) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    save(output)
+    size = sum(file.stat().st_size for file in output.iterdir()) / 1e6
+    print(f"{output.name}: {size:.1f} MB")
+
+
+def main() -> None:
+    """Build one of the assets, named on the command line."""
+    makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs}
+    parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
+    parser.add_argument("asset", choices=makers)
+    asset = parser.parse_args().asset
+    started = time.perf_counter()
+    makers[asset]()
+    print(f"{time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Take the screenshots of the explorers that README and notebooks show: `python -m tools.screenshots`.
+
+The notebooks hold a picture of each explorer for pages without a kernel, and the README shows one. A real browser takes
+them: chromium, driven by playwright; only this command needs either. They go to `dpo_teach/assets/pictures`.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from dpo_teach.models import ASSETS
+from dpo_teach.widgets.beta_tilt import BetaTilt
+from dpo_teach.widgets.bundles import bundle, stylesheet
+from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.gradient_weights import GradientWeights
+from dpo_teach.widgets.loss_explorer import LossExplorer
+from dpo_teach.widgets.memory_calculator import MemoryCalculator
+from tools.playground import playground_page
+
+__all__ = ["INDEX", "TARGETS", "fingerprint", "is_current", "take_screenshots"]
+
+WIDTH = 960
+TARGETS: dict[str, tuple[str, Explorer]] = {
+    "loss_explorer.png": ("lossExplorer", LossExplorer()),
+    "loss_explorer_confused.png": ("lossExplorer", LossExplorer(preset="confused")),
+    "beta_tilt.png": ("betaTilt", BetaTilt()),
+    "gradient_weights.png": ("gradientWeights", GradientWeights()),
+    "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
+}
+"""By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""
+
+INDEX = ASSETS / "pictures" / "explorers.json"
+
+
+def fingerprint() -> str:
+    """A hash of everything the screenshots depend on; if it changes, they are out of date."""
+    targets = [[file, name, repr(explorer)] for file, (name, explorer) in TARGETS.items()]
+    text = json.dumps([bundle("playground"), stylesheet(), targets])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def take_screenshots(folder: Path = INDEX.parent) -> None:
+    """Take a screenshot of each explorer in a browser, and write the index from settings to file names.
+
+    Args:
+        folder: where the pictures and `explorers.json` go.
+
+    Raises:
+        FileNotFoundError: chromium is not installed.
+    """
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise FileNotFoundError("chromium was not found (on Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for file, (name, explorer) in TARGETS.items():
+            page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5)
+            page.set_content(playground_page({name: explorer}))
+            page.wait_for_timeout(500)
+            (folder / file).write_bytes(_small(page.locator(".dpo-teach").screenshot(type="png")))
+            page.close()
+        browser.close()
+    files = {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
+    index = {"made_by": "make screenshots", "fingerprint": fingerprint(), "photographs": files}
+    (folder / INDEX.name).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _small(png: bytes) -> bytes:
+    """The same picture with a palette of 96 colours: a third of the bytes."""
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(out, format="png", optimize=True)
+    return out.getvalue()
+
+
+def is_current(index: Path = INDEX) -> bool:
+    """Whether the screenshots were taken of this code."""
+    return json.loads(index.read_text(encoding="utf-8"))["fingerprint"] == fingerprint()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tools.screenshots", description="Take the explorers' screenshots.")
+    parser.add_argument("--if-changed", action="store_true", help="do nothing if the explorers' code is unchanged")
+    if not (parser.parse_args().if_changed and is_current()):
+        try:
+            take_screenshots()
+        except FileNotFoundError as error:
+            sys.exit(str(error))
