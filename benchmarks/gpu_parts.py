@@ -272,9 +272,13 @@ def launch(save: Save) -> None:
             rows = output / "metrics.jsonl"
             lines = rows.read_text().splitlines() if rows.exists() else []
             losses[name] = [json.loads(line)["loss"] for line in lines]
-            found[name] = {"exit_status": done.returncode, "seconds": round(time.perf_counter() - started, 1),
-                           "losses": losses[name], "error": done.stderr[-1500:] if done.returncode else "",
-                           "command": " ".join(command[1:]).replace(str(ROOT), ".").replace(scratch, "RUNS")}  # fmt: skip
+            found[name] = {
+                "exit_status": done.returncode,
+                "seconds": round(time.perf_counter() - started, 1),
+                "losses": losses[name],
+                "error": done.stderr[-1500:] if done.returncode else "",
+                "command": " ".join(command[1:]).replace(f"{ROOT}/", "").replace(scratch, "RUNS"),
+            }
             save(found)
     worst = max(abs(a - b) for run in losses.values() for a, b in zip(run, losses["plain"], strict=True))
     save({**found, "largest_loss_difference": worst})

@@ -17,9 +17,9 @@ from dpo_teach.logps import ResponseLogps, pair_logps, response_logps
 from dpo_teach.losses import compute_dpo_loss
 from dpo_teach.models import compiled_layers, load_model
 from dpo_teach.pairs import load_pairs
+from dpo_teach.runs.state import random_state, restore_random_state
 from dpo_teach.sampling import sample_responses
 from dpo_teach.training import DPOConfig, DPOTrainer
-from dpo_teach.runs.state import random_state, restore_random_state
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_GPU = DEVICE.type == "cuda"
