@@ -25,7 +25,7 @@ SETUP    = for python in $(PYTHONS); do "$$python" -S -c pass 2>/dev/null && exe
 # The extras of pyproject.toml that the given targets need: `make test` installs all of them in one call of pip.
 needed_by = $(if $(filter $(1),$(MAKECMDGOALS)),$(2))
 NEEDED    = $(call needed_by,test test-% prove-strict lint notebooks record screenshots bench bench-%,dev) \
-            $(call needed_by,test site slides,site) $(call needed_by,test bench-classroom,hub) $(call needed_by,bench,bench)
+            $(call needed_by,test site slides,site) $(call needed_by,test bench-classroom,hub) $(call needed_by,bench bench-gpu,bench)
 
 # Tests and saved outputs must not depend on this machine: no progress file, no Hub, no network, CPU only, no IPython settings.
 # Threads that wait without spinning: on a busy machine, spinning costs ten times their work.
@@ -107,6 +107,8 @@ frontier: install  ## measure notebook 02's frontier again (one to two hours; re
 	@cp runs/frontier/results.json dpo_teach/assets/frontier/results.json
 bench: install  ## time the trainer against TRL's (half an hour on two cores); CASES=reviews for one case
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
+bench-gpu: install  ## measure everything that needs a GPU, in eight minutes (without one: a rehearsal with tiny sizes)
+	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks.gpu $(BENCH_FLAGS)
 bench-widgets: install  ## time the explorers in a real browser, from key or pointer to change
 	@$(SEALED) $(PY) -m benchmarks.widgets $(BENCH_FLAGS)
 bench-classroom: install  ## load a JupyterHub on this machine with learners, and report what a class of thirty needs

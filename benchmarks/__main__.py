@@ -27,6 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
 PEERS = ("dpo_teach", "trl")
 FOR_GPU = "-gpu"
+"""The ending of the cases that `benchmarks.gpu` runs."""
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = _arguments()
     machine = describe_machine()
     print(f"{machine['processor']}; peak of a matrix product {machine['matmul_peak_gflops']:.0f} GFLOP/s", flush=True)
-    for name in arguments.cases or _cases_for_here():
+    for name in arguments.cases or [name for name in CASES if not name.endswith(FOR_GPU)]:
         found = measure(CASES[name], Path(arguments.folder) / name, arguments.rounds, levers=arguments.levers)
         report = summarise(CASES[name], machine, found)
         print_report(report)
@@ -155,16 +156,9 @@ def _processor_name() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _cases_for_here() -> list[str]:
-    here = torch.cuda.is_available()
-    if not here:
-        print("No GPU here: the cases that need one are left out; the same command runs them where there is one.")
-    return [name for name in CASES if name.endswith(FOR_GPU) == here]
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; those for this machine")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; those for a CPU by default")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="timed runs of each, after a warm-up")
     parser.add_argument("--levers", action="store_true", help="also with one lever off after the other")
     parser.add_argument("--folder", default="build/bench", help="where models and pairs are written")
