@@ -83,7 +83,6 @@ record: notebooks  ## after a change that you have reviewed: renew outputs, reco
 	@$(SEALED) $(PY) -m tools.screenshots --if-changed
 screenshots: install  ## take the screenshots of the explorers in README and notebooks (needs chromium)
 	@$(SEALED) $(PY) -m tools.screenshots
-
 install:  ## set up .venv, and nothing else
 	@$(call SETUP,install $(NEEDED))
 wheelhouse: install  ## collect the wheels for laptops without a network, in wheelhouse/ (TEACHING.md)
