@@ -23,7 +23,7 @@ import psutil
 import pytest
 from hub import Hub, find_proxy, running_hub
 
-from dpo_teach.exercises.base import solutions_are_shown
+from dpo_teach.exercises.exercise import solutions_are_shown
 from dpo_teach.notebooks.handout import main as write_handout
 
 ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dpo_teach.exercises.catalogue import EXERCISES
+from dpo_teach.exercises import EXERCISES
 from dpo_teach.notebooks.form import read
 from dpo_teach.notebooks.run import execute
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import planted
 import pytest
+from exercises.wrong_answers import WRONG_ANSWERS
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from dpo_teach.exercises import EXERCISES
-from dpo_teach.exercises.choices import ChoiceExercise, MatchExercise
-from dpo_teach.exercises.verdict import SOLUTIONS_OFF
+from dpo_teach.exercises.choice import ChoiceExercise, MatchExercise
+from dpo_teach.exercises.exercise import SOLUTIONS_OFF
 from dpo_teach.notebooks.handout import main as hand_out
 from dpo_teach.notebooks.handout import without_outputs
 
@@ -51,8 +51,8 @@ def sections(number: str) -> dict[str, str]:
 
 
 def answers_to(quote: str) -> Iterator[str]:
-    """What the checks answer to the planted mistakes and wrong choices whose diagnosis has these words."""
-    for exercise, kinds in planted.PLANTED.items():
+    """What the checks answer to the wrong answers and wrong choices whose diagnosis has these words."""
+    for exercise, kinds in WRONG_ANSWERS.items():
         for answer, words in kinds.values():
             if any(quote in plain(one.diagnosis) and words in one.diagnosis for one in exercise.mistakes):
                 yield exercise.check(answer).message
