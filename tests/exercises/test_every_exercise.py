@@ -149,13 +149,13 @@ def test_every_wrong_answer_gets_its_own_diagnosis_and_both_numbers(
     verdict = exercise.check(answer)
     assert verdict.status == "wrong"
     (diagnosis,) = (mistake.diagnosis for mistake in exercise.mistakes if words in mistake.diagnosis)
-    told = verdict.message.removeprefix(f"{diagnosis} ")
+    rest = verdict.message.removeprefix(f"{diagnosis} ")
     number = r"(\[.*\]|-?\d+\.\d+|-?inf|nan|nothing)"
     where = r"(?:In|After) (?:step \d of )?test case (\d)(?:,? .*)?"
     how = (
         rf"To see it(?:s first step)?, run `{exercise.answer_name}\(\*\*{exercise.name_in_notebook}\.case\((\d)\)\)`\."
     )
-    shown = re.fullmatch(rf"{where} {number}, and {number} is right\. {how}", told)
+    shown = re.fullmatch(rf"{where} {number}, and {number} is right\. {how}", rest)
     assert shown, verdict.message
     case, found, right, case_to_see = shown.groups()
     assert found != right
