@@ -85,7 +85,7 @@ help:  ## say what there is
 
 lab: install  ## open the notebooks in JupyterLab (the first time sets everything up)
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
-	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
+	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projector import write_lab_settings as w; w("$(LARGE)")')
 	@$(KEEP_COMPILED) $(WARM_UP) >/dev/null 2>&1 & \
 	  $(TEACHER) $(KEEP_COMPILED) OMP_WAIT_POLICY=passive JUPYTER_PREFER_ENV_PATH=1 $(LAB_MORE) $(PY) -m jupyterlab $(LAB_QUIET) $(if $(PROJECTOR),--custom-css) $(LAB_ROOT) $(LAB_FLAGS) "$(START)"
 

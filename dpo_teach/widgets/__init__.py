@@ -1,8 +1,8 @@
-"""What learners move: explorers that answer in the browser, and panels whose picture the kernel draws."""
+"""Interactive widgets: explorers, which compute in the browser, and panels, whose figure the kernel draws."""
 
-import re
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dpo_teach.late import import_late
 
 if TYPE_CHECKING:
     from dpo_teach.widgets.annotator import Annotator
@@ -33,13 +33,21 @@ __all__ = [
     "TokenRewards",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """A widget, whose module of the same name is imported when it is first asked for.
-
-    A slider must not wait for the import of a trainer that another widget needs.
-    """
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-    return getattr(import_module(f"{__name__}.{module}"), name)
+# A widget's module is imported on first use: a slider must not wait for the trainer that another widget imports.
+__getattr__ = import_late(
+    __name__,
+    {
+        "Annotator": "annotator",
+        "BeforeAfter": "before_after",
+        "BetaRoles": "beta_roles",
+        "BetaTilt": "beta_tilt",
+        "FrontierWalker": "frontier_walker",
+        "GradientWeights": "gradient_weights",
+        "LiveCurves": "live_curves",
+        "LogpsWorkbench": "logps_workbench",
+        "LossExplorer": "loss_explorer",
+        "MemoryCalculator": "memory_calculator",
+        "Panel": "panel",
+        "TokenRewards": "token_rewards",
+    },
+)

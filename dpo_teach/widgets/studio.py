@@ -15,9 +15,9 @@ from PIL import Image
 
 from dpo_teach.models import ASSETS
 from dpo_teach.widgets.beta_tilt import BetaTilt
-from dpo_teach.widgets.bundles import bundle, stylesheet
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
+from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from dpo_teach.widgets.playground import playground_page

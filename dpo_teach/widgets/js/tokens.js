@@ -1,8 +1,7 @@
 // Text as its tokens, each on the colour of a number; the number itself on hover, on focus and on tap.
 // The sign is told without colour too: a solid line below what raises, a dotted one below what lowers.
 
-import { html, identity, put, say } from "./nodes.js";
-import { brief, signed } from "./numbers.js";
+import { brief, html, setAttributes, setText, signed, uniqueId } from "./dom.js";
 
 export const DEEPEST = 50; // per cent of the colour at the end of the scale: ink can be read on it
 const HINT = "Point at a token for its number, or step through a text with the arrow keys.";
@@ -49,8 +48,8 @@ export function tokenGroup(describe) {
   const texts = [];
   let [here, held] = [null, null]; // what is pointed at, and what has the focus
   const tell = () => {
-    say(detail, here ? describe(texts.indexOf(here.text), here.place) : HINT);
-    detail.classList.toggle("dt-told", here !== null);
+    setText(detail, here ? describe(texts.indexOf(here.text), here.place) : HINT);
+    detail.classList.toggle("dt-pinned", here !== null);
   };
   const point = (to) => {
     if (here) here.text.mark(here.place, false);
@@ -81,9 +80,9 @@ function tokenText(label, { hover, hold, leave }) {
   let [count, current] = [0, 0];
   const placeOf = (event) => spans.indexOf(event.target.closest(".dt-token"));
   const rove = (place) => {
-    if (spans[current]) put(spans[current], { tabindex: -1 });
+    if (spans[current]) setAttributes(spans[current], { tabindex: -1 });
     current = Math.min(Math.max(place, 0), Math.max(count - 1, 0));
-    if (spans[current]) put(spans[current], { tabindex: 0 });
+    if (spans[current]) setAttributes(spans[current], { tabindex: 0 });
   };
 
   node.addEventListener("pointerover", (event) => placeOf(event) >= 0 && hover(placeOf(event)));
@@ -110,7 +109,7 @@ function tokenText(label, { hover, hold, leave }) {
       if (!span) return;
       span.classList.toggle("dt-here", on);
       span.classList.toggle("dt-leftwards", on && span.offsetLeft > node.clientWidth / 2);
-      put(span, { "aria-selected": String(on) });
+      setAttributes(span, { "aria-selected": String(on) });
     },
     // Tokens and their numbers; nodes that are there are used again, and those too many are hidden.
     draw({ texts, special }, values, end) {
@@ -122,9 +121,9 @@ function tokenText(label, { hover, hold, leave }) {
       spans.forEach((span, i) => {
         const [gap, word] = parted(texts[i] ?? "");
         if (gaps[i].data !== gap) gaps[i].data = gap;
-        put(span, { hidden: i < count ? null : "" });
+        setAttributes(span, { hidden: i < count ? null : "" });
         if (i >= count) return;
-        say(span, word || "⋯");
+        setText(span, word || "⋯");
         colour(span, values[i], end);
         span.classList.toggle("dt-special", special[i] || word === "");
       });
@@ -140,7 +139,7 @@ function parted(text) {
 }
 
 function makeSpan(place) {
-  return html("span", { class: "dt-token", role: "option", id: identity("token"), tabindex: -1, "data-index": place,
+  return html("span", { class: "dt-token", role: "option", id: uniqueId("token"), tabindex: -1, "data-index": place,
                         "aria-selected": "false" });
 }
 
@@ -156,7 +155,7 @@ export function colour(span, value, end) {
   const weight = Math.min(Math.abs(value) / end, 1).toFixed(3);
   span.classList.toggle("dt-up", number.startsWith("+"));
   span.classList.toggle("dt-down", number.startsWith("−"));
-  put(span, { "data-number": number });
+  setAttributes(span, { "data-number": number });
   if (span.style.getPropertyValue("--weight") === weight) return;
   span.style.setProperty("--weight", weight);
   span.style.setProperty("--share", `${(DEEPEST * weight).toFixed(1)}%`);
@@ -171,10 +170,10 @@ export function colourScale(what) {
     node: html("p", { class: "dt-legend dt-scale" }, name, html("span", { class: "dt-patches" }, ...patches.map((p) => p.node)),
                note),
     draw(end, called = what) {
-      say(name, called);
+      setText(name, called);
       patches.forEach(({ share, node }) => {
         colour(node, share * end, end);
-        say(node, `${share > 0 ? "+" : ""}${brief(share * end)}`);
+        setText(node, `${share > 0 ? "+" : ""}${brief(share * end)}`);
       });
     },
   };

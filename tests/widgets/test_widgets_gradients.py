@@ -42,7 +42,7 @@ def test_moving_all_pairs_changes_the_pull_and_not_the_order(weights: GradientWe
 
 
 def test_an_unknown_batch_is_named() -> None:
-    with pytest.raises(TraitError, match=r"at the start.*not the str 'tomorrow'"):
+    with pytest.raises(TraitError, match=r"batch must be one of at the start,.*found 'tomorrow'"):
         GradientWeights(batch="tomorrow")
 
 

@@ -10,8 +10,8 @@ import traitlets
 
 from dpo_teach.memory import Dtype, Optimizer, count_memory
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
-from dpo_teach.widgets.bundles import bundle
 from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import PRESETS
 from dpo_teach.widgets.photographs import PICTURES
 from dpo_teach.widgets.playground import explorer_state
@@ -25,13 +25,13 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LossExplorer, "beta", math.nan, "beta must lie between 0.001 and 10, found nan"),
     (LossExplorer, "beta", "0.1", "beta must lie between 0.001 and 10, found '0.1'"),
     (LossExplorer, "policy_chosen", 1.0, "policy_chosen must lie between -2000 and 0, found 1.0"),
-    (LossExplorer, "preset", "example 5", "example 1.*not the str 'example 5'"),
+    (LossExplorer, "preset", "example 5", "preset must be one of example 1,.*found 'example 5'"),
     (BetaTilt, "beta", 0.0, "beta must lie between 0.001 and 100, found 0.0"),
     (BetaTilt, "prompt", "Tomorrow.", "prompt must be one of We went on a rainy Tuesday.,.*found 'Tomorrow.'"),
     (BetaTilt, "rewards", [1.0, 2.0], "rewards must be 6 numbers, found 2"),
     (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must lie between -50 and 50, found 51.0"),
     (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
-    (GradientWeights, "batch", "tomorrow", "at the start.*not the str 'tomorrow'"),
+    (GradientWeights, "batch", "tomorrow", "batch must be one of at the start,.*found 'tomorrow'"),
     (MemoryCalculator, "billions", 0.0, "billions must lie between 0.001 and 1000, found 0.0"),
     (MemoryCalculator, "dtype", "float64", "int8.*not the str 'float64'"),
 ]
@@ -69,28 +69,48 @@ def test_the_same_settings_give_the_same_words(kind: type[Explorer]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_browser_gets_is_plain_data(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
-    assert set(kind.settings) <= state.keys()
+    derived = {"preset", "batch", "prompt"}  # properties: only the values that they stand for are sent
+    assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_move_in_the_browser_is_taken_as_it_is(kind: type[Explorer]) -> None:
-    """The browser has already pulled along what hangs together: Python must not do so once more, and late."""
+def test_a_move_in_the_browser_changes_one_trait(kind: type[Explorer]) -> None:
     explorer = kind()
-    sent: list[str] = []
-    explorer.observe(lambda change: sent.append(change["name"]), list(kind.settings))
-    name = "beta" if "beta" in kind.settings else "billions"
-    explorer.set_state({name: 0.5})
-    assert sent == [name]
-    if isinstance(explorer, LossExplorer):
-        explorer.set_state({"policy_chosen": -42.0})
-        assert explorer.preset == "example 1"  # until the browser says so
-        explorer.set_state({"preset": "your own"})
-        assert explorer.policy_chosen == -42.0
+    changed: list[str] = []
+    explorer.observe(lambda change: changed.append(change["name"]), list(explorer_state(explorer)))
+    explorer.set_state({"beta" if "beta" in kind.settings else "billions": 0.5})
+    assert changed == ["beta" if "beta" in kind.settings else "billions"]
 
 
-class Asked(Explorer):
-    asks = ("double",)
+def test_a_preset_follows_from_what_the_browser_sends() -> None:
+    explorer, weights = LossExplorer(), GradientWeights()
+    explorer.set_state({"policy_chosen": -42.0})
+    assert (explorer.preset, explorer.policy_chosen) == ("your own", -42.0)
+    explorer.set_state(explorer.presets["both fell"])
+    assert explorer.preset == "both fell"
+    weights.set_state({"differences": [0.0] * 4})
+    assert weights.batch == "at the start"
+
+
+def test_a_prompt_of_the_browser_keeps_the_rewards_that_it_sends() -> None:
+    """A slow kernel gets a new prompt and a reward that was dragged afterwards in one message."""
+    tilt = BetaTilt()
+    tilt.set_state({"shown_prompt": film_world().prompts[2], "rewards": [1.0] * 6})
+    assert (tilt.prompt, tilt.rewards) == (film_world().prompts[2], [1.0] * 6)
+
+
+def test_a_wrong_value_from_the_browser_is_shown() -> None:
+    tilt = BetaTilt()
+    tilt.set_state({"shown_prompt": "Tomorrow."})
+    assert "prompt must be one of We went" in tilt.error_message
+    assert tilt.prompt == film_world().prompts[0]
+    tilt.set_state({"beta": 0.5})
+    assert tilt.error_message == ""
+
+
+class Doubling(Explorer):
+    commands = ("double",)
     number = traitlets.Int(2)
 
     def double(self, times: int = 1) -> None:
@@ -98,26 +118,26 @@ class Asked(Explorer):
             raise RuntimeError("the number is full")
         self.number *= 2**times
 
-    def reading(self) -> str:
-        return f"Asked: {self.number}"
+    def describe(self) -> str:
+        return f"Doubling: {self.number}"
 
 
-def test_the_browser_asks_and_a_fault_is_seen() -> None:
-    explorer = Asked()
-    explorer._answer(None, {"ask": "double", "times": 3}, [])
+def test_a_command_of_the_browser_runs_and_an_error_is_shown() -> None:
+    explorer = Doubling()
+    explorer._run_command(None, {"command": "double", "times": 3}, [])
     assert explorer.number == 16
-    explorer._answer(None, {"ask": "double", "times": 6}, [])
+    explorer._run_command(None, {"command": "double", "times": 6}, [])
     assert isinstance(explorer.error, RuntimeError)
-    assert explorer.fault == "RuntimeError: the number is full"
-    explorer._answer(None, {"ask": "double"}, [])
-    assert (explorer.error, explorer.fault, explorer.number) == (None, "", 32)
+    assert explorer.error_message == "RuntimeError: the number is full"
+    explorer._run_command(None, {"command": "double"}, [])
+    assert (explorer.error, explorer.error_message, explorer.number) == (None, "", 32)
 
 
-@pytest.mark.parametrize("name", ["close", "reading", "__init__", ""])
-def test_the_browser_may_ask_only_for_what_is_offered(name: str) -> None:
-    explorer = Asked()
-    explorer._answer(None, {"ask": name}, [])
-    assert explorer.fault == f"ValueError: ask must be one of double, found {name!r}"
+@pytest.mark.parametrize("name", ["close", "describe", "__init__", ""])
+def test_the_browser_may_call_no_other_method(name: str) -> None:
+    explorer = Doubling()
+    explorer._run_command(None, {"command": name}, [])
+    assert explorer.error_message == f"ValueError: command must be one of double, found {name!r}"
 
 
 # What is saved with a notebook
@@ -150,7 +170,7 @@ def test_the_photographs_are_those_of_this_code() -> None:
 
 def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
     text = bundle("playground")
-    names = ("nodes", "numbers", "model", "dpo", "controls", "frame", "chart", "bars", "loss_explorer", "playground")
+    names = ("dom", "frame", "chart", "dpo", "loss_explorer", "playground")
     places = [text.index(f"const ${name} = (() => {{") for name in names]
     assert [text.count(f"const ${name} =") for name in names] == [1] * len(names)
     assert places[-1] == max(places)
@@ -198,6 +218,8 @@ def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
     assert tuple(getattr(explorer, name) for name in LOGPS) == PRESETS["both fell"]
     explorer.policy_chosen = -42.5
     assert explorer.preset == "your own"
+    explorer.preset = "your own"  # changes nothing
+    assert explorer.policy_chosen == -42.5
     explorer.preset = "example 3"
     assert explorer.policy_rejected == -58.0
     explorer.set(policy_chosen=-48.0, policy_rejected=-46.0, reference_chosen=-49.0, reference_rejected=-49.0)

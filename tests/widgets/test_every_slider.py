@@ -7,12 +7,12 @@ import pytest
 import traitlets
 from strictness.checks import NOTEBOOKS
 from strictness.shown import cells_in_the_browser, widgets_shown
-from test_widgets import settings_of
+from test_panels import settings_of
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, Panel, TokenRewards
-from dpo_teach.widgets.annotation_pairs import Candidate
-from dpo_teach.widgets.explorer import Number, Numbers
+from dpo_teach.widgets.annotation import Candidate
+from dpo_teach.widgets.explorer import CUSTOM, Number, Numbers
 
 SHOWN = sorted({kind for path in NOTEBOOKS for _, kind in widgets_shown(path)}, key=lambda kind: kind.__name__)
 NO_CONTROL = {
@@ -32,6 +32,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
 }
 RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
+    ("LossExplorer", "preset"): lambda explorer: (*explorer.presets, CUSTOM),
+    ("GradientWeights", "batch"): lambda weights: (*weights.presets, CUSTOM),
     ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts,
     ("TokenRewards", "pair"): lambda panel: range(1, panel.count + 1),
     ("BeforeAfter", "prompt"): lambda _: ("the plot", "the plot was very"),
@@ -54,7 +56,7 @@ def range_of(widget: Any, name: str) -> Iterable[Any]:
     """The values that a hand can bring a setting to: the ends and between, every choice, both states of a box."""
     if isinstance(widget, Panel):
         return settings_of(widget.inputs[name])
-    trait = widget.traits()[name]
+    trait = widget.traits().get(name)
     if isinstance(trait, Number):
         return between(trait)
     if isinstance(trait, Numbers):

@@ -24,7 +24,7 @@ from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.sampling import sample_responses
 from dpo_teach.widgets import BeforeAfter, LossExplorer, TokenRewards
 from dpo_teach.widgets.playground import explorer_state
-from dpo_teach.widgets.token_scores import token_texts, unread_parts
+from dpo_teach.widgets.token_scores import lost_characters, token_texts
 from dpo_teach.worlds.reviews import true_reward
 
 OPENING = "On Friday our film club saw The Salt Orchard."
@@ -74,7 +74,7 @@ def move_in_browser(widget: Any, **values: Any) -> None:
 
 
 def ask(widget: Any, **content: Any) -> None:
-    widget._answer(widget, content, [])
+    widget._run_command(widget, content, [])
 
 
 # Token texts
@@ -102,27 +102,27 @@ def test_words_keep_the_space_before_them() -> None:
 
 
 def test_what_a_tokenizer_leaves_out_is_named() -> None:
-    assert unread_parts(f"All of it, {EMOJI} and \N{GREEK SMALL LETTER BETA}.", byte_tokenizer()) == []
+    assert lost_characters(f"All of it, {EMOJI} and \N{GREEK SMALL LETTER BETA}.", byte_tokenizer()) == []
     letters = byte_tokenizer([*map(chr, range(97, 123)), "\u0120"])  # a to z, and the space
-    assert unread_parts("a Zebra, A zoo", letters) == ["Z", ",", "A"]
+    assert lost_characters("a Zebra, A zoo", letters) == ["Z", ",", "A"]
     halved = byte_tokenizer(sorted(pre_tokenizers.ByteLevel.alphabet())[:-40])  # without the bytes that begin some
-    lost = unread_parts(f"x {EMOJI} y", halved)
+    lost = lost_characters(f"x {EMOJI} y", halved)
     assert lost == [EMOJI]
     unknown = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"<unk>": 0, "good": 1}, unk_token="<unk>")), unk_token="<unk>"
     )
-    assert unread_parts("good", unknown) == []
-    assert unread_parts("bad", unknown) == ["b", "a", "d"]
+    assert lost_characters("good", unknown) == []
+    assert lost_characters("bad", unknown) == ["b", "a", "d"]
 
 
 def test_a_tokenizer_may_drop_case_and_accents() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.backend_tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    assert unread_parts("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
+    assert lost_characters("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
 
 
 def test_special_tokens_in_a_prompt_are_read() -> None:
-    assert unread_parts("x<|endoftext|>", byte_tokenizer()) == []
+    assert lost_characters("x<|endoftext|>", byte_tokenizer()) == []
 
 
 # TokenRewards
@@ -242,11 +242,11 @@ def test_an_error_behind_a_move_is_shown_and_goes_with_its_cause(monkeypatch: py
     with monkeypatch.context() as patch:
         patch.setattr("dpo_teach.widgets.token_rewards.score_responses", broken)
         move_in_browser(panel, pair=2)
-        assert panel.fault == "RuntimeError: the model is gone"
+        assert panel.error_message == "RuntimeError: the model is gone"
         with pytest.raises(RuntimeError, match="is gone"):  # from code it is raised
             panel.pair = 3
     move_in_browser(panel, pair=4)
-    assert panel.fault == ""
+    assert panel.error_message == ""
     assert panel.shown["number"] == 4
 
 
@@ -258,7 +258,7 @@ def test_weights_that_are_no_numbers_are_named() -> None:
     policy = tiny_model(0)
     with torch.no_grad():
         policy.transformer.wte.weight.fill_(math.nan)
-    with pytest.raises(ValueError, match="policy: a log-probability that it gives is not finite"):
+    with pytest.raises(ValueError, match="policy: a log-probability is not finite"):
         TokenRewards(policy, tiny_model(1), tiny_tokenizer(), tiny_pairs(1))
 
 
@@ -317,9 +317,9 @@ def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter)
 @pytest.mark.parametrize(
     ("prompt", "line"),
     [
-        ("", "The prompt is empty: the beginning of a text is wanted."),
-        (" \n", "The prompt is empty: the beginning of a text is wanted."),
-        ("x" * 64, "The prompt has 64 tokens, and the models take 64 with the response: at most 63 are wanted."),
+        ("", "The prompt is empty: enter the beginning of a text."),
+        (" \n", "The prompt is empty: enter the beginning of a text."),
+        ("x" * 64, "The prompt has 64 tokens, and the models take 64 with the response: shorten it to at most 63."),
     ],
 )
 def test_a_prompt_that_will_not_do_is_told_and_nothing_is_lost(prompt: str, line: str) -> None:
@@ -327,21 +327,21 @@ def test_a_prompt_that_will_not_do_is_told_and_nothing_is_lost(prompt: str, line
     before = panel.shown
     told: list[bool] = []
     panel.observe(lambda change: told.append(change["new"]), "writing")
-    ask(panel, ask="write", prompt=prompt, seed=5, count=4)
-    assert (panel.note, panel.fault) == (line, "")
+    ask(panel, command="write", prompt=prompt, seed=5, count=4)
+    assert (panel.note, panel.error_message) == (line, "")
     assert told == [True, False]  # what the browser waits for
     assert (panel.prompt, panel.seed, panel.shown) == ("Film:", 0, before)
     with pytest.raises(traitlets.TraitError, match=re.escape(line)):
         panel.prompt = prompt
-    ask(panel, ask="write", prompt="Film", seed=5, count=4)
+    ask(panel, command="write", prompt="Film", seed=5, count=4)
     assert (panel.note, panel.prompt, panel.shown["seed"], len(panel.texts["policy"])) == ("", "Film", 5, 4)
 
 
 def test_characters_that_the_tokenizer_cannot_read_are_named() -> None:
     letters = byte_tokenizer([*map(chr, range(97, 123)), "\u0120"])
     panel = BeforeAfter(byte_model(0), byte_model(1), letters)
-    ask(panel, ask="write", prompt="What? No.", seed=0, count=2)
-    assert panel.note == "The tokenizer cannot read W ? N . in this prompt: it is wanted without."
+    ask(panel, command="write", prompt="What? No.", seed=0, count=2)
+    assert panel.note == "The tokenizer cannot read W ? N . in this prompt: remove it."
     assert panel.shown == {}
 
 
@@ -377,11 +377,9 @@ def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypat
     monkeypatch.setattr(panel, "_write", lambda: (calls.append(1), write()))
     panel.set(seed=8, count=3, prompt="Last night we saw The Paper Lighthouse.")
     assert len(calls) == 1
-    move_in_browser(panel, seed=9)  # the browser moves it first, and asks afterwards
-    assert len(calls) == 1
-    ask(panel, ask="write", prompt=panel.prompt, seed=9, count=3)
+    ask(panel, command="write", prompt=panel.prompt, seed=9, count=3)
     assert len(calls) == 2
-    ask(panel, ask="write", prompt=panel.prompt, seed=9, count=3)  # the policy may have been trained on
+    ask(panel, command="write", prompt=panel.prompt, seed=9, count=3)  # the policy may have been trained on
     assert len(calls) == 3
     assert panel.shown["seed"] == 9
 
@@ -390,15 +388,15 @@ def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypat
 def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: BeforeAfter) -> None:
     before = panel.shown
     panel.judge, judge = broken, panel.judge
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert (panel.fault, panel.writing) == ("RuntimeError: the model is gone", False)
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert (panel.error_message, panel.writing) == ("RuntimeError: the model is gone", False)
     assert panel.shown == before
     panel.judge = lambda _: math.nan
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert panel.fault.startswith("ValueError: judge: a finite number is wanted")
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert panel.error_message.startswith("ValueError: judge: expected a finite number")
     panel.judge = judge
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert panel.fault == ""
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert panel.error_message == ""
     assert panel.shown["seed"] == 4
 
 
@@ -406,8 +404,8 @@ def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: Befor
 @pytest.mark.parametrize("name", ["_write", "set", "", None])
 def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) -> None:
     before = panel.shown
-    ask(panel, ask=name, prompt=OPENING, seed=3, count=2)
-    assert panel.fault == f"ValueError: ask must be one of write, found {name!r}"
+    ask(panel, command=name, prompt=OPENING, seed=3, count=2)
+    assert panel.error_message == f"ValueError: command must be one of write, found {name!r}"
     assert panel.shown == before
 
 
@@ -416,8 +414,8 @@ def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) 
 def test_dice_and_number_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
     with pytest.raises(traitlets.TraitError, match=f"{name} must lie between {least} and {most}, found {value}"):
         panel.set(**{name: value})
-    ask(panel, **{"ask": "write", "prompt": OPENING, "seed": 1, "count": 2, name: value})
-    assert f"{name} must lie between {least} and {most}" in panel.fault
+    ask(panel, **{"command": "write", "prompt": OPENING, "seed": 1, "count": 2, name: value})
+    assert f"{name} must lie between {least} and {most}" in panel.error_message
 
 
 # Both
@@ -455,8 +453,8 @@ def test_ink_is_read_on_every_colour_of_a_token(theme: str, tint: str) -> None:
     text = (files("dpo_teach.widgets") / "js" / "tokens.js").read_text(encoding="utf-8")
     deepest = int(re.findall(r"const DEEPEST = (\d+);", text)[0])
     for percent in range(deepest + 1):
-        assert contrast(found["ink"], mixed(found[tint], found["card"], percent / 100)) >= 4.5, percent
-    assert contrast(found[tint], found["card"]) >= 3  # the line that tells the sign
+        assert contrast(found["ink"], mixed(found[tint], found["background"], percent / 100)) >= 4.5, percent
+    assert contrast(found[tint], found["background"]) >= 3  # the line that tells the sign
 
 
 def mixed(one: str, other: str, share: float) -> str:

@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 
 from dpo_teach.pairs import PairError, PreferencePair, load_pairs
 from dpo_teach.widgets import Annotator, annotator
-from dpo_teach.widgets.annotation import Annotation, label_candidates
-from dpo_teach.widgets.annotation_file import LabelFile
-from dpo_teach.widgets.annotation_pairs import (
+from dpo_teach.widgets.annotation import Annotation, Candidate, LabelFile, label_candidates
+from dpo_teach.widgets.annotation_experiment import (
     RULES,
-    Candidate,
+    Agreement,
+    Trait,
     mentions_the_cast,
     prefers_kinder,
     prefers_shorter,
     prefers_the_cast,
     review_candidates,
 )
-from dpo_teach.widgets.annotation_training import Agreement, Trait
 from dpo_teach.worlds import reviews
 
 ASKED = [Candidate(f"We saw film {n}.", f" Fine {n}.", f" It was awful {n}.") for n in range(12)]
@@ -47,7 +46,7 @@ def panel(path: Path, wanted: int = 10) -> Annotator:
 
 def press(shown: Annotator, name: str, **arguments: Any) -> None:
     """As the browser does."""
-    shown._answer(None, {"ask": name, "turn": shown.turn, **arguments}, None)
+    shown._run_command(None, {"command": name, "turn": shown.turn, **arguments}, None)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -198,7 +197,7 @@ def test_whatever_is_answered_the_file_holds_just_the_labels(
 
 def test_every_fifth_label_is_held_back_and_no_other(path: Path) -> None:
     labelling = annotate(path, wanted=11)
-    labelling.let(lambda prompt, left, right: "left")
+    labelling.answer_with(lambda prompt, left, right: "left")
     assert [pair.prompt for pair in labelling.held_back] == ["We saw film 4.", "We saw film 9."]
     assert [pair.prompt for pair in labelling.training_pairs] == [
         f"We saw film {n}." for n in (0, 1, 2, 3, 5, 6, 7, 8, 10)
@@ -233,7 +232,7 @@ def test_a_broken_file_is_refused_in_one_line_that_says_where(path: Path, text: 
 
 
 def test_a_path_that_load_pairs_would_not_read_is_refused() -> None:
-    with pytest.raises(PairError, match=r"labels\.txt: the ending '\.txt' is not wanted"):
+    with pytest.raises(PairError, match=r"labels\.txt: labels need a file that ends in .jsonl"):
         LabelFile("labels.txt")
 
 
@@ -249,7 +248,7 @@ def test_a_file_that_somebody_else_changed_is_left_alone(path: Path) -> None:
     annotate(path).choose("left")
     before = path.read_bytes()
     for act in (lambda: labelling.choose("left"), labelling.undo):
-        with pytest.raises(PairError, match="somebody else changed it"):
+        with pytest.raises(PairError, match="another program changed"):
             act()
     assert path.read_bytes() == before
     assert len(annotate(path).labels) == 2
@@ -273,10 +272,10 @@ def test_a_file_edited_by_hand_is_gone_on_with(path: Path) -> None:
 def test_a_rule_gives_what_is_missing_and_no_more(path: Path) -> None:
     labelling = annotate(path)
     labelling.choose("right")
-    labelling.let(prefers_shorter)  # "Fine" is always the shorter one, and on the left
+    labelling.answer_with(prefers_shorter)  # "Fine" is always the shorter one, and on the left
     assert [pair.chosen for pair in labelling.labels] == [" It was awful 0.", *(f" Fine {n}." for n in range(1, 10))]
     assert labelling.finished
-    labelling.let(prefers_shorter)
+    labelling.answer_with(prefers_shorter)
     assert len(labelling.labels) == 10
     with pytest.raises(ValueError, match="all 10 labels are given; undo one"):
         labelling.choose("left")
@@ -284,14 +283,14 @@ def test_a_rule_gives_what_is_missing_and_no_more(path: Path) -> None:
 
 def test_a_rule_without_an_opinion_comes_to_an_end(path: Path) -> None:
     labelling = annotate(path)
-    with pytest.raises(ValueError, match="skips every pair that is left; it gave 1 of 10 labels"):
-        labelling.let(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
+    with pytest.raises(ValueError, match="skips all remaining pairs; it gave 1 of 10 labels"):
+        labelling.answer_with(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
     assert [pair.prompt for pair in load_pairs(path)] == ["We saw film 7."]
 
 
 def test_an_answer_that_is_none_is_named(path: Path) -> None:
     with pytest.raises(ValueError, match="side must be 'left' or 'right', found 'both'"):
-        annotate(path).let(lambda prompt, left, right: "both")
+        annotate(path).answer_with(lambda prompt, left, right: "both")
     assert not path.exists()
 
 
@@ -346,15 +345,15 @@ def test_the_browser_is_told_what_to_show(path: Path) -> None:
     for _ in range(10):
         press(shown, "choose", side="right")
     assert (shown.phase, shown.given, shown.kept, shown.held, shown.prompt) == ("ready", 10, 8, 2, "")
-    assert (shown.error, shown.fault) == (None, "")
+    assert (shown.error, shown.error_message) == (None, "")
 
 
 def test_a_click_that_comes_too_late_counts_for_nothing(path: Path) -> None:
     shown = panel(path)
     seen = shown.turn
     for name, more in (("choose", {"side": "left"}), ("choose", {"side": "left"}), ("skip", {}), ("undo", {})):
-        shown._answer(None, {"ask": name, "turn": seen, **more}, None)
-    assert (shown.given, shown.prompt, shown.fault) == (1, ASKED[1].prompt, "")
+        shown._run_command(None, {"command": name, "turn": seen, **more}, None)
+    assert (shown.given, shown.prompt, shown.error_message) == (1, ASKED[1].prompt, "")
 
 
 def test_what_the_panel_says_of_itself_depends_on_the_labels_only(path: Path) -> None:
@@ -368,19 +367,19 @@ def test_what_the_panel_says_of_itself_depends_on_the_labels_only(path: Path) ->
 def test_a_fault_in_a_callback_is_shown_until_it_is_over(path: Path) -> None:
     shown = panel(path)
     press(shown, "choose", side="up")
-    assert shown.fault == "ValueError: side must be 'left' or 'right', found 'up'"
+    assert shown.error_message == "ValueError: side must be 'left' or 'right', found 'up'"
     assert isinstance(shown.error, ValueError)
     press(shown, "train")
-    assert shown.fault == "ValueError: 10 labels are wanted before training, 0 are given"
+    assert shown.error_message == "ValueError: training needs 10 labels, found 0"
     press(shown, "choose", side="left")
-    assert (shown.fault, shown.error, shown.given) == ("", None, 1)
+    assert (shown.error_message, shown.error, shown.given) == ("", None, 1)
 
 
-@pytest.mark.parametrize("name", ["", "let", "agreement_with", "close", "__init__"])
+@pytest.mark.parametrize("name", ["", "answer_with", "agreement_with", "close", "__init__"])
 def test_the_browser_may_ask_for_four_things_and_no_other(path: Path, name: str) -> None:
     shown = panel(path)
-    shown._answer(None, {"ask": name}, None)
-    assert shown.fault == f"ValueError: ask must be one of choose, skip, undo, train, found {name!r}"
+    shown._run_command(None, {"command": name}, None)
+    assert shown.error_message == f"ValueError: command must be one of choose, skip, undo, train, found {name!r}"
     assert shown.given == 0
 
 
@@ -389,23 +388,23 @@ def test_training_that_fails_says_so_and_can_be_tried_again(path: Path, monkeypa
         raise RuntimeError("out of memory")
 
     shown = panel(path)
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     monkeypatch.setattr(annotator, "train_on_labels", fail)
     press(shown, "train")
-    assert (shown.fault, shown.phase, shown.result) == ("RuntimeError: out of memory", "ready", {})
+    assert (shown.error_message, shown.phase, shown.result) == ("RuntimeError: out of memory", "ready", {})
     with pytest.raises(ValueError, match="there is no policy yet"):
         shown.agreement_with(prefers_shorter)
 
 
 def test_the_curve_is_sent_a_few_times_a_second_and_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, sent, clock = panel(path), [], [100.0]
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     monkeypatch.setattr(annotator.time, "monotonic", lambda: clock[0])
     shown._begin_training()
     shown.observe(lambda change: sent.append(len(change["new"])), "curve")
     for step in range(1, shown.steps + 1):
         clock[0] += 0.1  # ten steps a second
-        shown._watch(dict.fromkeys(annotator._CURVES, 0.5) | {"step": step})
+        shown._log_step(dict.fromkeys(annotator._CURVES, 0.5) | {"step": step})
     assert sent == sorted({*range(1, shown.steps + 1, 3), shown.steps})
 
 
@@ -431,7 +430,7 @@ def test_a_difference_within_its_error_is_chance() -> None:
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
     """A scripted annotator who prefers the shorter review, from the first label to the judged policy."""
     shown = Annotator(tmp_path_factory.mktemp("taught") / "labels.jsonl")
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     shown.phases = [shown.phase]
     shown.observe(lambda change: shown.phases.append(change["new"]), "phase")
     press(shown, "train")
@@ -440,7 +439,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
 
 @pytest.mark.slow
 def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
-    assert (taught.fault, taught.phases) == ("", ["ready", "training", "trained"])
+    assert (taught.error_message, taught.phases) == ("", ["ready", "training", "trained"])
     assert (len(taught.labels), len(taught.training_pairs), len(taught.held_back)) == (30, 24, 6)
     fresh = taught.agreement_with(prefers_shorter)
     assert fresh.pairs > 180
