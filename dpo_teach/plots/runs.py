@@ -123,7 +123,7 @@ def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, titl
         title: what the figure shows.
 
     Returns:
-        The figure. Its description tells where each run began and where it ended.
+        The figure; its alternative text says where each run began and ended.
 
     Raises:
         ValueError: there is no run.

@@ -34,7 +34,7 @@ class LiveCurves(Panel):
     Args:
         steps: the number of steps of the run, for the horizontal axes.
         beta: the run's β, by which implicit rewards are divided to give the change of log P, nats.
-        every: redraw after so many steps, and after the last.
+        every: the number of steps between redraws; the last step is always drawn.
 
     Raises:
         ValueError: steps or every is below 1, or beta is not above 0.

@@ -19,7 +19,7 @@ class LogpsWorkbench(Panel):
     """log P(response given prompt) of one tiny text, counted rightly or with mistakes.
 
     Args:
-        shift: "right", "none" or "wrong way": whose logits are asked about a word.
+        shift: "right", "none" or "wrong way": the position whose logits predict a word.
         count_prompt: count the prompt as well.
         count_padding: count the padding as well.
         mean: divide by the number of words counted.
@@ -47,7 +47,7 @@ class LogpsWorkbench(Panel):
         }
         inputs: dict[str, ipw.Widget] = {
             "shift": ipw.Dropdown(
-                options=list(_SHIFTS.items()), value=shift, description="logits asked", **slider_style(100)
+                options=list(_SHIFTS.items()), value=shift, description="logits used", **slider_style(100)
             )
         }
         for name, (value, description) in boxes.items():

@@ -1,4 +1,4 @@
-"""What a hand does in a browser, and what an eye reads there."""
+"""Moving controls in a browser, and comparing what is shown with Python."""
 
 import os
 import re
@@ -107,11 +107,11 @@ def wanted_bars(explorer: Explorer) -> list[float]:
 
 def check(root: Locator, explorer: Explorer) -> None:
     """Every number on the page is the one that Python computes from the same settings."""
-    told = dict(
+    shown = dict(
         root.evaluate("e => [...e.querySelectorAll('[data-value]')].map(n => [n.dataset.value, n.textContent])")
     )
     for name, value in wanted_numbers(explorer).items():
-        assert_shown(told[name], value, f"{type(explorer).__name__} {name}")
+        assert_shown(shown[name], value, f"{type(explorer).__name__} {name}")
     bars = root.evaluate("e => [...e.querySelectorAll('.dt-bar .dt-bar-number')].map(n => n.textContent)")
     for i, value in enumerate(wanted_bars(explorer)):
         assert_shown(bars[i], value, f"{type(explorer).__name__} bar {i}")

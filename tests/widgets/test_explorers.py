@@ -1,4 +1,4 @@
-"""The explorers, seen from Python: their settings, their numbers, and what they say when something is wrong."""
+"""The explorers, seen from Python: their settings, their numbers, and their error messages."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
 
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(("kind", "name", "value", "words"), WRONG)
-def test_a_wrong_setting_is_named_and_changes_nothing(kind: type[Explorer], name: str, value: Any, words: str) -> None:
+def test_an_invalid_value_is_rejected_by_name(kind: type[Explorer], name: str, value: Any, words: str) -> None:
     explorer = kind()
     before = repr(explorer)
     with pytest.raises(traitlets.TraitError, match=words):
@@ -52,7 +52,7 @@ def test_a_wrong_setting_is_named_and_changes_nothing(kind: type[Explorer], name
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_setting_that_there_is_not_is_named(kind: type[Explorer]) -> None:
+def test_an_unknown_setting_is_rejected_by_name(kind: type[Explorer]) -> None:
     with pytest.raises(AttributeError, match=f"has no setting 'gamma'; it has {kind.settings[0]}"):
         kind().set(gamma=1.0)
     with pytest.raises(TypeError, match="gamma"):
@@ -60,14 +60,14 @@ def test_a_setting_that_there_is_not_is_named(kind: type[Explorer]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_settings_give_the_same_words(kind: type[Explorer]) -> None:
+def test_equal_settings_give_equal_reprs(kind: type[Explorer]) -> None:
     assert repr(kind()) == repr(kind())
     assert "0x" not in repr(kind())
     assert "\n" not in repr(kind())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_browser_gets_is_plain_data(kind: type[Explorer]) -> None:
+def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
     derived = {"preset", "batch", "prompt"}  # properties: only the values that they stand for are sent
     assert set(kind.settings) - derived <= state.keys()
@@ -144,7 +144,7 @@ def test_the_browser_may_call_no_other_method(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_without_a_kernel_gets_the_photograph(kind: type[Explorer]) -> None:
+def test_a_page_without_a_kernel_gets_the_screenshot(kind: type[Explorer]) -> None:
     data, _ = kind()._repr_mimebundle_()
     assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
     assert data["text/plain"] == repr(kind())
@@ -153,12 +153,12 @@ def test_a_page_without_a_kernel_gets_the_photograph(kind: type[Explorer]) -> No
     assert len(png) < 120_000
 
 
-def test_no_photograph_is_shown_of_another_state() -> None:
+def test_other_settings_have_no_screenshot() -> None:
     data, _ = LossExplorer(beta=0.7)._repr_mimebundle_()
     assert "image/png" not in data
 
 
-def test_the_photographs_are_those_of_this_code() -> None:
+def test_the_screenshots_are_up_to_date() -> None:
     index = json.loads(INDEX.read_text())
     assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make photographs`"
     assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in SITTERS.items()}
@@ -168,7 +168,7 @@ def test_the_photographs_are_those_of_this_code() -> None:
 # Bundles
 
 
-def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
+def test_a_bundle_has_each_module_once_after_its_imports() -> None:
     text = bundle("playground")
     names = ("dom", "frame", "chart", "dpo", "loss_explorer", "playground")
     places = [text.index(f"const ${name} = (() => {{") for name in names]
@@ -178,7 +178,7 @@ def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
     assert "export " not in text
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"nonsense\.js"):
         bundle("nonsense")
 
@@ -195,13 +195,13 @@ def test_the_explorer_on_the_four_examples_by_hand() -> None:
     assert f"{sum(losses) / 4:.4f}" == "0.6262"
 
 
-def test_at_the_reference_the_loss_is_ln_2_and_the_pull_is_half_of_beta() -> None:
+def test_at_the_reference_the_loss_is_ln_2_and_the_weight_half_of_beta() -> None:
     values = LossExplorer(preset="policy = reference", beta=0.3).values
     assert values.loss == pytest.approx(math.log(2))
     assert values.gradient_weight == pytest.approx(0.15)
 
 
-def test_beta_steepens_one_pair_and_holds_the_optimum_back() -> None:
+def test_larger_beta_steepens_the_loss_and_moves_the_optimum_closer() -> None:
     small, large = (
         LossExplorer(preset="policy = reference", beta=0.1),
         LossExplorer(preset="policy = reference", beta=0.4),
@@ -211,7 +211,7 @@ def test_beta_steepens_one_pair_and_holds_the_optimum_back() -> None:
     assert small.values.best_difference == pytest.approx(math.log(3) / 0.1)  # 75 of 100: odds of 3
 
 
-def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
+def test_a_preset_is_named_by_its_log_probabilities() -> None:
     explorer = LossExplorer()
     assert explorer.preset == "example 1"
     explorer.preset = "both fell"
@@ -228,7 +228,7 @@ def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
     assert (explorer.policy_chosen, explorer.beta) == (-50.0, 0.5)
 
 
-def test_both_fell_is_what_it_says() -> None:
+def test_both_log_ratios_of_both_fell_are_negative() -> None:
     values = LossExplorer(preset="both fell").values
     assert values.chosen_log_ratio < 0 > values.rejected_log_ratio
     assert values.loss < math.log(2)
@@ -255,7 +255,7 @@ def test_a_constant_on_every_reward_moves_reward_and_log_z_alone() -> None:
     assert shifted.log_z == pytest.approx(plain.log_z + 3 / 0.5)
 
 
-def test_rewards_can_be_set_and_a_prompt_brings_its_own() -> None:
+def test_rewards_can_be_set_and_a_prompt_comes_with_its_own() -> None:
     panel = BetaTilt(rewards=[0.0] * 6)
     assert panel.policy.tolist() == pytest.approx(panel.reference.tolist())  # nothing to tilt by
     assert panel.kl == pytest.approx(0, abs=1e-12)
@@ -265,7 +265,7 @@ def test_rewards_can_be_set_and_a_prompt_brings_its_own() -> None:
     assert panel.rewards == [1.0] * 6
 
 
-def test_a_larger_beta_comes_home() -> None:
+def test_a_larger_beta_lowers_the_kl() -> None:
     panel = BetaTilt()
     distances = []
     for beta in (0.1, 1.0, 10.0):
@@ -311,6 +311,6 @@ def test_dpo_never_needs_more(dtype: Dtype, optimizer: Optimizer, lora: bool, pr
 
 
 @pytest.mark.parametrize("parameters", [0.0, -1.0, math.nan, math.inf])
-def test_a_model_without_parameters_is_named(parameters: float) -> None:
+def test_an_invalid_number_of_parameters_is_rejected(parameters: float) -> None:
     with pytest.raises(ValueError, match="parameters must be a finite number above 0"):
         count_memory(parameters)

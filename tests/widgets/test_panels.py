@@ -1,4 +1,4 @@
-"""Every panel is driven over its whole range: an error inside a callback is otherwise seen by nobody."""
+"""Every panel is driven over its whole range: an error inside a callback would otherwise only be logged."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def settings_of(control: ipw.Widget) -> Iterator[Any]:
 
 
 def move(panel: Panel, name: str, value: Any) -> None:
-    """As the browser does: the control's own value changes, and nobody sees an exception."""
+    """As the browser does: the control's own value changes, and an exception does not reach the caller."""
     panel.inputs[name].value = value
 
 
@@ -40,7 +40,7 @@ def move(panel: Panel, name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_the_whole_range_is_without_fault_and_every_control_moves_the_picture(kind: type[Panel]) -> None:
+def test_no_control_fails_over_its_range_and_each_changes_the_image(kind: type[Panel]) -> None:
     panel = kind()
     figure = panel.figure
     for name, control in panel.inputs.items():
@@ -58,7 +58,7 @@ def test_the_whole_range_is_without_fault_and_every_control_moves_the_picture(ki
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_the_same_settings_give_the_same_words_and_bytes(kind: type[Panel]) -> None:
+def test_equal_settings_give_equal_reprs_and_images(kind: type[Panel]) -> None:
     first, second = kind(), kind()
     assert repr(first) == repr(second)
     assert first.image.value == second.image.value
@@ -74,7 +74,7 @@ def test_the_same_settings_give_the_same_words_and_bytes(kind: type[Panel]) -> N
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_a_cell_gets_the_live_widget_and_a_picture_for_readers_without_a_kernel(kind: type[Panel]) -> None:
+def test_a_cell_gets_the_live_widget_and_an_image(kind: type[Panel]) -> None:
     panel = kind()
     bundle = panel._repr_mimebundle_()
     assert bundle is not None
@@ -84,7 +84,7 @@ def test_a_cell_gets_the_live_widget_and_a_picture_for_readers_without_a_kernel(
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_the_picture_fits_a_notebook_and_is_small(kind: type[Panel]) -> None:
+def test_the_image_fits_a_notebook_and_is_small(kind: type[Panel]) -> None:
     data = kind().image.value
     assert len(data) < 60_000
     assert Image.open(io.BytesIO(data)).width <= 940
@@ -98,7 +98,7 @@ def broken(panel: Panel) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_a_fault_in_a_callback_is_seen(kind: type[Panel], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_callback_is_shown(kind: type[Panel], monkeypatch: pytest.MonkeyPatch) -> None:
     panel = kind()
     name, control = next((n, c) for n, c in panel.inputs.items() if not isinstance(c, ipw.Dropdown))
     start, other = control.value, next(settings_of(control))
@@ -115,7 +115,7 @@ def test_a_fault_in_a_callback_is_seen(kind: type[Panel], monkeypatch: pytest.Mo
     assert panel.status.layout.display == "none"
 
 
-def test_setting_from_code_names_what_is_wrong() -> None:
+def test_invalid_values_set_from_code_are_rejected_by_name() -> None:
     panel = BetaRoles()
     with pytest.raises(ValueError, match=r"beta must lie between 0.1 and 10, found 50"):
         panel.beta = 50.0

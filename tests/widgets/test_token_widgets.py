@@ -1,4 +1,4 @@
-"""TokenRewards and BeforeAfter: their numbers are those of the package, for any tokenizer, and no fault goes unseen."""
+"""TokenRewards and BeforeAfter: their numbers are those of the package, for any tokenizer, and errors are shown."""
 
 import copy
 import json
@@ -85,11 +85,11 @@ def test_the_texts_of_the_tokens_are_the_text() -> None:
     text = f" A {EMOJI}\n\nna\N{LATIN SMALL LETTER I WITH DIAERESIS}ve\t<b>"
     texts = token_texts([], [*tokenizer(text)["input_ids"], 0], tokenizer)
     assert "".join(texts) == text + "<|endoftext|>"
-    assert texts[:7] == [" ", "A", " ", "", "", "", EMOJI]  # told where it is whole
+    assert texts[:7] == [" ", "A", " ", "", "", "", EMOJI]  # at the token that completes it
     assert texts[7:9] == ["\n", "\n"]
 
 
-def test_bytes_that_make_no_character_are_told_and_nothing_after_them_is_lost() -> None:
+def test_invalid_bytes_are_replaced_and_lose_nothing_after_them() -> None:
     tokenizer = byte_tokenizer()
     film = tokenizer(EMOJI)["input_ids"]
     assert token_texts([], film[:2], tokenizer) == ["", "\ufffd"]  # cut within a character
@@ -101,7 +101,7 @@ def test_words_keep_the_space_before_them() -> None:
     assert token_texts([3], [4, 6, 2], tokenizer) == [" plot", " good", " <eos>"]
 
 
-def test_what_a_tokenizer_leaves_out_is_named() -> None:
+def test_lost_characters() -> None:
     assert lost_characters(f"All of it, {EMOJI} and \N{GREEK SMALL LETTER BETA}.", byte_tokenizer()) == []
     letters = byte_tokenizer([*map(chr, range(97, 123)), "\u0120"])  # a to z, and the space
     assert lost_characters("a Zebra, A zoo", letters) == ["Z", ",", "A"]
@@ -115,13 +115,13 @@ def test_what_a_tokenizer_leaves_out_is_named() -> None:
     assert lost_characters("bad", unknown) == ["b", "a", "d"]
 
 
-def test_a_tokenizer_may_drop_case_and_accents() -> None:
+def test_lost_case_and_accents_do_not_count() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.backend_tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     assert lost_characters("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
 
 
-def test_special_tokens_in_a_prompt_are_read() -> None:
+def test_special_tokens_in_a_prompt_are_not_lost() -> None:
     assert lost_characters("x<|endoftext|>", byte_tokenizer()) == []
 
 
@@ -146,7 +146,7 @@ def test_the_shares_sum_to_the_implicit_rewards(reviews: tuple[Any, Any, Any], h
         assert panel.responses["rejected"].special == (False,) * (len(ids.rejected_ids) - 1) + (True,)
 
 
-def test_where_the_policy_is_the_reference_every_share_is_exactly_0(
+def test_if_the_policy_is_the_reference_every_share_is_0(
     reviews: tuple[Any, Any, Any], held_out: list[PreferencePair]
 ) -> None:
     reference, tokenizer = reviews[1:]
@@ -157,7 +157,7 @@ def test_where_the_policy_is_the_reference_every_share_is_exactly_0(
     assert "margin +0.0" in repr(panel)
 
 
-def test_beta_scales_and_computes_nothing() -> None:
+def test_beta_needs_no_forward_pass() -> None:
     policy, reference = tiny_model(0), tiny_model(1)
     panel = TokenRewards(policy, reference, tiny_tokenizer(), tiny_pairs(3), beta=0.5)
     before, shown, calls = panel.rewards, panel.shown, calls_of(policy)
@@ -167,7 +167,7 @@ def test_beta_scales_and_computes_nothing() -> None:
     assert calls == []
 
 
-def test_a_pair_is_computed_when_it_is_looked_at_and_only_once() -> None:
+def test_a_pair_is_computed_when_shown_and_only_once() -> None:
     policy, reference = tiny_model(0), tiny_model(1)
     calls = calls_of(policy)
     panel = TokenRewards(policy, reference, tiny_tokenizer(), tiny_pairs(24))
@@ -186,7 +186,7 @@ def test_the_strongest_tokens_come_first() -> None:
         assert all(text in panel.responses[name].texts for text, _ in strongest)
 
 
-def test_a_gpt_2_with_bytes_for_tokens_shows_emoji_and_its_end() -> None:
+def test_a_byte_level_gpt_2_shows_emoji_and_the_end_token() -> None:
     pair = PreferencePair(f"Film {EMOJI}:", f" great {EMOJI}!\n", " bad")
     tokenizer = byte_tokenizer()
     panel = TokenRewards(byte_model(0), byte_model(1), tokenizer, [pair])
@@ -198,7 +198,7 @@ def test_a_gpt_2_with_bytes_for_tokens_shows_emoji_and_its_end() -> None:
     json.dumps(explorer_state(panel), allow_nan=False)
 
 
-def test_dropout_is_off_for_the_time() -> None:
+def test_dropout_is_off_temporarily() -> None:
     policy = byte_model(0, dropout=0.5).train()
     pair = PreferencePair("Film:", " great", " bad")
     first, second = (TokenRewards(policy, byte_model(1), byte_tokenizer(), [pair]).shown for _ in range(2))
@@ -206,7 +206,7 @@ def test_dropout_is_off_for_the_time() -> None:
     assert policy.training
 
 
-def test_a_pair_that_does_not_fit_is_told_and_the_others_are_shown() -> None:
+def test_a_pair_that_does_not_fit_gets_a_note() -> None:
     pairs = [PreferencePair("x" * 80, " good", " bad"), PreferencePair("Film:", " good", " bad")]
     panel = TokenRewards(byte_model(0), byte_model(1), byte_tokenizer(), pairs)
     assert "its 80 tokens leave no room for a response within 64 tokens" in panel.note
@@ -221,7 +221,7 @@ def test_a_pair_that_does_not_fit_is_told_and_the_others_are_shown() -> None:
     assert cut.note == ""
 
 
-def test_wrong_settings_are_named() -> None:
+def test_invalid_settings_are_rejected_by_name() -> None:
     given = (tiny_model(0), tiny_model(1), tiny_tokenizer())
     panel = TokenRewards(*given, tiny_pairs(3))
     with pytest.raises(traitlets.TraitError, match="pair must lie between 1 and 3, found 4"):
@@ -237,7 +237,7 @@ def test_wrong_settings_are_named() -> None:
     assert (panel.pair, panel.shown["number"]) == (1, 1)
 
 
-def test_an_error_behind_a_move_is_shown_and_goes_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_a_move_is_shown_until_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = TokenRewards(tiny_model(0), tiny_model(1), tiny_tokenizer(), tiny_pairs(5))
     with monkeypatch.context() as patch:
         patch.setattr("dpo_teach.widgets.token_rewards.score_responses", broken)
@@ -254,7 +254,7 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("the model is gone")
 
 
-def test_weights_that_are_no_numbers_are_named() -> None:
+def test_weights_that_are_nan_are_named() -> None:
     policy = tiny_model(0)
     with torch.no_grad():
         policy.transformer.wte.weight.fill_(math.nan)
@@ -294,7 +294,7 @@ def test_the_texts_and_their_numbers_are_those_of_the_package(
     json.dumps(explorer_state(panel), allow_nan=False)
 
 
-def test_the_same_model_throws_the_same_dice(reviews: tuple[Any, Any, Any]) -> None:
+def test_the_same_model_writes_the_same_texts(reviews: tuple[Any, Any, Any]) -> None:
     reference, tokenizer = reviews[1:]
     panel = BeforeAfter(copy.deepcopy(reference), reference, tokenizer, prompt=OPENING)
     assert panel.texts["policy"] == panel.texts["reference"]
@@ -304,7 +304,7 @@ def test_the_same_model_throws_the_same_dice(reviews: tuple[Any, Any, Any]) -> N
 
 
 @pytest.mark.slow
-def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter) -> None:
+def test_the_seed_determines_the_texts(panel: BeforeAfter) -> None:
     before, reading = panel.shown, repr(panel)
     panel.seed = 2
     assert panel.shown["texts"] != before["texts"]
@@ -322,14 +322,14 @@ def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter)
         ("x" * 64, "The prompt has 64 tokens, and the models take 64 with the response: shorten it to at most 63."),
     ],
 )
-def test_a_prompt_that_will_not_do_is_told_and_nothing_is_lost(prompt: str, line: str) -> None:
+def test_an_invalid_prompt_gets_a_note_and_changes_nothing(prompt: str, line: str) -> None:
     panel = BeforeAfter(byte_model(0), byte_model(1), byte_tokenizer(), prompt="Film:")
     before = panel.shown
-    told: list[bool] = []
-    panel.observe(lambda change: told.append(change["new"]), "writing")
+    writing: list[bool] = []
+    panel.observe(lambda change: writing.append(change["new"]), "writing")
     ask(panel, command="write", prompt=prompt, seed=5, count=4)
     assert (panel.note, panel.error_message) == (line, "")
-    assert told == [True, False]  # what the browser waits for
+    assert writing == [True, False]  # what the browser waits for
     assert (panel.prompt, panel.seed, panel.shown) == ("Film:", 0, before)
     with pytest.raises(traitlets.TraitError, match=re.escape(line)):
         panel.prompt = prompt
@@ -345,7 +345,7 @@ def test_characters_that_the_tokenizer_cannot_read_are_named() -> None:
     assert panel.shown == {}
 
 
-def test_a_prompt_that_leaves_little_room_is_written_after_and_the_cut_is_told() -> None:
+def test_a_long_prompt_gets_short_texts() -> None:
     panel = BeforeAfter(byte_model(0), byte_model(1), byte_tokenizer(), prompt="x" * 61)
     texts = [text for name in ("reference", "policy") for text in panel.shown["texts"][name]]
     assert max(len(text["texts"]) for text in texts) == 3
@@ -365,7 +365,7 @@ def test_nothing_is_written_before_there_is_a_prompt(reviews: tuple[Any, Any, An
 
 
 @pytest.mark.slow
-def test_a_suggestion_is_what_is_begun_with(reviews: tuple[Any, Any, Any]) -> None:
+def test_the_first_suggestion_is_the_first_prompt(reviews: tuple[Any, Any, Any]) -> None:
     panel = BeforeAfter(*reviews, suggestions=[OPENING, "Last night we saw The Paper Lighthouse."], count=2)
     assert panel.prompt == OPENING == panel.shown["prompt"]
 
@@ -385,7 +385,7 @@ def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypat
 
 
 @pytest.mark.slow
-def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: BeforeAfter) -> None:
+def test_an_error_while_writing_is_shown_and_the_texts_stay(panel: BeforeAfter) -> None:
     before = panel.shown
     panel.judge, judge = broken, panel.judge
     ask(panel, command="write", prompt=OPENING, seed=4, count=2)
@@ -402,7 +402,7 @@ def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: Befor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["_write", "set", "", None])
-def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) -> None:
+def test_unknown_commands_are_rejected(panel: BeforeAfter, name: str | None) -> None:
     before = panel.shown
     ask(panel, command=name, prompt=OPENING, seed=3, count=2)
     assert panel.error_message == f"ValueError: command must be one of write, found {name!r}"
@@ -411,7 +411,7 @@ def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "value", "least", "most"), [("seed", -1, 0, 9999), ("count", 7, 2, 6)])
-def test_dice_and_number_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
+def test_seed_and_count_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
     with pytest.raises(traitlets.TraitError, match=f"{name} must lie between {least} and {most}, found {value}"):
         panel.set(**{name: value})
     ask(panel, **{"command": "write", "prompt": OPENING, "seed": 1, "count": 2, name: value})
@@ -431,7 +431,7 @@ def pair_of_panels(request: pytest.FixtureRequest, reviews: tuple[Any, Any, Any]
 
 
 @pytest.mark.slow
-def test_the_same_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> None:
+def test_equal_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> None:
     one, other = pair_of_panels
     assert repr(one) == repr(other)
     assert "\n" not in repr(one)
@@ -440,7 +440,7 @@ def test_the_same_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> Non
     assert one._repr_mimebundle_()[0]["text/plain"] == repr(one)
 
 
-def test_the_style_of_tokens_is_where_tokens_are() -> None:
+def test_only_widgets_with_tokens_have_their_style() -> None:
     assert ".dt-token " in str(TokenRewards._css)
     assert ".dt-token " in str(BeforeAfter._css)
     assert ".dt-token " not in str(LossExplorer._css)
@@ -448,7 +448,7 @@ def test_the_style_of_tokens_is_where_tokens_are() -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tint", ["dt-chosen", "dt-rejected"])
-def test_ink_is_read_on_every_colour_of_a_token(theme: str, tint: str) -> None:
+def test_text_has_enough_contrast_on_every_token_colour(theme: str, tint: str) -> None:
     found = colours(theme)
     text = (files("dpo_teach.widgets") / "js" / "tokens.js").read_text(encoding="utf-8")
     deepest = int(re.findall(r"const DEEPEST = (\d+);", text)[0])

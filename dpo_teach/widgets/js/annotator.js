@@ -22,10 +22,11 @@ export function annotator({ model, el }) {
 
   const draw = () => {
     const state = stateOf(model);
-    const held = root.contains(root.getRootNode().activeElement);
+    const hadFocus = root.contains(root.getRootNode().activeElement);
     setHeadline(headline(state));
     [progress, question, actions, curves, verdict].forEach((part) => part.draw(state));
-    if (held && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true }); // the element that had it is hidden or disabled
+    // The element with the focus may be hidden or disabled now: keep the keyboard in the panel.
+    if (hadFocus && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true });
     announce(inWords(state));
   };
   const press = (event) => pressed(event, stateOf(model), send);
@@ -85,8 +86,8 @@ function doubt({ share, error, pairs, agreed, luck }) {
 
 function makeProgress() {
   const fill = html("i", { class: "dt-progress-fill" });
-  const track = html("div", { class: "dt-progress-track", role: "progressbar", "aria-label": "labels given", "aria-valuemin": 0 },
-                     fill);
+  const track = html("div", { class: "dt-progress-track", role: "progressbar", "aria-label": "labels given",
+                              "aria-valuemin": 0 }, fill);
   const count = html("b", { "data-value": "given" }, "");
   const parts = html("span", { class: "dt-muted", "data-value": "parts" }, "");
   return {
@@ -126,7 +127,8 @@ function answer(send, side, arrow, keys) {
   return { node, text };
 }
 
-const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured further down.";
+const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured " +
+  "further down.";
 
 function makeActions(send) {
   const skip = button("skip ↓", () => send("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });
@@ -193,7 +195,8 @@ function makeCurve({ name, own, held, atLeast, baseline }) {
     draw(curve, steps) {
       const columns = [own, held].filter((column) => column !== null);
       const values = curve.flatMap((row) => columns.map((column) => row[column]));
-      picture.setRange({ x: [0, steps || 1], y: roundRange(Math.min(atLeast[0], ...values), Math.max(atLeast[1], ...values), 4) });
+      const y = roundRange(Math.min(atLeast[0], ...values), Math.max(atLeast[1], ...values), 4);
+      picture.setRange({ x: [0, steps || 1], y });
       setAttributes(level, { d: picture.path([[0, baseline], [steps || 1, baseline]]) });
       setAttributes(trained, { d: own === null ? "" : picture.path(curve.map((row) => [row[0], row[own]])) });
       setAttributes(kept, { d: picture.path(curve.map((row) => [row[0], row[held]])) });

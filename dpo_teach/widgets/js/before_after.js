@@ -192,7 +192,7 @@ function makeRequest(model, settings, changed) {
 
 const STILL_WRITING = "Still writing: a large model takes its time, and Python answers only when no other cell is running.";
 
-// One writer: a heading with the means, and as many cards as may be wanted.
+// One writer: a heading with the means, and cards for the largest number of texts.
 
 function makeColumn(name, group) {
   const mean = html("span", { class: "dt-muted", "data-value": `${name}-mean` }, "");
@@ -237,7 +237,9 @@ function meanOf(texts) {
 function headline({ texts }) {
   if (!texts) return "Type the beginning of a text, and let both models go on with it.";
   const all = WRITERS.flatMap((name) => texts[name].flatMap((text) => text.values));
-  if (all.every((value) => value === 0)) return "Policy and reference are the same: the same seed, the same texts, no log-ratio.";
+  if (all.every((value) => value === 0)) {
+    return "Policy and reference are the same: the same seed, the same texts, no log-ratio.";
+  }
   const [reference, policy] = WRITERS.map((name) => meanOf(texts[name]));
   return `Mean log-ratio: ${signed(policy, 1)} nats on what the policy wrote, ` +
     `${signed(reference, 1)} on what the reference wrote.`;

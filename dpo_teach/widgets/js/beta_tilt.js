@@ -84,8 +84,8 @@ function heading(reset) {
 
 function makeRow(model, text, i) {
   const reward = slider(model, {
-    name: `reward-${i}`, names: ["rewards"], label: `reward of “${text}”`, low: -5, high: 5, least: -50, most: 50, step: 0.1,
-    show: (value) => signed(value, 1),
+    name: `reward-${i}`, names: ["rewards"], label: `reward of “${text}”`, low: -5, high: 5, least: -50, most: 50,
+    step: 0.1, show: (value) => signed(value, 1),
     get: () => model.get("rewards")[i],
     set: (value) => assign(model, { rewards: model.get("rewards").map((old, j) => (j === i ? value : old)) }),
   });

@@ -82,7 +82,7 @@ function makeCurve() {
   picture.over.append(wrong, settled);
   const dots = Array.from({ length: PAIRS }, () => {
     const dot = svg("circle", { r: 6.5 });
-    const label = svg("text", { class: "dt-carried" }, "");
+    const label = svg("text", { class: "dt-small-value" }, "");
     picture.over.append(dot, label);
     return { dot, label };
   });

@@ -1,4 +1,4 @@
-// One pair: four log-probabilities and beta, and everything that follows from them, drawn as the flow that it is.
+// One pair: four log-probabilities and beta, and everything that follows from them, drawn as a flow.
 
 import { expectedLoss, logSigmoid, readPair } from "./dpo.js";
 import { brief, html, plain, presetMenu, setAttributes, setText, signed, slider, svg, throttled, uniqueId,
@@ -27,12 +27,12 @@ export function lossExplorer({ model: traits, el }) {
 
   const draw = () => {
     const state = stateOf(model);
-    const reading = readPair(state);
-    setHeadline(headline(reading));
-    flow.draw(state, reading);
-    curve.draw(state, reading);
-    roles.draw(state, reading);
-    announce(inWords(state, reading));
+    const numbers = readPair(state);
+    setHeadline(headline(numbers));
+    flow.draw(state, numbers);
+    curve.draw(state, numbers);
+    roles.draw(state, numbers);
+    announce(inWords(state, numbers));
   };
   const rescale = () => {
     const [low, high] = scaleOf(LOGPS.map((name) => model.get(name)));
@@ -54,7 +54,7 @@ export function lossExplorer({ model: traits, el }) {
   };
 }
 
-// Where there is room the sliders stand beside the flow, and their arrows leave from there; otherwise above it.
+// On a wide page the sliders are left of the flow, and its arrows start at their thumbs; otherwise they are above it.
 function isLeftOf(one, other) {
   return one.getBoundingClientRect().right <= other.getBoundingClientRect().left + 1;
 }
@@ -86,7 +86,7 @@ function makeControls(model) {
   return controls;
 }
 
-// One scale for the four sliders, so that their thumbs can be compared; wider where a value needs it.
+// One scale for the four sliders, so that their thumbs can be compared; wider if a value needs it.
 function scaleOf(values) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   if (least >= -60 && most <= -40) return [-60, -40];
@@ -127,7 +127,7 @@ const BOXES = {
   weight: { name: "gradient weight", colour: "policy", value: (r) => plain(r.gradientWeight, 4) },
 };
 
-// From, to, what is done, and the number that is carried; the number of a source stands beside its slider.
+// From, to, the operation, and the number that is passed on; the number of a source is next to its slider.
 const ARROWS = [
   ["policyChosen", "chosen", "+", () => ""],
   ["referenceChosen", "chosen", "−", () => ""],
@@ -151,12 +151,12 @@ function makeFlow() {
   const head = svg("marker", { id: tip, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
                    svg("path", { d: "M0 0L8 4L0 8z", class: "dt-head" }));
   const node = svg("svg", { class: "dt-graph", role: "img", "aria-label": "the flow of the numbers" }, svg("defs", {}, head));
-  const arrows = ARROWS.map(([from, to, act, number]) => {
+  const arrows = ARROWS.map(([from, to, operation, number]) => {
     const line = svg("path", { class: "dt-arrow", "marker-end": `url(#${tip})` });
-    const does = svg("text", { class: "dt-operation" }, act);
-    const carries = svg("text", { class: "dt-carried", "data-arrow": `${from}-${to}` }, "");
-    node.append(line, does, carries);
-    return { from, to, line, does, carries, number };
+    const sign = svg("text", { class: "dt-operation" }, operation);
+    const value = svg("text", { class: "dt-small-value", "data-arrow": `${from}-${to}` }, "");
+    node.append(line, sign, value);
+    return { from, to, line, sign, value, number };
   });
   const boxes = Object.fromEntries(Object.entries(BOXES).map(([key, { name, colour, value }]) => {
     const edge = svg("rect", { width: BOX_WIDTH, height: BOX_HEIGHT, rx: 7, class: `dt-node dt-stroke-${colour}` });
@@ -174,9 +174,9 @@ function makeFlow() {
       Object.entries(boxes).forEach(([key, box]) => placeBox(box, places[key]));
       arrows.forEach((arrow) => (wide ? drawAcross : drawDown)(arrow, places[arrow.from], places[arrow.to]));
     },
-    draw(state, reading) {
-      Object.values(boxes).forEach((box) => setText(box.number, box.value(reading)));
-      arrows.forEach((arrow) => setText(arrow.carries, arrow.number(state, reading)));
+    draw(state, numbers) {
+      Object.values(boxes).forEach((box) => setText(box.number, box.value(numbers)));
+      arrows.forEach((arrow) => setText(arrow.value, arrow.number(state, numbers)));
     },
   };
 }
@@ -213,48 +213,48 @@ function tallLayout(width) {
   return { places, height: 450 };
 }
 
-function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
+function drawAcross({ from, line, sign, value }, [x0, y0], [x1, y1]) {
   const [start, end] = [x0 + BOX_WIDTH / 2 + 2, x1 - BOX_WIDTH / 2 - 3];
   const middle = (start + end) / 2;
   const up = y1 < y0;
   if (y0 === y1) {
     setAttributes(line, { d: `M${start} ${y0}H${end}` });
-    setAttributes(does, { x: middle, y: y0 - 7, "text-anchor": "middle" });
+    setAttributes(sign, { x: middle, y: y0 - 7, "text-anchor": "middle" });
     const below = end - start < 64 ? BOX_HEIGHT / 2 + 14 : 17; // a number as wide as the gap goes below the boxes
-    setAttributes(carries, { x: middle, y: y0 + below, "text-anchor": "middle" });
+    setAttributes(value, { x: middle, y: y0 + below, "text-anchor": "middle" });
     return;
   }
   const forks = from === "probability";
-  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows that meet keep apart
+  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows to one box end apart
   setAttributes(line, { d: `M${start} ${y0}C${middle} ${y0} ${middle} ${y} ${end} ${y}` });
   if (forks) {
-    setAttributes(does, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
-    setAttributes(carries, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
+    setAttributes(sign, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
+    setAttributes(value, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    const early = x0 < 0; // a source's sign stands where its arrow begins: the name of the box is at the other end
-    setAttributes(does, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
+    const early = x0 < 0; // the sign of a source is where its arrow begins: the name of the box is at the other end
+    setAttributes(sign, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
                     : { x: end, y: up ? y + 18 : y - 9, "text-anchor": "end" });
-    setAttributes(carries, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
+    setAttributes(value, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
   }
 }
 
-function drawDown({ from, line, does, carries }, [x0, y0], [x1, y1]) {
+function drawDown({ from, line, sign, value }, [x0, y0], [x1, y1]) {
   const [start, end] = [Math.max(y0 + BOX_HEIGHT / 2 + 2, 2), y1 - BOX_HEIGHT / 2 - 22];
   const middle = (start + end) / 2;
   if (x0 === x1) {
     setAttributes(line, { d: `M${x0} ${start}V${end}` });
-    setAttributes(does, { x: x0 + 10, y: middle + 4, "text-anchor": "start" });
-    setAttributes(carries, { x: x0 + 42, y: middle + 4, "text-anchor": "start" });
+    setAttributes(sign, { x: x0 + 10, y: middle + 4, "text-anchor": "start" });
+    setAttributes(value, { x: x0 + 42, y: middle + 4, "text-anchor": "start" });
     return;
   }
   const forks = from === "probability";
-  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows that meet keep apart
+  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows to one box end apart
   setAttributes(line, { d: `M${x0} ${start}C${x0} ${middle} ${x} ${middle} ${x} ${end}` });
   const onLeft = forks ? x1 < x0 : x0 < x1;
   const anchor = { y: forks ? middle - 2 : middle + 16, "text-anchor": onLeft ? "end" : "start" };
   const beside = forks ? x1 : (x0 + x) / 2 - (onLeft ? 10 : -10);
-  setAttributes(does, { x: beside + (onLeft && forks ? -40 : 0), ...anchor });
-  setAttributes(carries, { x: beside + (onLeft ? (forks ? 0 : -16) : forks ? 26 : 16), ...anchor });
+  setAttributes(sign, { x: beside + (onLeft && forks ? -40 : 0), ...anchor });
+  setAttributes(value, { x: beside + (onLeft ? (forks ? 0 : -16) : forks ? 26 : 16), ...anchor });
 }
 
 // The loss as a curve
@@ -297,7 +297,7 @@ function percentOf(agreement) {
 function makeRoles() {
   const here = html("p", {}, "");
   const far = html("p", {}, "");
-  const node = html("div", { class: "dt-words" }, html("h4", {}, "β does two things"),
+  const node = html("div", { class: "dt-words" }, html("h4", {}, "β sign two things"),
                     html("ol", {}, html("li", {}, html("b", {}, "It steepens this pair's loss."), here),
                          html("li", {}, html("b", {}, "It sets how far the optimum moves."), far)));
   return {

@@ -1,4 +1,4 @@
-// A pair as text, each token on the colour of its share of the implicit reward.
+// A pair as text, each token coloured by its share of the implicit reward.
 
 import { assign, brief, button, html, menu, plain, setAttributes, setText, signed, slider, watch } from "./dom.js";
 import { frame, trackDrag } from "./frame.js";
@@ -6,7 +6,7 @@ import { sigmoid } from "./dpo.js";
 import { colourScale, logRatios, scaled, scaleEnd, strongest, tokenGroup, tokenName, total } from "./tokens.js";
 
 const RESPONSES = ["chosen", "rejected"];
-const PATIENCE = 400; // milliseconds before it is said that Python is asked
+const SLOW_AFTER = 400; // milliseconds until the headline says that Python computes
 
 export function tokenRewards({ model, el }) {
   const { root, body, setHeadline, announce, close } = frame(el, "Which tokens earned the reward", model);
@@ -37,12 +37,12 @@ export function tokenRewards({ model, el }) {
     group.refresh();
     announce(inWords(state));
   };
-  // The headline; where Python takes long over a pair, that it is asked.
+  // The headline: what is shown or, if Python is slow, that it computes.
   const follow = () => {
     clearTimeout(waiting);
     const late = state.number !== model.get("pair");
     setAttributes(root, { "aria-busy": String(late) });
-    if (late) waiting = setTimeout(() => setHeadline(`Pair ${model.get("pair")} is being computed …`), PATIENCE);
+    if (late) waiting = setTimeout(() => setHeadline(`Pair ${model.get("pair")} is being computed …`), SLOW_AFTER);
     else setHeadline(headline(state));
   };
   const rescale = () => {
@@ -62,7 +62,7 @@ export function tokenRewards({ model, el }) {
 
 const VIEWS = ["each token", "summed so far"];
 
-// All that is shown, from what Python computed and β; a pair that does not fit has no responses.
+// What is shown, from Python's log-probabilities and β; a pair that does not fit has no responses.
 function stateOf(model) {
   const { number, prompt, ...given } = model.get("shown");
   const [beta, summed] = [model.get("beta"), model.get("view") !== VIEWS[0]];
