@@ -297,7 +297,7 @@ function percentOf(agreement) {
 function makeRoles() {
   const here = html("p", {}, "");
   const far = html("p", {}, "");
-  const node = html("div", { class: "dt-words" }, html("h4", {}, "β sign two things"),
+  const node = html("div", { class: "dt-words" }, html("h4", {}, "β does two things"),
                     html("ol", {}, html("li", {}, html("b", {}, "It steepens this pair's loss."), here),
                          html("li", {}, html("b", {}, "It sets how far the optimum moves."), far)));
   return {
