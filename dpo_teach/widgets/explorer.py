@@ -4,18 +4,22 @@ README.md in this folder follows one slider from the browser to Python.
 """
 
 import base64
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
 from typing import Any, ClassVar
 
 import anywidget
 import traitlets
 
 from dpo_teach.widgets.js_bundle import projector_style, stylesheet, widget_module
-from dpo_teach.widgets.photographs import photograph
 
-__all__ = ["CUSTOM", "Explorer", "Number", "Numbers", "check_choice", "preset_of"]
+__all__ = ["CUSTOM", "Explorer", "Number", "Numbers", "check_choice", "preset_of", "screenshot_of"]
+
+_PICTURES = files("dpo_teach.assets") / "pictures"
 
 CUSTOM = "your own"
 """The name of values that are no preset."""
@@ -97,6 +101,23 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 def preset_of(values: Any, presets: Mapping[str, Any]) -> str:
     """The name of the preset that is equal to the values, or `CUSTOM`."""
     return next((name for name, preset in presets.items() if preset == values), CUSTOM)
+
+
+def screenshot_of(description: str) -> bytes | None:
+    """The screenshot of an explorer with this repr, as PNG bytes; None if there is none.
+
+    >>> screenshot_of("an unknown explorer") is None
+    True
+    """
+    name = _screenshots().get(description)
+    return None if name is None else (_PICTURES / name).read_bytes()
+
+
+@cache
+def _screenshots() -> dict[str, str]:
+    """File names by repr."""
+    index = _PICTURES / "explorers.json"
+    return json.loads(index.read_text(encoding="utf-8"))["photographs"] if index.is_file() else {}
 
 
 class Explorer(anywidget.AnyWidget):
@@ -193,7 +214,7 @@ class Explorer(anywidget.AnyWidget):
             return None
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data["text/plain"] = repr(self)
-        png = photograph(repr(self))
+        png = screenshot_of(repr(self))
         if png is not None:
             data["image/png"] = base64.b64encode(png).decode("ascii")
         return data, metadata

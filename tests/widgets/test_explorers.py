@@ -13,7 +13,6 @@ from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCal
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import PRESETS
-from dpo_teach.widgets.photographs import PICTURES
 from dpo_teach.widgets.playground import explorer_state
 from dpo_teach.widgets.studio import INDEX, SITTERS, fingerprint
 from dpo_teach.worlds.tabular import film_world, optimal_policy
@@ -162,7 +161,7 @@ def test_the_screenshots_are_up_to_date() -> None:
     index = json.loads(INDEX.read_text())
     assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make photographs`"
     assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in SITTERS.items()}
-    assert all((PICTURES / file).is_file() for file in index["photographs"].values())
+    assert all((INDEX.parent / file).is_file() for file in index["photographs"].values())
 
 
 # Bundles

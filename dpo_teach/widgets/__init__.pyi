@@ -1,0 +1,29 @@
+"""The widgets and where they live; `__init__.py` reads this file, and so do type checkers."""
+
+from .annotator import Annotator
+from .before_after import BeforeAfter
+from .beta_roles import BetaRoles
+from .beta_tilt import BetaTilt
+from .frontier_walker import FrontierWalker
+from .gradient_weights import GradientWeights
+from .live_curves import LiveCurves
+from .logps_workbench import LogpsWorkbench
+from .loss_explorer import LossExplorer
+from .memory_calculator import MemoryCalculator
+from .panel import Panel
+from .token_rewards import TokenRewards
+
+__all__ = [
+    "Annotator",
+    "BeforeAfter",
+    "BetaRoles",
+    "BetaTilt",
+    "FrontierWalker",
+    "GradientWeights",
+    "LiveCurves",
+    "LogpsWorkbench",
+    "LossExplorer",
+    "MemoryCalculator",
+    "Panel",
+    "TokenRewards",
+]
