@@ -3,7 +3,7 @@
 from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
-from dpo_teach.models.output import output_layers
+from dpo_teach.models.output import body_of, output_layers
 from dpo_teach.models.preparing import (
     context_length,
     fitting_length,
@@ -19,6 +19,7 @@ __all__ = [
     "ASSETS",
     "BUNDLED_MODELS",
     "LoadedModel",
+    "body_of",
     "check_embeddings",
     "check_padding",
     "context_length",
