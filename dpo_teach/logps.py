@@ -4,7 +4,7 @@ Both sum the log-probabilities of the response's tokens, nats. DPO is derived fo
 which is a product over its tokens; a mean over tokens would turn β into β / length, another objective.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
-from dpo_teach.models import takes_packed
+from dpo_teach.models import output_layers, takes_packed
 
 __all__ = [
     "ResponseLogps",
@@ -30,6 +30,9 @@ __all__ = [
     "shifted_logps",
 ]
 
+
+ToLogits = Callable[[Tensor], Tensor]
+"""From hidden states (tokens, width) to vocabulary logits (tokens, vocab): what `output_layers` gives."""
 
 LOGITS_AT_ONCE = 2**27
 """Vocabulary logits that are held at once: half a gigabyte in float32."""
@@ -83,15 +86,19 @@ def shifted_logps(
     return predictions.gather(dim=-1, index=targets.unsqueeze(-1)).squeeze(-1)
 
 
-def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, " batch"]:
+def response_logps(
+    model: Any, batch: TokenBatch | PackedBatch, *, to_logits: ToLogits | None = None
+) -> Float[Tensor, " batch"]:
     """Summed log-probability of each response under a causal language model: the lean form.
 
     Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
-    where a response token is predicted: in a batch of short responses to long prompts that is a small part.
+    where a response token is predicted: in a batch of short responses to long prompts that is a small part. The model
+    computes them itself, with the scale or the cap that some models put on their logits.
 
     Args:
-        model: a `transformers` causal language model whose output layer acts on each position by itself.
+        model: a `transformers` causal language model, as `output_layers` takes it.
         batch: the sequences, one in each row or packed.
+        to_logits: `output_layers(model)`, for callers that have it already.
 
     Returns:
         One logp per response, nats.
@@ -99,26 +106,26 @@ def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor,
     Raises:
         ValueError: a row has no response token, or a response starts at position 0.
     """
-    token_logps, responses = response_token_logps(model, batch)
+    token_logps, responses = response_token_logps(model, batch, to_logits=to_logits)
     sums = torch.zeros(len(batch), dtype=token_logps.dtype, device=token_logps.device)
     return sums.index_add(0, responses, token_logps)
 
 
 def response_token_logps(
-    model: Any, batch: TokenBatch | PackedBatch
+    model: Any, batch: TokenBatch | PackedBatch, *, to_logits: ToLogits | None = None
 ) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
     """log π of every response token of the batch, response after response, and the response each belongs to.
 
     With a large vocabulary the logits would take more memory than the rest: beyond `LOGITS_AT_ONCE` of them they are
     computed in parts, each of which is thrown away and computed again for its gradient.
     """
-    hidden = predicting_states(model, batch)
-    head = model.get_output_embeddings()
-    size = max(1, LOGITS_AT_ONCE // head.out_features)
+    to_logits = output_layers(model) if to_logits is None else to_logits
+    hidden = predicting_states(model, batch)  # (tokens, width)
+    size = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     if len(hidden) <= size:
-        return _token_logps(head, hidden, batch.targets), batch.responses
+        return _token_logps(to_logits, hidden, batch.targets), batch.responses
     parts = zip(hidden.split(size), batch.targets.split(size), strict=True)
-    logps = [checkpoint(_token_logps, head, *part, use_reentrant=False) for part in parts]
+    logps = [checkpoint(_token_logps, to_logits, *part, use_reentrant=False) for part in parts]
     return torch.cat(logps), batch.responses
 
 
@@ -126,7 +133,7 @@ def response_logits(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
     """Vocabulary logits, float32, where a response token comes next, response after response, and what came."""
-    return model.get_output_embeddings()(predicting_states(model, batch)).float(), batch.targets
+    return output_layers(model)(predicting_states(model, batch)).float(), batch.targets
 
 
 def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "tokens width"]:
@@ -137,9 +144,9 @@ def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tens
 
 
 def _token_logps(
-    head: nn.Module, hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
+    to_logits: ToLogits, hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
 ) -> Float[Tensor, " tokens"]:
-    return -F.cross_entropy(head(hidden).float(), targets, reduction="none")
+    return -F.cross_entropy(to_logits(hidden).float(), targets, reduction="none")
 
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
@@ -211,10 +218,11 @@ class ResponseLogps(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        self._to_logits = output_layers(model)  # here and not in forward, which may be compiled
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Tensor:
         """One logp per response, nats."""
-        return response_logps(self.model, batch)
+        return response_logps(self.model, batch, to_logits=self._to_logits)
 
 
 def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:

@@ -3,6 +3,7 @@
 from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
+from dpo_teach.models.output import output_layers
 from dpo_teach.models.preparing import (
     compiled_layers,
     context_length,
@@ -30,6 +31,7 @@ __all__ = [
     "load_model",
     "no_progress_bar",
     "only_errors",
+    "output_layers",
     "switch_dropout_off",
     "takes_packed",
 ]
