@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
-from dpo_teach.models import output_layers, takes_packed
+from dpo_teach.models import body_of, output_layers, takes_packed
 
 __all__ = [
     "ResponseLogps",
@@ -140,7 +140,7 @@ def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tens
     """The last hidden state where a response token comes next, response after response."""
     if isinstance(batch, TokenBatch):
         _check_mask(batch.input_ids, batch.response_mask)
-    return hidden_states(model.base_model, batch).index_select(0, batch.sources)
+    return hidden_states(body_of(model), batch).index_select(0, batch.sources)
 
 
 def _token_logps(

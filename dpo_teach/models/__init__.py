@@ -3,7 +3,7 @@
 from dpo_teach.models.checking import check_embeddings, check_padding
 from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
 from dpo_teach.models.loading import LoadedModel, load_model
-from dpo_teach.models.output import output_layers
+from dpo_teach.models.output import body_of, output_layers
 from dpo_teach.models.preparing import (
     compiled_layers,
     context_length,
@@ -20,6 +20,7 @@ __all__ = [
     "ASSETS",
     "BUNDLED_MODELS",
     "LoadedModel",
+    "body_of",
     "check_embeddings",
     "check_padding",
     "compiled_layers",

@@ -12,18 +12,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from dpo_teach.models.finding import first_line
+from dpo_teach.models.output import body_of, output_layers
+
 __all__ = [
     "check_causal",
     "check_embeddings",
     "check_files_of_tokenizer",
     "check_fit",
+    "check_logits",
     "check_padding",
     "check_vocabulary",
     "check_weights",
 ]
 
 WRAPPERS = ("module.", "_orig_mod.")
-CAUSAL_TOLERANCE = 1e-3
+TOLERANCE = 1e-3
 SAVE_TOKENIZER = "tokenizer.save_pretrained(folder) writes it beside the weights"
 
 
@@ -118,6 +122,24 @@ def check_causal(name: str, model: Any) -> None:
     log P(response given prompt) is a product over tokens only where each is predicted from those before it.
     """
     first, second = model(torch.tensor([[0, 0], [0, 1]], device=model.device)).logits[:, 0]
-    if not torch.allclose(first, second, atol=CAUSAL_TOLERANCE, rtol=CAUSAL_TOLERANCE):
+    if not torch.allclose(first, second, atol=TOLERANCE, rtol=TOLERANCE):
         raise ValueError(f"model {name!r}: {type(model).__name__} looks ahead: what it predicts at a place depends on "
                          "the tokens after it, and a causal language model is wanted")  # fmt: skip
+
+
+@torch.no_grad()
+def check_logits(name: str, model: Any) -> None:
+    """Refuse a model whose logits are not what `output_layers` makes of the last hidden states of its body.
+
+    All log-probabilities are computed that way, and would be wrong without an error.
+    """
+    ids = torch.tensor([[0, 1], [1, 0]], device=model.device)
+    logits = model(ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+    try:
+        states = body_of(model)(ids, attention_mask=torch.ones_like(ids), use_cache=False)[0]  # (rows, time, width)
+        found = output_layers(model)(states.flatten(0, 1)).view_as(logits)
+    except Exception as error:  # a model may raise anything where its own forward is not called as it expects
+        raise ValueError(f"model {name!r}: {type(model).__name__} is not supported: {first_line(error)}") from error
+    if not torch.allclose(found, logits, atol=TOLERANCE, rtol=TOLERANCE):
+        raise ValueError(f"model {name!r}: {type(model).__name__} is not supported: logits computed from its hidden "
+                         f"states differ from its own by up to {(found - logits).abs().max().item():.3g}")  # fmt: skip

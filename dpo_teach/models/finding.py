@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-__all__ = ["ASSETS", "BUNDLED_MODELS", "ask_hub", "explain", "locate"]
+__all__ = ["ASSETS", "BUNDLED_MODELS", "ask_hub", "explain", "first_line", "locate"]
 
 ASSETS = Path(__file__).parent.parent / "assets"
 BUNDLED_MODELS = ("reviews-gpt2", "reviews-gpt2-dpo")
@@ -68,7 +68,7 @@ def ask_hub(name: str) -> bool:
 def explain(name: str, source: str, error: Exception, *, only_local: bool) -> str:
     """One line that says why a model could not be read."""
     if Path(source).is_dir() or not only_local:
-        return f"model {name!r} could not be read: {_first_line(error)}"
+        return f"model {name!r} could not be read: {first_line(error)}"
     from huggingface_hub import constants
 
     hub = "is switched off (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else "is not reachable from here"
@@ -78,5 +78,6 @@ def explain(name: str, source: str, error: Exception, *, only_local: bool) -> st
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type if it has none."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,6 +13,7 @@ from dpo_teach.models.checking import (
     check_causal,
     check_files_of_tokenizer,
     check_fit,
+    check_logits,
     check_vocabulary,
     check_weights,
 )
@@ -47,8 +48,8 @@ def load_model(name_or_path: str | os.PathLike[str], *, fuse: bool = True) -> Lo
 
     Raises:
         ValueError: there is no such model, the Hub cannot be reached, the weights are not in safetensors, do not fit
-            the configuration or are not finite, the tokenizer is missing or knows more tokens than the model, or the
-            model looks ahead.
+            the configuration or are not finite, the tokenizer is missing or knows more tokens than the model, the
+            model looks ahead, or log-probabilities cannot be computed from its hidden states.
 
     >>> model, tokenizer = load_model("reviews-gpt2")
     >>> type(model).__name__
@@ -63,6 +64,7 @@ def load_model(name_or_path: str | os.PathLike[str], *, fuse: bool = True) -> Lo
         fuse_gelu(model)
     switch_dropout_off(model).eval()
     check_causal(name, model)
+    check_logits(name, model)
     return LoadedModel(model, tokenizer)
 
 

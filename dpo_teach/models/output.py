@@ -11,7 +11,24 @@ from typing import Any, NamedTuple
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["output_layers"]
+__all__ = ["body_of", "output_layers"]
+
+
+def body_of(model: Any) -> nn.Module:
+    """The body of a causal language model, which computes the hidden states that the logits come from.
+
+    Raises:
+        ValueError: the model has none of the names that `transformers` gives a body.
+    """
+    return getattr(model, _body_name(model))
+
+
+def _body_name(model: Any) -> str:
+    for name in (model.base_model_prefix, "model"):  # Llama 4 and Mllama have another prefix than their body's name
+        if isinstance(getattr(model, name, None), nn.Module):
+            return name
+    raise ValueError(f"{type(model).__name__} is not supported: its body is neither model.{model.base_model_prefix} "
+                     "nor model.model")  # fmt: skip
 
 
 def output_layers(model: Any) -> Callable[[Float[Tensor, "tokens width"]], Float[Tensor, "tokens vocab"]]:
@@ -30,7 +47,7 @@ def output_layers(model: Any) -> Callable[[Float[Tensor, "tokens width"]], Float
     model = getattr(model, "_orig_mod", model)  # inside a module that torch.compile has wrapped
     without_body = object.__new__(type(model))
     without_body.__dict__.update(model.__dict__)
-    without_body.__dict__["_modules"] = {**model._modules, model.base_model_prefix: _GivenStates(model.base_model)}
+    without_body.__dict__["_modules"] = {**model._modules, _body_name(model): _GivenStates(body_of(model))}
     return partial(_logits, partial(type(model).forward, without_body))
 
 
@@ -52,6 +69,9 @@ class _BodyOutput(NamedTuple):
     audio_hidden_states: None = None
     cache_params: None = None
     state: None = None
+    mems: None = None
+    past_buckets_states: None = None
+    shared_kv_states: None = None
 
 
 class _GivenStates(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dpo_teach.batches import PackedBatch, TokenBatch
 from dpo_teach.logps import hidden_states
-from dpo_teach.models import context_length, switch_dropout_off
+from dpo_teach.models import body_of, context_length, switch_dropout_off
 
 __all__ = ["RewardModel", "ScalarModel", "ValueModel"]
 
@@ -25,8 +25,10 @@ class ScalarModel(nn.Module):
 
     def __init__(self, language_model: Any):
         super().__init__()
-        self.body = switch_dropout_off(copy.deepcopy(language_model.base_model)).requires_grad_(True)
-        self.head = nn.Linear(self.body.config.hidden_size, 1, device=language_model.device)
+        self.body = switch_dropout_off(copy.deepcopy(body_of(language_model))).requires_grad_(True)
+        with torch.no_grad():  # the width is not config.hidden_size where a model projects its last states, as OPT may
+            states = self.body(torch.zeros(1, 1, dtype=torch.long, device=language_model.device), use_cache=False)[0]
+        self.head = nn.Linear(states.shape[-1], 1, device=language_model.device)
         self.context = context_length(language_model)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
