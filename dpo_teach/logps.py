@@ -235,4 +235,4 @@ def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:
         raise ValueError("response_mask is true at position 0, where no token comes before to predict it")
     empty = (~response_mask.any(dim=1)).nonzero()
     if len(empty):
-        raise ValueError(f"response_mask has no response token in row {int(empty[0])}: at least one is wanted")
+        raise ValueError(f"response_mask has no response token in row {int(empty[0])}: expected at least one")

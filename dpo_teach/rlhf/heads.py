@@ -38,11 +38,14 @@ class ScalarModel(nn.Module):
         """Where the weights are."""
         return self.head.weight.device
 
-    def read(self, batch: TokenBatch | PackedBatch, where: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
-        """The numbers at some places of a batch, as indices into its flattened rows."""
-        return self.head(hidden_states(self.body, batch).index_select(0, where)).squeeze(-1)
+    def values_at(
+        self, batch: TokenBatch | PackedBatch, positions: Int[Tensor, " positions"]
+    ) -> Float[Tensor, " positions"]:
+        """The numbers at some positions of a batch, given as indices into its flattened rows."""
+        states = hidden_states(self.body, batch).index_select(0, positions)  # (positions, width)
+        return self.head(states).squeeze(-1)
 
-    def shift(self, amount: float) -> None:
+    def add_constant(self, amount: float) -> None:
         """Add a constant to every number that the model gives."""
         with torch.no_grad():
             self.head.bias.add_(amount)
@@ -61,7 +64,7 @@ class RewardModel(ScalarModel):
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " responses"]:
         """One reward per response, in nats of preference, up to a constant."""
-        return self.read(batch, batch.ends)
+        return self.values_at(batch, batch.ends)
 
 
 class ValueModel(ScalarModel):
@@ -78,4 +81,4 @@ class ValueModel(ScalarModel):
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " tokens"]:
         """One value per response token of the batch, in the order of `dpo_teach.logps.response_token_logps`."""
-        return self.read(batch, batch.sources)
+        return self.values_at(batch, batch.sources)

@@ -12,7 +12,7 @@ from dpo_teach.batches import TokenizedPair, collate_pairs, lay_out_pairs
 from dpo_teach.evaluation import score_samples
 from dpo_teach.logps import ResponseLogps, pair_logps, response_logits, response_logps, sequence_logps
 from dpo_teach.models import load_model, takes_packed
-from dpo_teach.models.checking import check_logits
+from dpo_teach.models.checks import check_logits
 from dpo_teach.rlhf import RewardModel, ValueModel
 from dpo_teach.sampling import Sample
 

@@ -7,11 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_teach.pairs import PreferencePair
 from dpo_teach.rlhf import (
     PPOConfig,
-    calibrate,
-    calibrate_probabilities,
     clip_fraction,
     clipped_surrogate,
     exact_advantages,
@@ -206,30 +203,3 @@ def test_a_search_of_no_steps_is_refused(iterations, epochs):
 def test_settings_that_make_no_sense_are_named(setting, value):
     with pytest.raises(ValueError, match=f"^{setting} must be .*found {value}"):
         PPOConfig(**{setting: value})
-
-
-def test_calibration_in_two_bins_worked_out_by_hand():
-    # Below 1/2: predicted 0.1 and 0.3, true 0.2 and 0.2: means 0.2 and 0.2. Above: 0.9 alone, true 0.6, off by 0.3.
-    found = calibrate_probabilities([0.1, 0.9, 0.3], [0.2, 0.6, 0.2], bins=2)
-    assert [(part.count, part.predicted, part.true) for part in found.bins] == [
-        (2, pytest.approx(0.2), pytest.approx(0.2)), (1, 0.9, 0.6),
-    ]  # fmt: skip
-    assert found.error == pytest.approx(0.3 / 3)
-    assert found.overconfidence == pytest.approx((0.4 + 0.4 + 0.2) / 3 - (0.3 + 0.1 + 0.3) / 3)
-    assert calibrate_probabilities([1.0, 0.0], [1.0, 0.0]).error == 0.0
-
-
-def test_the_true_reward_is_perfectly_calibrated_whoever_was_chosen():
-    worth = {"bad": -1.0, "fair": 0.0, "good": 2.0}
-    pairs = [PreferencePair("p", one, other) for one in worth for other in worth if worth[one] > worth[other]]
-
-    def true(prompts, responses):
-        return [worth[response] for response in responses]
-
-    found = calibrate(true, true, pairs)
-    assert found.error == pytest.approx(0.0) and found.overconfidence == 0.0
-    # "bad" comes before "good" in the alphabet: P(first) = sigma(-3), though "good" was chosen.
-    assert found.bins[0].predicted == pytest.approx(1 / (1 + math.exp(3)))
-    assert calibrate(lambda p, r: [2 * x for x in true(p, r)], true, pairs).overconfidence > 0.05
-    with pytest.raises(ValueError, match="at least one"):
-        calibrate(true, true, [])

@@ -62,7 +62,7 @@ def test_the_reward_is_read_at_the_last_real_token_whatever_padding_follows():
         at_the_end = model.head(model.body(torch.tensor([[BOS, THE, PLOT, GOOD, EOS]]))[0][:, -1]).squeeze(-1)
         batch = collate([short, long], PAD)
         last_column = torch.arange(1, 3) * batch.input_ids.shape[1] - 1
-        wrong = model.read(batch, last_column)
+        wrong = model.values_at(batch, last_column)
     torch.testing.assert_close(alone, at_the_end)
     torch.testing.assert_close(in_company[:1], alone)
     assert (wrong[0] - alone[0]).abs() > 0.1, "at the padding stands another number"
@@ -229,8 +229,8 @@ def test_mistakes_are_named_early():
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights():
     run = trainer()
-    lesson = run.judge(run.draw())
-    lesson.advantages.fill_(math.inf)
+    experience = run.compute_advantages(run.collect_rollouts())
+    experience.advantages.fill_(math.inf)
     with pytest.raises(ValueError, match="the policy's gradient in iteration 1 is not finite"):
-        run.update(lesson)
+        run.update(experience)
     torch.testing.assert_close(run.policy.state_dict(), tiny_model().state_dict(), rtol=0, atol=0)
