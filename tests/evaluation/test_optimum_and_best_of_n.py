@@ -92,7 +92,9 @@ def test_a_constant_for_each_prompt_changes_the_reward_and_not_the_kl():
 def test_a_tilt_that_rests_on_too_few_samples_is_refused_in_numbers():
     rewards = torch.zeros(2, 1000, dtype=torch.float64)
     rewards[1, :3] = 100.0
-    with pytest.raises(TooFewSamplesError, match=r"^beta=1\.0: the 1000 samples of prompt 1 .* 3\.0, expected at least 50"):
+    with pytest.raises(
+        TooFewSamplesError, match=r"^beta=1\.0: the 1000 samples of prompt 1 .* 3\.0, expected at least 50"
+    ):
         estimate_optimum(rewards, 1.0)
     assert estimate_optimum(rewards, 1.0, least_effective_samples=2.0).effective_samples == pytest.approx(3.0)
     assert estimate_optimum(rewards, 1e6).effective_samples == pytest.approx(1000, rel=1e-3)
