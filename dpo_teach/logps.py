@@ -31,9 +31,6 @@ __all__ = [
 ]
 
 
-ToLogits = Callable[[Tensor], Tensor]
-"""From hidden states (tokens, width) to vocabulary logits (tokens, vocab): what `output_layers` gives."""
-
 LOGITS_AT_ONCE = 2**27
 """Vocabulary logits that are held at once: half a gigabyte in float32."""
 
@@ -86,9 +83,7 @@ def shifted_logps(
     return predictions.gather(dim=-1, index=targets.unsqueeze(-1)).squeeze(-1)
 
 
-def response_logps(
-    model: Any, batch: TokenBatch | PackedBatch, *, to_logits: ToLogits | None = None
-) -> Float[Tensor, " batch"]:
+def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, " batch"]:
     """Summed log-probability of each response under a causal language model: the lean form.
 
     Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
@@ -98,7 +93,6 @@ def response_logps(
     Args:
         model: a `transformers` causal language model, as `output_layers` takes it.
         batch: the sequences, one in each row or packed.
-        to_logits: `output_layers(model)`, for callers that have it already.
 
     Returns:
         One logp per response, nats.
@@ -106,20 +100,20 @@ def response_logps(
     Raises:
         ValueError: a row has no response token, or a response starts at position 0.
     """
-    token_logps, responses = response_token_logps(model, batch, to_logits=to_logits)
+    token_logps, responses = response_token_logps(model, batch)
     sums = torch.zeros(len(batch), dtype=token_logps.dtype, device=token_logps.device)
     return sums.index_add(0, responses, token_logps)
 
 
 def response_token_logps(
-    model: Any, batch: TokenBatch | PackedBatch, *, to_logits: ToLogits | None = None
+    model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
     """log π of every response token of the batch, response after response, and the response each belongs to.
 
     With a large vocabulary the logits would take more memory than the rest: beyond `LOGITS_AT_ONCE` of them they are
     computed in parts, each of which is thrown away and computed again for its gradient.
     """
-    to_logits = output_layers(model) if to_logits is None else to_logits
+    to_logits = output_layers(model)
     hidden = predicting_states(model, batch)  # (tokens, width)
     size = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     if len(hidden) <= size:
@@ -144,7 +138,7 @@ def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tens
 
 
 def _token_logps(
-    to_logits: ToLogits, hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
+    to_logits: Callable[[Tensor], Tensor], hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
 ) -> Float[Tensor, " tokens"]:
     return -F.cross_entropy(to_logits(hidden).float(), targets, reduction="none")
 
@@ -218,11 +212,10 @@ class ResponseLogps(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        self._to_logits = output_layers(model)  # here and not in forward, which may be compiled
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Tensor:
         """One logp per response, nats."""
-        return response_logps(self.model, batch, to_logits=self._to_logits)
+        return response_logps(self.model, batch)
 
 
 def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:
