@@ -212,7 +212,7 @@ def test_best_of_n_scores_are_those_of_the_exact_policy():
     assert plain.true_reward_error == pytest.approx(textbook, rel=0.2)
 
 
-def test_best_of_n_that_makes_no_sense_is_refused():
+def test_an_invalid_n_is_refused():
     table = torch.zeros(1, 4)
     with pytest.raises(ValueError, match="n must be at least 1, found 0"):
         best_of_n_kl_bound(0)
