@@ -1,8 +1,8 @@
-"""What a GPU is good for, measured in one command of at most eight minutes: `python -m benchmarks.gpu [PART ...]`.
+"""Measure the trainer on a GPU, in one command of at most eight minutes: `python -m benchmarks.gpu [PART ...]`.
 
 Every part is a process of its own with a time limit, and writes what it has found after every measurement, so that
 whatever is done is kept when time runs out. Without a GPU the same parts run on the CPU with tiny sizes: a rehearsal.
-Its numbers mean nothing, but whatever it trips over would otherwise be found on a rented machine.
+Its numbers mean nothing, but it finds the errors that would otherwise appear on a rented machine.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     for part in arguments.parts or PARTS:
         report["parts"][part] = _run_part(part, min(PARTS[part][1], ends - time.perf_counter()))
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
-        _print_part(part, report["parts"][part], report["machine"])
+        _print_part(part, report["parts"][part])
     print(f"written to {arguments.output}")
     if any(part["status"] != "complete" for part in report["parts"].values()):
         raise SystemExit(1)
@@ -73,7 +73,7 @@ def _environment(scratch: str) -> dict[str, str]:
             "HF_DATASETS_CACHE": scratch, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # fmt: skip
 
 
-def _print_part(part: str, result: dict[str, Any], machine: dict[str, Any]) -> None:
+def _print_part(part: str, result: dict[str, Any]) -> None:
     found = result["found"]
     print(f"\n{part}: {result['status']}, {result['seconds']:.0f} s")
     if part.startswith("speed") and found:

@@ -40,7 +40,7 @@ Save = Callable[[dict[str, Any]], None]
 
 
 def check(save: Save) -> None:
-    """Part 1: the tests that have a device in them."""
+    """The tests that depend on the device."""
     # Plug-ins that the other tests use need not be installed where the GPU is.
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider",
                "-p", "no:random_order", "tests/test_devices.py"]  # fmt: skip
@@ -68,15 +68,15 @@ def compare_with_trl(save: Save, *, size: str) -> None:
     flops = needed_flops(case, folder)
     for runs in found.values():
         runs[0]["matmul_flops"] = flops
-    save({**summarise(case, describe_machine(), found), "flops": "counted on paper (benchmarks.gpu_parts)"})
+    save({**summarise(case, describe_machine(), found), "flops": "by formula: benchmarks.gpu_parts.needed_flops"})
 
 
 def needed_flops(case: Case, folder: Path) -> float:
     """Operations that the steps of a case need at least, for a forward and a backward pass.
 
     For each pair 3 (2 N t + 2 V d r + 4 d L v): N weights in the layers' matrix products, t tokens of the prompt and
-    both responses, V d weights of the output layer, r response tokens, and v (query, key) places that see each other.
-    Padding, a prompt computed twice and logits that nobody reads are not counted, whoever computes them.
+    both responses, V d weights of the output layer, r response tokens, and v (query, key) pairs that attend.
+    Padding, a prompt computed twice and logits that are not used are not counted, for either trainer.
     """
     trainer = own_trainer(case, folder)
     config = trainer.model.config
@@ -215,9 +215,9 @@ def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str,
     prompt, chosen = width // 4, (width - width // 4) // 2
     pair = TokenizedPair((1,) * prompt, (1,) * chosen, (1,) * (chosen - 1) + (2,))
     batch = pack_pairs([pair] * pairs, 0).to(DEVICE)
-    rows, time = batch.input_ids.shape
+    rows, length = batch.input_ids.shape
     query, key, value = (
-        torch.randn(rows, 20, time, 64, device=DEVICE, dtype=torch.bfloat16, requires_grad=ON_GPU) for _ in range(3)
+        torch.randn(rows, 20, length, 64, device=DEVICE, dtype=torch.bfloat16, requires_grad=ON_GPU) for _ in range(3)
     )
     segments, prompts = batch.segments, batch.prompts
 
@@ -225,7 +225,7 @@ def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str,
         return create_block_mask(
             lambda row, head, q, k: (q >= k)
             & ((segments[row, q] == segments[row, k]) | (prompts[row, q] == segments[row, k])),
-            rows, None, time, time, device=DEVICE,
+            rows, None, length, length, device=DEVICE,
         )  # fmt: skip
 
     dense, block_mask = batch.visible().unsqueeze(1), blocks()
@@ -240,7 +240,7 @@ def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str,
 
 
 def _milliseconds(act: Callable[[], Any]) -> float:
-    """Median of five, after one to warm up; what comes out is walked back through where it has a gradient."""
+    """Median of five runs after a warm-up, with the backward pass where there is a gradient."""
     taken = []
     for _ in range(6):
         started = time.perf_counter()
@@ -253,7 +253,7 @@ def _milliseconds(act: Callable[[], Any]) -> float:
 
 
 def launch(save: Save) -> None:
-    """Part 4: the launch files with one process, as README starts them; the steps must be those of a plain run."""
+    """The launch files with one process, as README starts them; the steps must be those of a plain run."""
     found: dict[str, Any] = {}
     files = ROOT / "dpo_teach" / "training" / "launch"
     starts = {"plain": [], "ddp": _accelerate(files / "ddp.yaml"), "fsdp": _accelerate(files / "fsdp.yaml")}
@@ -290,7 +290,7 @@ def _accelerate(file: Path) -> list[str]:
 
 
 def train_reviews(save: Save) -> None:
-    """Part 5: the reviews world end to end, with notebook 04's settings."""
+    """The reviews world end to end, with notebook 04's settings."""
     from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews
     from dpo_teach.pairs import load_pairs
     from dpo_teach.training import DPOConfig, DPOTrainer

@@ -85,12 +85,7 @@ def dpo_losses(
 
     Rafailov et al. 2023, equation 7, for one pair.
 
-    Args:
-        policy_chosen_logps: log π(y_w|x) of the chosen responses, nats.
-        policy_rejected_logps: log π(y_l|x) of the rejected responses, nats.
-        reference_chosen_logps: log π_ref(y_w|x), nats.
-        reference_rejected_logps: log π_ref(y_l|x), nats.
-        beta: how strongly the optimum is held to the reference; above 0, typically 0.05 to 0.5.
+    Args: as `compute_dpo_loss`.
 
     Returns:
         One loss per pair, at least 0, nats; NaN where a logp is NaN.

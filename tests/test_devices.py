@@ -1,4 +1,5 @@
-"""The same numbers on a GPU as on the CPU. Where there is no GPU, the CPU stands in for it and these are rehearsals.
+"""The same numbers on a GPU as on the CPU. Without a GPU the CPU takes its place: then comparisons with
+the CPU show only that the code runs.
 
 `python -m benchmarks.gpu checks` runs them where there is one. Lines that begin with "measured:" go into its results.
 """

@@ -34,8 +34,8 @@ class TokenBatch:
     def model_inputs(self) -> dict[str, Tensor]:
         """The keyword arguments of a `transformers` model's body.
 
-        Padding is on the right, where no causal model looks from a token, so nothing need be masked. Without a mask
-        PyTorch's attention is causal by itself and skips half of the work; a mask with zeros would have to be read.
+        No padding is masked: it is on the right, and no causal model looks to the right. `transformers` drops a mask
+        of ones, and PyTorch's attention is then causal by itself, which skips half of the work.
         """
         return {"input_ids": self.input_ids, "attention_mask": torch.ones_like(self.input_ids)}
 

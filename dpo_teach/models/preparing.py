@@ -65,10 +65,10 @@ def fuse_gelu(model: Any) -> Any:
 
 @contextlib.contextmanager
 def compiled_layers(model: nn.Module, *, on: bool = True) -> Iterator[None]:
-    """Run a model's layers through `torch.compile` for a while.
+    """Compile the layers of a model with `torch.compile` until the end of the block.
 
-    The layers of a transformer are alike, so one of them is compiled and all of them run the result: this takes a
-    fraction of the time that compiling the whole model takes. Shapes stay free, since no two batches have the same.
+    The layers of a transformer are alike: one is compiled, and all run the result, which takes a fraction of the time
+    that compiling the whole model takes. Shapes are dynamic, since no two batches have the same.
     """
     layers = [layer for module in model.modules() if on and isinstance(module, nn.ModuleList) for layer in module]
     for layer in layers:
