@@ -68,7 +68,7 @@ test-fast: install  ## test the package in one to two minutes: no notebook is ru
 test-notebook: install  ## run one notebook and compare its outputs with the saved ones: NB=03
 	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
 test-random-order: install  ## run the fast tests ten times with other hashes, threads and orders
-	@$(SEALED) $(PY) tests/random_order.py $(ORDER_FLAGS)
+	@$(SEALED) $(PY) tests/fast_tests_in_random_order.py $(ORDER_FLAGS)
 prove-strict: install  ## plant faults in copies of the notebooks, one at a time, and count those that are found
 	@$(SEALED) $(PY) tests/prove_strict.py $(FAULT_FLAGS)
 lint: install  ## check style (ruff), layers (import-linter) and types (mypy)

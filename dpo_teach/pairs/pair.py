@@ -37,7 +37,7 @@ def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], l
         seed: the same seed holds out the same positions, on every machine.
 
     Returns:
-        The pairs to train on, and the held-out pairs. Two pairs of one prompt may be on different sides:
+        The pairs to train on, and the held-out pairs. Two pairs of one prompt may be on different sides;
         `without_prompts_of` removes them from the first part.
 
     Raises:
