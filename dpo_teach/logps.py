@@ -4,7 +4,7 @@ Both sum the log-probabilities of the response's tokens, nats. DPO is derived fo
 which is a product over its tokens; a mean over tokens would turn β into β / length, another objective.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
-from dpo_teach.models import takes_packed
+from dpo_teach.models import body_of, output_layers, takes_packed
 
 __all__ = [
     "ResponseLogps",
@@ -87,10 +87,11 @@ def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor,
     """Summed log-probability of each response under a causal language model: the lean form.
 
     Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
-    where a response token is predicted: in a batch of short responses to long prompts that is a small part.
+    where a response token is predicted: in a batch of short responses to long prompts that is a small part. The model
+    computes them itself, with the scale or the cap that some models put on their logits.
 
     Args:
-        model: a `transformers` causal language model whose output layer acts on each position by itself.
+        model: a `transformers` causal language model, as `output_layers` takes it.
         batch: the sequences, one in each row or packed.
 
     Returns:
@@ -112,13 +113,13 @@ def response_token_logps(
     With a large vocabulary the logits would take more memory than the rest: beyond `LOGITS_AT_ONCE` of them they are
     computed in parts, each of which is thrown away and computed again for its gradient.
     """
-    hidden = predicting_states(model, batch)
-    head = model.get_output_embeddings()
-    size = max(1, LOGITS_AT_ONCE // head.out_features)
+    to_logits = output_layers(model)
+    hidden = predicting_states(model, batch)  # (tokens, width)
+    size = max(1, LOGITS_AT_ONCE // model.config.get_text_config().vocab_size)
     if len(hidden) <= size:
-        return _token_logps(head, hidden, batch.targets), batch.responses
+        return _token_logps(to_logits, hidden, batch.targets), batch.responses
     parts = zip(hidden.split(size), batch.targets.split(size), strict=True)
-    logps = [checkpoint(_token_logps, head, *part, use_reentrant=False) for part in parts]
+    logps = [checkpoint(_token_logps, to_logits, *part, use_reentrant=False) for part in parts]
     return torch.cat(logps), batch.responses
 
 
@@ -126,20 +127,20 @@ def response_logits(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
     """Vocabulary logits, float32, where a response token comes next, response after response, and what came."""
-    return model.get_output_embeddings()(predicting_states(model, batch)).float(), batch.targets
+    return output_layers(model)(predicting_states(model, batch)).float(), batch.targets
 
 
 def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "tokens width"]:
     """The last hidden state where a response token comes next, response after response."""
     if isinstance(batch, TokenBatch):
         _check_mask(batch.input_ids, batch.response_mask)
-    return hidden_states(model.base_model, batch).index_select(0, batch.sources)
+    return hidden_states(body_of(model), batch).index_select(0, batch.sources)
 
 
 def _token_logps(
-    head: nn.Module, hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
+    to_logits: Callable[[Tensor], Tensor], hidden: Float[Tensor, "tokens width"], targets: Int[Tensor, " tokens"]
 ) -> Float[Tensor, " tokens"]:
-    return -F.cross_entropy(head(hidden).float(), targets, reduction="none")
+    return -F.cross_entropy(to_logits(hidden).float(), targets, reduction="none")
 
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
@@ -227,4 +228,4 @@ def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:
         raise ValueError("response_mask is true at position 0, where no token comes before to predict it")
     empty = (~response_mask.any(dim=1)).nonzero()
     if len(empty):
-        raise ValueError(f"response_mask has no response token in row {int(empty[0])}: at least one is wanted")
+        raise ValueError(f"response_mask has no response token in row {int(empty[0])}: expected at least one")

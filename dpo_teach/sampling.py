@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationConfig
 
 from dpo_teach.batches import tokenize_prompt
-from dpo_teach.models import known_context, only_errors
+from dpo_teach.models import known_context, silence_transformers
 
 __all__ = ["Sample", "decode", "sample_responses", "sample_tokens"]
 
@@ -59,7 +59,7 @@ def sample_tokens(
     Args:
         model: a `transformers` causal language model.
         tokenizer: its tokenizer, with a padding token.
-        prompts: one text for each response that is wanted; repeat a prompt to draw several.
+        prompts: one text for each response to draw; repeat a prompt to draw several.
         max_new_tokens: tokens of a response at most; one that is not finished by then is cut.
         temperature: 1 samples the model as it is; above 0.
         seed: the same seed gives the same responses on the same machine.
@@ -95,7 +95,7 @@ def _sample_batch(model: Any, rows: Sequence[tuple[int, ...]], settings: Generat
                          f"model's context of {context}")  # fmt: skip
     ids = torch.tensor([[settings.pad_token_id] * (longest - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    with only_errors():  # it drops a mask that is all ones, and then advises one because of the padding
+    with silence_transformers():  # it drops a mask that is all ones, and then advises one because of the padding
         output = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings)
     responses = output[:, longest:].tolist()
     return [Sample(row, _until_end(ids, settings.eos_token_id)) for row, ids in zip(rows, responses, strict=True)]

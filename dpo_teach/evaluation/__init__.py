@@ -1,7 +1,7 @@
-"""Judge a policy, and hold it against the best that any method could do.
+"""Evaluate a policy, and compare it with the best that any method could do.
 
-`policies` looks at one policy: on held-out pairs, and on fresh samples. `limits` and `best_of_n` know the closed-form
-optimum and best-of-n from samples of the reference alone. A `FrontierPoint` is what all of them are compared by.
+`policies` evaluates one policy: on held-out pairs, and on fresh samples. `optimum` and `best_of_n` estimate the
+closed-form optimum and best-of-n from samples of the reference alone. All of them are compared as `FrontierPoint`s.
 """
 
 from dpo_teach.evaluation.best_of_n import (
@@ -11,7 +11,7 @@ from dpo_teach.evaluation.best_of_n import (
     best_of_n_scores,
     best_of_n_weights,
 )
-from dpo_teach.evaluation.limits import OptimumEstimate, TooFewSamplesError, estimate_optimum, optimum_scores
+from dpo_teach.evaluation.optimum import OptimumEstimate, TooFewSamplesError, estimate_optimum, optimum_scores
 from dpo_teach.evaluation.policies import (
     FrontierPoint,
     PairScores,

@@ -1,4 +1,4 @@
-"""Judge a policy: on held-out pairs, and on fresh samples by a reward that training did not see.
+"""Evaluate a policy: on held-out pairs, and on fresh samples by a reward that training did not see.
 
 A rising margin or accuracy says that the policy tells chosen from rejected. Whether it *writes* better is another
 question, and only fresh samples answer it.
@@ -162,7 +162,7 @@ def evaluate_reviews(
         ValueError: there are fewer than two prompts.
     """
     if len(prompts) < 2:
-        raise ValueError(f"prompts: at least 2 are wanted for a standard error, found {len(prompts)}")
+        raise ValueError(f"prompts: expected at least 2, for a standard error, found {len(prompts)}")
     samples = sample_tokens(policy, tokenizer, prompts, max_new_tokens=max_new_tokens, seed=seed)
     return judge_reviews(policy, reference, tokenizer, samples)
 

@@ -1,4 +1,4 @@
-"""Many responses to each of some prompts, judged: all that the limits of `evaluation` are estimated from."""
+"""Many responses to each of some prompts, judged: what `optimum` and `best_of_n` estimate from."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class ReferenceSamples:
         for name in ("rewards", "fluent", "tokens", "log_ratios"):
             table = getattr(self, name)
             if table is not None and (table.dim() != 2 or table.shape != self.rewards.shape):
-                raise ValueError(f"{name} has shape {tuple(table.shape)}: (prompts, samples) is wanted, the same for "
+                raise ValueError(f"{name} has shape {tuple(table.shape)}: expected (prompts, samples), the same for "
                                  "all tables")  # fmt: skip
 
     def pooled(self) -> "ReferenceSamples":
@@ -93,7 +93,7 @@ def draw_reference_samples(
     """
     writers = (reference, *proposals)
     if not prompts or samples < 1 or samples % len(writers):
-        raise ValueError(f"at least one prompt and a multiple of {len(writers)} samples of each are wanted, found "
+        raise ValueError(f"expected at least one prompt and a multiple of {len(writers)} samples of each, found "
                          f"{len(prompts)} and {samples}")  # fmt: skip
     repeated = [prompt for prompt in prompts for _ in range(samples // len(writers))]
     drawn = [

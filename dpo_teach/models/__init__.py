@@ -1,9 +1,9 @@
-"""Load a GPT-2, bundled or local or from the Hub, and freeze a reference."""
+"""Load a causal language model, check it, and freeze a reference."""
 
-from dpo_teach.models.checking import check_embeddings, check_padding
-from dpo_teach.models.finding import ASSETS, BUNDLED_MODELS
-from dpo_teach.models.loading import LoadedModel, load_model
-from dpo_teach.models.preparing import (
+from dpo_teach.models.checks import check_embeddings, check_logits, check_padding
+from dpo_teach.models.loading import ASSETS, BUNDLED_MODELS, LoadedModel, load_model, silence_transformers
+from dpo_teach.models.output import body_of, output_layers
+from dpo_teach.models.preparation import (
     compiled_layers,
     context_length,
     fitting_length,
@@ -13,13 +13,14 @@ from dpo_teach.models.preparing import (
     switch_dropout_off,
     takes_packed,
 )
-from dpo_teach.models.quiet import no_progress_bar, only_errors
 
 __all__ = [
     "ASSETS",
     "BUNDLED_MODELS",
     "LoadedModel",
+    "body_of",
     "check_embeddings",
+    "check_logits",
     "check_padding",
     "compiled_layers",
     "context_length",
@@ -28,8 +29,8 @@ __all__ = [
     "fuse_gelu",
     "known_context",
     "load_model",
-    "no_progress_bar",
-    "only_errors",
+    "output_layers",
+    "silence_transformers",
     "switch_dropout_off",
     "takes_packed",
 ]

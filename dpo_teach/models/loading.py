@@ -1,28 +1,34 @@
-"""Load a causal language model and its tokenizer.
+"""Load a causal language model and its tokenizer: bundled, from a local folder, or from the Hugging Face Hub.
 
-Weights come out of safetensors files only, and no code comes with a model: a checkpoint in pickle form is refused.
+Weights are read from safetensors files only, and no code comes with a model: a checkpoint in pickle form is refused.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from dpo_teach.models.checking import (
+from dpo_teach.models.checks import (
     check_causal,
-    check_files_of_tokenizer,
     check_fit,
+    check_logits,
+    check_tokenizer_files,
     check_vocabulary,
     check_weights,
+    first_line,
 )
-from dpo_teach.models.finding import ask_hub, explain, locate
-from dpo_teach.models.preparing import fuse_gelu, switch_dropout_off
-from dpo_teach.models.quiet import no_progress_bar, only_errors
+from dpo_teach.models.preparation import fuse_gelu, switch_dropout_off
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["ASSETS", "BUNDLED_MODELS", "LoadedModel", "load_model", "silence_transformers"]
 
+ASSETS = Path(__file__).parent.parent / "assets"
+BUNDLED_MODELS = ("reviews-gpt2", "reviews-gpt2-dpo")
 PAD_TOKEN = "<|pad|>"
+HUB_TIMEOUT_S = 5.0
+PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class LoadedModel(NamedTuple):
@@ -47,42 +53,130 @@ def load_model(name_or_path: str | os.PathLike[str], *, fuse: bool = True) -> Lo
 
     Raises:
         ValueError: there is no such model, the Hub cannot be reached, the weights are not in safetensors, do not fit
-            the configuration or are not finite, the tokenizer is missing or knows more tokens than the model, or the
-            model looks ahead.
+            the configuration or are not finite, the tokenizer is missing or has more tokens than the model, the model
+            is not causal, or its logits do not follow from its last hidden states.
 
     >>> model, tokenizer = load_model("reviews-gpt2")
     >>> type(model).__name__
     'GPT2LMHeadModel'
     """
     name = os.fspath(name_or_path)
-    model, tokenizer = _read(name, locate(name))
+    model, tokenizer = _read(name, _locate(name))
     check_weights(name, model)
     check_vocabulary(name, model, tokenizer)
     _ensure_pad_token(model, tokenizer)
     if fuse:
         fuse_gelu(model)
     switch_dropout_off(model).eval()
-    check_causal(name, model)
+    check_causal(f"model {name!r}", model)
+    check_logits(f"model {name!r}", model)
     return LoadedModel(model, tokenizer)
+
+
+@contextlib.contextmanager
+def silence_transformers() -> Iterator[None]:
+    """Switch off the warnings and progress bars of `transformers`.
+
+    Its advice does not fit here, its table of weights is what `check_fit` reports in one line, and a progress bar for
+    milliseconds of reading would stay in a notebook's output.
+    """
+    from transformers.utils import logging  # seconds to import: not before it is needed
+
+    had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
+
+
+def _locate(name: str) -> str:
+    """The folder of a bundled or local model, or the name itself where it may be on the Hub."""
+    if name in BUNDLED_MODELS:
+        return str(ASSETS / name)
+    path = Path(name)
+    if path.is_dir():
+        _check_folder(path)
+        return name
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith(PICKLE_SUFFIXES):
+        found = "a file" if path.exists() else "nothing"
+        raise ValueError(f"model {name!r}: expected a folder with config.json and model.safetensors, found {found}")
+    return name
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder without a configuration, or whose weights are missing or pickled."""
+    names = sorted(file.name for file in folder.iterdir())
+    if "config.json" not in names:
+        raise ValueError(f"model {str(folder)!r}: no config.json in this folder, found {', '.join(names) or 'nothing'}")
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    pickled = [name for name in names if name.endswith(PICKLE_SUFFIXES)]
+    if pickled:
+        raise ValueError(
+            f"model {str(folder)!r}: {pickled[0]} holds its weights as a pickle, which can run any code when it is "
+            "read: save them as safetensors instead (model.save_pretrained does, and then tokenizer.save_pretrained)"
+        )
+    raise ValueError(f"model {str(folder)!r}: no model.safetensors in this folder, found {', '.join(names)}")
 
 
 def _read(name: str, source: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer  # seconds to import: not before it is needed
 
-    only_local = Path(source).is_dir() or not ask_hub(name)
+    only_local = Path(source).is_dir() or not _is_on_hub(name)
     try:
-        with no_progress_bar(), only_errors():
+        with silence_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=only_local)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source, local_files_only=only_local, use_safetensors=True, dtype=torch.float32,
                 output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
-    except Exception as error:  # whatever the libraries raise, a person wants one line
-        raise ValueError(explain(name, source, error, only_local=only_local)) from error
+    except Exception as error:  # the libraries raise many types; the user gets one line
+        raise ValueError(_explain(name, source, error, only_local=only_local)) from error
     model, fit = loaded
     check_fit(name, model, fit)
-    check_files_of_tokenizer(name, source, tokenizer)
+    check_tokenizer_files(name, source, tokenizer)
     return model, tokenizer
+
+
+def _is_on_hub(name: str) -> bool:
+    """Whether the Hub can be reached and has a model of this name; one short request, as its own retries take a minute.
+
+    Raises:
+        ValueError: the Hub can be reached and has no such model, or the name is not a valid id.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+        if constants.HF_HUB_OFFLINE:
+            return False
+        HfApi().model_info(name, timeout=HUB_TIMEOUT_S)
+    except HFValidationError:
+        raise ValueError(f"model {name!r}: not a local folder and not a valid id on the Hugging Face Hub") from None
+    except RepositoryNotFoundError:
+        raise ValueError(f"model {name!r}: not found on the Hugging Face Hub, or you have no access to it") from None
+    except Exception:  # refused, timed out, no name server, a proxy's page: the Hub cannot be used
+        return False
+    return True
+
+
+def _explain(name: str, source: str, error: Exception, *, only_local: bool) -> str:
+    """One line that says why a model could not be read."""
+    if Path(source).is_dir() or not only_local:
+        return f"model {name!r} could not be read: {first_line(error)}"
+    from huggingface_hub import constants
+
+    hub = "is switched off (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else "is not reachable from here"
+    return (
+        f"model {name!r} is not bundled ({', '.join(BUNDLED_MODELS)}), not a local folder and was not downloaded "
+        f"before, and the Hugging Face Hub {hub}"
+    )
 
 
 def _ensure_pad_token(model: Any, tokenizer: Any) -> None:

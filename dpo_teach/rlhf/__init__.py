@@ -11,7 +11,6 @@ from dpo_teach.rlhf.advantages import (
     normalise_advantages,
     penalised_rewards,
 )
-from dpo_teach.rlhf.calibration import Calibration, CalibrationBin, calibrate, calibrate_probabilities
 from dpo_teach.rlhf.config import PPOConfig
 from dpo_teach.rlhf.heads import RewardModel, ScalarModel, ValueModel
 from dpo_teach.rlhf.objective import clip_fraction, clipped_surrogate, policy_loss, value_loss
@@ -28,8 +27,6 @@ from dpo_teach.rlhf.rollouts import RewardFunction, Rollouts, collect_rollouts, 
 from dpo_teach.rlhf.tabular import exact_advantages, fit_ppo, population_ppo_loss
 
 __all__ = [
-    "Calibration",
-    "CalibrationBin",
     "LearnedReward",
     "PPOConfig",
     "PPOTrainer",
@@ -41,8 +38,6 @@ __all__ = [
     "ScalarModel",
     "ValueModel",
     "bradley_terry_loss",
-    "calibrate",
-    "calibrate_probabilities",
     "clip_fraction",
     "clipped_surrogate",
     "collect_rollouts",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dpo_teach.batches import PackedBatch, TokenBatch
 from dpo_teach.logps import hidden_states
-from dpo_teach.models import context_length, switch_dropout_off
+from dpo_teach.models import body_of, context_length, switch_dropout_off
 
 __all__ = ["RewardModel", "ScalarModel", "ValueModel"]
 
@@ -25,8 +25,10 @@ class ScalarModel(nn.Module):
 
     def __init__(self, language_model: Any):
         super().__init__()
-        self.body = switch_dropout_off(copy.deepcopy(language_model.base_model)).requires_grad_(True)
-        self.head = nn.Linear(self.body.config.hidden_size, 1, device=language_model.device)
+        self.body = switch_dropout_off(copy.deepcopy(body_of(language_model))).requires_grad_(True)
+        with torch.no_grad():  # the width is not config.hidden_size where a model projects its last states, as OPT may
+            states = self.body(torch.zeros(1, 1, dtype=torch.long, device=language_model.device), use_cache=False)[0]
+        self.head = nn.Linear(states.shape[-1], 1, device=language_model.device)
         self.context = context_length(language_model)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -36,11 +38,14 @@ class ScalarModel(nn.Module):
         """Where the weights are."""
         return self.head.weight.device
 
-    def read(self, batch: TokenBatch | PackedBatch, where: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
-        """The numbers at some places of a batch, as indices into its flattened rows."""
-        return self.head(hidden_states(self.body, batch).index_select(0, where)).squeeze(-1)
+    def values_at(
+        self, batch: TokenBatch | PackedBatch, positions: Int[Tensor, " positions"]
+    ) -> Float[Tensor, " positions"]:
+        """The numbers at some positions of a batch, given as indices into its flattened rows."""
+        states = hidden_states(self.body, batch).index_select(0, positions)  # (positions, width)
+        return self.head(states).squeeze(-1)
 
-    def shift(self, amount: float) -> None:
+    def add_constant(self, amount: float) -> None:
         """Add a constant to every number that the model gives."""
         with torch.no_grad():
             self.head.bias.add_(amount)
@@ -59,7 +64,7 @@ class RewardModel(ScalarModel):
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " responses"]:
         """One reward per response, in nats of preference, up to a constant."""
-        return self.read(batch, batch.ends)
+        return self.values_at(batch, batch.ends)
 
 
 class ValueModel(ScalarModel):
@@ -76,4 +81,4 @@ class ValueModel(ScalarModel):
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " tokens"]:
         """One value per response token of the batch, in the order of `dpo_teach.logps.response_token_logps`."""
-        return self.read(batch, batch.sources)
+        return self.values_at(batch, batch.sources)

@@ -35,8 +35,8 @@ Metrics = dict[str, int | float]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Rollouts, and what is to be learned from them: one advantage and one return per token."""
+class Experience:
+    """Rollouts with one advantage and one return per token: what an update learns from."""
 
     rollouts: Rollouts
     advantages: Float[Tensor, "rollouts steps"]
@@ -87,7 +87,7 @@ class PPOTrainer:
             raise ValueError("reference is the same object as the policy: both would move together and the KL would "
                              "stay at 0; leave it out, or give a copy (freeze_reference)")  # fmt: skip
         if not prompts:
-            raise ValueError("prompts is empty: at least one is wanted")
+            raise ValueError("prompts is empty: expected at least one")
         self.policy, self.tokenizer, self.prompts, self.reward = policy, tokenizer, tuple(prompts), reward
         self.config = config or PPOConfig()
         switch_dropout_off(policy).eval()
@@ -125,28 +125,28 @@ class PPOTrainer:
         """
         for _ in range(self.config.iterations):
             started = time.perf_counter()
-            rollouts = self.draw()
-            lesson = self.judge(rollouts)
-            row = {"iteration": len(self.metrics) + 1, **self._describe(lesson), **self.update(lesson)}
+            rollouts = self.collect_rollouts()
+            experience = self.compute_advantages(rollouts)
+            row = {"iteration": len(self.metrics) + 1, **self._describe(experience), **self.update(experience)}
             row["samples"] = (len(self.metrics) + 1) * self.config.rollouts
             self.metrics.append({**row, "seconds": time.perf_counter() - started})
             if self._on_iteration is not None:
                 self._on_iteration(self.metrics[-1])
         return self.metrics
 
-    def draw(self) -> Rollouts:
-        """Have the policy write one response to each of some prompts."""
+    def collect_rollouts(self) -> Rollouts:
+        """Draw prompts, and one response of the policy to each."""
         config = self.config
         prompts = self._rng.choices(self.prompts, k=config.rollouts)
         return collect_rollouts(self.policy, self.reference, self.value, self.reward, self.tokenizer, prompts,
                                 max_new_tokens=config.max_new_tokens, seed=self._rng.getrandbits(31))  # fmt: skip
 
-    def judge(self, rollouts: Rollouts) -> Lesson:
-        """Give every token its advantage, and the return that the value model should have foreseen."""
+    def compute_advantages(self, rollouts: Rollouts) -> Experience:
+        """The advantage of every token, and the return that the value model should have predicted."""
         config = self.config
         if self._start_value:
             mean_reward = fmean(rollouts.rewards.tolist())
-            self.value.shift(mean_reward)
+            self.value.add_constant(mean_reward)
             rollouts = replace(rollouts, values=rollouts.values + mean_reward * rollouts.mask)
             self._start_value = False
         rewards = penalised_rewards(
@@ -158,23 +158,23 @@ class PPOTrainer:
         returns = advantages + rollouts.values
         if config.normalise_advantages:
             advantages = normalise_advantages(advantages, rollouts.mask)
-        return Lesson(rollouts, advantages, returns)
+        return Experience(rollouts, advantages, returns)
 
-    def update(self, lesson: Lesson) -> Metrics:
+    def update(self, experience: Experience) -> Metrics:
         """Take a few epochs of clipped steps with the policy, and of regression steps with the value model."""
-        rows = [self._step(lesson, indices) for indices in self._minibatches()]
+        rows = [self._step(experience, indices) for indices in self._minibatches()]
         means = {name: fmean(row[name] for row in rows) for name in rows[0]}
         means["first_ratio_gap"] = rows[0]["first_ratio_gap"]
         return means
 
-    def _step(self, lesson: Lesson, indices: Sequence[int]) -> Metrics:
+    def _step(self, experience: Experience, indices: Sequence[int]) -> Metrics:
         """One optimizer step of each model on one minibatch."""
-        config, rollouts = self.config, lesson.rollouts
+        config, rollouts = self.config, experience.rollouts
         batch = rollouts.batch(indices, self.tokenizer.pad_token_id, packed=takes_packed(self.policy))
         batch = batch.to(self.policy.device)
         old_logps, old_values, advantages, returns = (
             rollouts.tokens(table, indices)
-            for table in (rollouts.logps, rollouts.values, lesson.advantages, lesson.returns)
+            for table in (rollouts.logps, rollouts.values, experience.advantages, experience.returns)
         )
         logps, _ = response_token_logps(self.policy, batch)
         losses = (
@@ -202,8 +202,8 @@ class PPOTrainer:
             order = self._rng.sample(range(count), count)
             yield from (order[start : start + size] for start in range(0, count, size))
 
-    def _describe(self, lesson: Lesson) -> Metrics:
-        rollouts, everything = lesson.rollouts, range(len(lesson.rollouts.samples))
+    def _describe(self, experience: Experience) -> Metrics:
+        rollouts, everything = experience.rollouts, range(len(experience.rollouts.samples))
         reward = rollouts.rewards.mean().item()
         return {
             "reward": reward,
@@ -212,7 +212,7 @@ class PPOTrainer:
             "entropy": rollouts.entropy,
             "response_tokens": rollouts.mask.sum(dim=1).float().mean().item(),
             "explained_variance": explained_variance(
-                rollouts.tokens(rollouts.values, everything), rollouts.tokens(lesson.returns, everything)
+                rollouts.tokens(rollouts.values, everything), rollouts.tokens(experience.returns, everything)
             ),
         }
 

@@ -99,7 +99,7 @@ def bradley_terry_loss(
     """
     if chosen_rewards.shape != rejected_rewards.shape or chosen_rewards.numel() == 0:
         raise ValueError(f"chosen_rewards has shape {tuple(chosen_rewards.shape)}, rejected_rewards "
-                         f"{tuple(rejected_rewards.shape)}: the same is wanted, one reward per pair")  # fmt: skip
+                         f"{tuple(rejected_rewards.shape)}: expected the same shape, one reward per pair")  # fmt: skip
     return preference_nll(chosen_rewards - rejected_rewards).mean()
 
 
@@ -152,7 +152,7 @@ def train_reward_model(
                         "learning_rate": rate, "seconds": time.perf_counter() - started})  # fmt: skip
         if on_step is not None:
             on_step(metrics[-1])
-    model.shift(-_all_rewards(model, tokenized, tokenizer.pad_token_id).mean().item())
+    model.add_constant(-_all_rewards(model, tokenized, tokenizer.pad_token_id).mean().item())
     return metrics
 
 

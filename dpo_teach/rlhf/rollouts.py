@@ -1,4 +1,4 @@
-"""The experience that PPO learns from: responses drawn by the policy, judged, and looked at by three models."""
+"""The experience that PPO learns from: responses of the policy, with rewards, values and log-probabilities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ class Rollouts:
 
     def batch(self, indices: Sequence[int], pad_id: int, *, packed: bool = False) -> TokenBatch | PackedBatch:
         """Some of the responses after their prompts, one in each row or packed."""
-        return _laid_out([self.samples[i] for i in indices], pad_id, packed=packed)
+        return _collate([self.samples[i] for i in indices], pad_id, packed=packed)
 
     def tokens(self, table: Float[Tensor, "rollouts steps"], indices: Sequence[int]) -> Float[Tensor, " tokens"]:
         """The entries of a table at the real tokens of some responses, in the order of `batch`'s response tokens."""
@@ -97,7 +97,7 @@ def collect_rollouts(
         value: V_old.
         reward: prompts, responses -> rewards; the learned or the true one.
         tokenizer: the tokenizer of all models.
-        prompts: one for each response that is wanted.
+        prompts: one for each response to draw.
         max_new_tokens: tokens of a response at most; one that is cut there counts as finished.
         seed: decides the responses.
         batch_size: responses in one forward pass.
@@ -110,14 +110,14 @@ def collect_rollouts(
     parts = []
     for start in range(0, len(samples), batch_size):
         some = samples[start : start + batch_size]
-        batch = _laid_out(some, tokenizer.pad_token_id, packed=takes_packed(policy)).to(policy.device)
-        parts.append(_look_at(policy, reference, value, batch))
+        batch = _collate(some, tokenizer.pad_token_id, packed=takes_packed(policy)).to(policy.device)
+        parts.append(_score_tokens(policy, reference, value, batch))
     logps, reference_logps, values, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
     mask = response_rows([len(sample.response_ids) for sample in samples], policy.device)
     return Rollouts(
         samples=tuple(samples),
         texts=tuple(texts),
-        rewards=_judge(reward, prompts, texts).to(policy.device),
+        rewards=_compute_rewards(reward, prompts, texts).to(policy.device),
         mask=mask,
         logps=rows_of_tokens(logps, mask),
         reference_logps=rows_of_tokens(reference_logps, mask),
@@ -150,11 +150,13 @@ def rows_of_tokens(
     return table
 
 
-def _laid_out(samples: Sequence[Sample], pad_id: int, *, packed: bool) -> TokenBatch | PackedBatch:
+def _collate(samples: Sequence[Sample], pad_id: int, *, packed: bool) -> TokenBatch | PackedBatch:
     return lay_out([(sample.prompt_ids, sample.response_ids) for sample in samples], pad_id, packed=packed)
 
 
-def _look_at(policy: Any, reference: Any, value: ValueModel, batch: TokenBatch | PackedBatch) -> tuple[Tensor, ...]:
+def _score_tokens(
+    policy: Any, reference: Any, value: ValueModel, batch: TokenBatch | PackedBatch
+) -> tuple[Tensor, ...]:
     """Per response token: log π, log π_ref, V, and the entropy of the policy."""
     logits, targets = response_logits(policy, batch)
     logps = -F.cross_entropy(logits, targets, reduction="none")
@@ -162,13 +164,15 @@ def _look_at(policy: Any, reference: Any, value: ValueModel, batch: TokenBatch |
     return logps, response_token_logps(reference, batch)[0], value(batch), entropies
 
 
-def _judge(reward: RewardFunction, prompts: Sequence[str], texts: Sequence[str]) -> Float[Tensor, " rollouts"]:
+def _compute_rewards(
+    reward: RewardFunction, prompts: Sequence[str], texts: Sequence[str]
+) -> Float[Tensor, " rollouts"]:
     rewards = torch.as_tensor(reward(prompts, texts), dtype=torch.float32)
     if rewards.shape != (len(texts),):
         raise ValueError(f"reward gave numbers of shape {tuple(rewards.shape)} for {len(texts)} responses: "
-                         "one for each is wanted")  # fmt: skip
+                         "expected one for each")  # fmt: skip
     if not torch.isfinite(rewards).all():
         where = int((~torch.isfinite(rewards)).nonzero()[0])
         raise ValueError(f"reward gave {rewards[where].item()} for response {texts[where]!r}: "
-                         "a finite number is wanted")  # fmt: skip
+                         "expected a finite number")  # fmt: skip
     return rewards

@@ -16,7 +16,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dpo_teach.models import no_progress_bar
+from dpo_teach.models import silence_transformers
 from dpo_teach.runs.atomic_io import copy_modes, sha256_of, short_reason, sync, sync_tree
 
 __all__ = [
@@ -137,7 +137,7 @@ def save_pretrained(output: Path, model: Any, tokenizer: Any, weights: dict[str,
     unfinished = output / "model.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
-        with no_progress_bar():
+        with silence_transformers():
             model.save_pretrained(unfinished, state_dict=weights)
         tokenizer.save_pretrained(unfinished)
         copy_modes(unfinished, like="config.json")

@@ -21,7 +21,7 @@ from dpo_teach.batches import (
 )
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.losses import pair_metrics
-from dpo_teach.models import check_embeddings, fitting_length, freeze_reference
+from dpo_teach.models import check_embeddings, check_logits, fitting_length, freeze_reference
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.runs.fingerprint import fingerprint_arrays, fingerprint_model
 from dpo_teach.training.config import DPOConfig
@@ -72,6 +72,7 @@ class DPOTrainer(Trainer):
                              "stay at ln 2 = 0.6931; leave it out, or give a copy (freeze_reference)")  # fmt: skip
         if reference is not None:
             check_embeddings("reference", reference, tokenizer)
+            check_logits("reference", reference.eval())
             self.max_length = fitting_length(self.config.max_length, model, reference)
         self.tokenized = self._tokenize(pairs)
         self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenizedDataset(()))

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from dpo_teach.logps import ResponseLogps
 from dpo_teach.models import (
     check_embeddings,
+    check_logits,
     check_padding,
     compiled_layers,
     fitting_length,
@@ -72,6 +73,7 @@ class Trainer(ABC):
         check_precision(model)
         # With dropout, policy and reference would differ at the first step, and micro-batches would change the numbers.
         self.model = switch_dropout_off(model).eval()
+        check_logits("model", self.model)
         self.tokenizer, self.config = tokenizer, config
         self.max_length = fitting_length(config.max_length, model)
         self.packed = config.packed and takes_packed(model)

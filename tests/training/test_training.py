@@ -303,6 +303,16 @@ def test_weights_of_half_precision_are_not_trained(dtype):
         DPOTrainer(tiny_model().to(dtype), tiny_tokenizer(), tiny_pairs())
 
 
+@pytest.mark.parametrize("role", ["model", "reference"])
+def test_a_model_that_changes_its_logits_after_its_head_is_refused(role):
+    """Training computes logits from hidden states, and would train on other log-probabilities than the model's."""
+    halved = tiny_model()
+    halved.register_forward_hook(lambda module, inputs, output: type(output)(logits=output.logits / 2))
+    models = {"model": tiny_model(), role: halved}
+    with pytest.raises(ValueError, match=f"^{role}: GPT2LMHeadModel is not supported: logits"):
+        DPOTrainer(models["model"], tiny_tokenizer(), tiny_pairs(), reference=models.get("reference"))
+
+
 def dropout_everywhere():
     """A model in train mode with GPT-2's own dropout, raised so that nobody overlooks it."""
     model = tiny_model().train()

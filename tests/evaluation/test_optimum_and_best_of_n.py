@@ -92,7 +92,9 @@ def test_a_constant_for_each_prompt_changes_the_reward_and_not_the_kl():
 def test_a_tilt_that_rests_on_too_few_samples_is_refused_in_numbers():
     rewards = torch.zeros(2, 1000, dtype=torch.float64)
     rewards[1, :3] = 100.0
-    with pytest.raises(TooFewSamplesError, match=r"^beta=1\.0: the 1000 samples of prompt 1 .* 3\.0, and at least 50"):
+    with pytest.raises(
+        TooFewSamplesError, match=r"^beta=1\.0: the 1000 samples of prompt 1 .* 3\.0, expected at least 50"
+    ):
         estimate_optimum(rewards, 1.0)
     assert estimate_optimum(rewards, 1.0, least_effective_samples=2.0).effective_samples == pytest.approx(3.0)
     assert estimate_optimum(rewards, 1e6).effective_samples == pytest.approx(1000, rel=1e-3)
@@ -210,7 +212,7 @@ def test_best_of_n_scores_are_those_of_the_exact_policy():
     assert plain.true_reward_error == pytest.approx(textbook, rel=0.2)
 
 
-def test_best_of_n_that_makes_no_sense_is_refused():
+def test_an_invalid_n_is_refused():
     table = torch.zeros(1, 4)
     with pytest.raises(ValueError, match="n must be at least 1, found 0"):
         best_of_n_kl_bound(0)

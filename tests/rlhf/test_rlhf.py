@@ -7,11 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpo_teach.pairs import PreferencePair
 from dpo_teach.rlhf import (
     PPOConfig,
-    calibrate,
-    calibrate_probabilities,
     clip_fraction,
     clipped_surrogate,
     exact_advantages,
@@ -31,7 +28,7 @@ from dpo_teach.worlds.tabular_fit import fit_dpo
 MASK = torch.tensor([[True, True, True], [True, True, False]])
 
 
-def test_a_token_pays_for_leaving_the_reference_and_the_last_one_earns_the_reward():
+def test_penalised_rewards_by_hand():
     logps = torch.tensor([[-1.0, -2.0, -0.5], [-1.0, -1.0, 99.0]])
     reference_logps = torch.tensor([[-1.5, -1.0, -0.5], [-3.0, -1.0, -99.0]])
     # first:  -0.1 * 0.5 = -0.05,  -0.1 * -1 = 0.1,  0 + 2 = 2;   second:  -0.1 * 2 = -0.2,  0 - 1 = -1, nothing
@@ -65,7 +62,7 @@ def test_lambda_one_sums_what_follows_and_lambda_zero_looks_one_token_ahead():
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5, 0.5]]))  # V' - V, V' - V, 2 - V
 
 
-def test_a_value_model_that_knows_it_all_leaves_no_advantage():
+def test_advantages_are_zero_under_a_perfect_value_model():
     rewards = torch.tensor([[0.0, 0.0, 2.0], [0.0, 3.0, 0.0]])
     values = torch.tensor([[2.0, 2.0, 2.0], [3.0, 3.0, 99.0]])
     assert generalised_advantages(rewards, values, MASK).abs().max() == 0
@@ -79,7 +76,7 @@ def test_normalised_advantages_have_mean_0_and_spread_1_over_real_tokens():
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -3.7, 1e4])
-def test_advantages_that_do_not_differ_are_nothing_to_learn_from(constant):
+def test_equal_advantages_are_normalised_to_zero(constant):
     advantages = torch.full((2, 3), constant)
     advantages[0, 1] *= 1 + 2e-7  # the last digit of a float32
     assert normalise_advantages(advantages, MASK).abs().max() == 0
@@ -124,7 +121,7 @@ def test_the_value_loss_and_its_clipped_form():
         value_loss(values, returns, clip_range=0.5)
 
 
-def test_explained_variance_of_a_prophet_a_constant_and_a_fool():
+def test_explained_variance_of_perfect_constant_and_wrong_predictions():
     returns = torch.tensor([1.0, 2.0, 3.0])
     assert explained_variance(returns, returns) == 1.0
     assert explained_variance(torch.full((3,), 7.0), returns) == 0.0
@@ -150,7 +147,7 @@ def test_ppo_and_dpo_arrive_at_the_closed_form(beta):
 
 
 @pytest.mark.slow
-def test_without_the_penalty_s_beta_ppo_would_go_elsewhere():
+def test_ppo_with_another_beta_ends_elsewhere():
     world = film_world()
     optimum = optimal_policy(world.reference, world.reward, 1.0)
     assert total_variation(fit_ppo(world, 0.5).policy, optimum) > 0.1
@@ -189,7 +186,7 @@ def test_exact_advantages_by_hand():
 
 
 @pytest.mark.parametrize(("iterations", "epochs"), [(0, 1), (1, 0)])
-def test_a_search_of_no_steps_is_refused(iterations, epochs):
+def test_fit_ppo_needs_at_least_one_step(iterations, epochs):
     with pytest.raises(ValueError, match="must be at least 1, found 0"):
         fit_ppo(film_world(), 0.3, iterations, epochs=epochs)
 
@@ -203,33 +200,6 @@ def test_a_search_of_no_steps_is_refused(iterations, epochs):
         ("max_new_tokens", 0),
     ],
 )  # fmt: skip
-def test_settings_that_make_no_sense_are_named(setting, value):
+def test_invalid_ppo_settings_are_named(setting, value):
     with pytest.raises(ValueError, match=f"^{setting} must be .*found {value}"):
         PPOConfig(**{setting: value})
-
-
-def test_calibration_in_two_bins_worked_out_by_hand():
-    # Below 1/2: predicted 0.1 and 0.3, true 0.2 and 0.2: means 0.2 and 0.2. Above: 0.9 alone, true 0.6, off by 0.3.
-    found = calibrate_probabilities([0.1, 0.9, 0.3], [0.2, 0.6, 0.2], bins=2)
-    assert [(part.count, part.predicted, part.true) for part in found.bins] == [
-        (2, pytest.approx(0.2), pytest.approx(0.2)), (1, 0.9, 0.6),
-    ]  # fmt: skip
-    assert found.error == pytest.approx(0.3 / 3)
-    assert found.overconfidence == pytest.approx((0.4 + 0.4 + 0.2) / 3 - (0.3 + 0.1 + 0.3) / 3)
-    assert calibrate_probabilities([1.0, 0.0], [1.0, 0.0]).error == 0.0
-
-
-def test_the_true_reward_is_perfectly_calibrated_whoever_was_chosen():
-    worth = {"bad": -1.0, "fair": 0.0, "good": 2.0}
-    pairs = [PreferencePair("p", one, other) for one in worth for other in worth if worth[one] > worth[other]]
-
-    def true(prompts, responses):
-        return [worth[response] for response in responses]
-
-    found = calibrate(true, true, pairs)
-    assert found.error == pytest.approx(0.0) and found.overconfidence == 0.0
-    # "bad" comes before "good" in the alphabet: P(first) = sigma(-3), though "good" was chosen.
-    assert found.bins[0].predicted == pytest.approx(1 / (1 + math.exp(3)))
-    assert calibrate(lambda p, r: [2 * x for x in true(p, r)], true, pairs).overconfidence > 0.05
-    with pytest.raises(ValueError, match="at least one"):
-        calibrate(true, true, [])

@@ -89,7 +89,7 @@ def test_a_nan_in_a_weight_is_named(saved):
         load_model(saved)
 
 
-def test_a_vocabulary_that_does_not_fit_is_told_in_numbers(saved):
+def test_a_vocabulary_that_does_not_fit_is_reported_in_numbers(saved):
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens(["dull", "superb"])
     tokenizer.save_pretrained(saved)
@@ -102,13 +102,16 @@ def test_a_vocabulary_that_does_not_fit_is_told_in_numbers(saved):
     [
         (
             {"n_layer": 3},
-            r"config\.json wants transformer\.h\.2\.attn\.c_attn\.bias and 11 more, which its weights do not have",
+            r"weights missing for transformer\.h\.2\.attn\.c_attn\.bias and 11 more, which config\.json expects",
         ),
         (
             {"n_layer": 1},
             r"its weights have transformer\.h\.1\.attn\.c_attn\.weight and 10 more, for which config\.json has no",
         ),
-        ({"vocab_size": 8}, r"weight transformer\.wte\.weight has shape \(10, 16\), and config\.json wants \(8, 16\)"),
+        (
+            {"vocab_size": 8},
+            r"weight transformer\.wte\.weight has shape \(10, 16\), but config\.json expects \(8, 16\)",
+        ),
     ],
 )
 def test_a_configuration_that_does_not_fit_its_weights_is_refused(saved, change, message, caplog):
@@ -134,21 +137,21 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
         load_model(tmp_path)
 
 
-def test_a_model_that_looks_ahead_is_refused(tmp_path):
+def test_a_model_that_is_not_causal_is_refused(tmp_path):
     config = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, vocab_size=10,
                         initializer_range=1.0)  # fmt: skip
     BertForMaskedLM(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="BertLMHeadModel looks ahead"):
+    with pytest.raises(ValueError, match="BertLMHeadModel is not a causal language model"):
         load_model(tmp_path)
 
 
-def test_a_model_that_does_not_say_how_much_it_takes_is_told_in_one_line():
+def test_a_model_without_a_context_length_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"MambaForCausalLM does not say how many tokens it takes"):
         context_length(endless())
 
 
-def test_a_length_that_is_set_does_for_a_model_that_does_not_say_how_much_it_takes():
+def test_max_length_replaces_a_missing_context_length():
     assert fitting_length(100, endless()) == 100
     with pytest.raises(ValueError, match="does not say how many tokens it takes"):
         fitting_length(None, endless())
@@ -162,11 +165,11 @@ def endless():
 
 
 @pytest.mark.parametrize("wrapper", ["module.", "_orig_mod."])
-def test_weights_of_a_wrapped_model_are_called_so(saved, wrapper):
+def test_weights_of_a_wrapped_model_are_named(saved, wrapper):
     weights = {wrapper + name: weight for name, weight in load_file(saved / "model.safetensors").items()}
     save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        ValueError, match=rf"called {wrapper}transformer\S+ and so on, .*DDP or torch.compile has wrapped"
+        ValueError, match=rf"named {wrapper}transformer\S+ and so on, .*DDP or torch.compile has wrapped"
     ):
         load_model(saved)
 
@@ -185,10 +188,10 @@ def test_a_truncated_weight_file_is_one_line(saved):
         ("./no/such/folder", "found nothing"),
         ("weights.bin", "found nothing"),
         ("gpt2", "HF_HUB_OFFLINE is set"),
-        ("foo bar", "no model on the Hub can have it"),
+        ("foo bar", "not a valid id on the Hugging Face Hub"),
     ],
 )
-def test_what_is_not_there_is_told_apart(name, message):
+def test_missing_models_have_different_messages(name, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_model(name)
     assert "\n" not in str(caught.value)
@@ -230,7 +233,7 @@ def test_the_fused_activation_is_the_same_function_with_the_same_gradient():
     torch.testing.assert_close(found[0], found[1], atol=1e-12, rtol=1e-10)
 
 
-def test_a_loaded_model_is_fused_unless_told_otherwise_and_is_saved_as_what_it_was(saved, tmp_path):
+def test_a_loaded_model_is_fused_by_default_and_saved_with_its_own_activation(saved, tmp_path):
     model, _ = load_model(saved)
     assert type(model.transformer.h[0].mlp.act).__name__ == "GELUTanh"
     assert type(load_model(saved, fuse=False).model.transformer.h[0].mlp.act).__name__ == "NewGELUActivation"

@@ -75,7 +75,7 @@ def estimate_optimum(
 
     Raises:
         ValueError: beta is not a finite number above 0, or a reward is not finite.
-        TooFewSamplesError: the effective sample size of a prompt is below what is wanted.
+        TooFewSamplesError: the effective sample size of a prompt is below the least required.
 
     >>> rewards = torch.tensor([[0.0, 0.0, 0.0, 1.0986123]]).repeat(1, 100)  # the last of four: exp(r) = 3
     >>> found = estimate_optimum(rewards, beta=1.0)  # Z = (1 + 1 + 1 + 3) / 4, half of it the last one's
@@ -161,7 +161,7 @@ def _check_effective_samples(weights: Tensor, beta: float, least: float) -> floa
     if effective[worst] < least:
         raise TooFewSamplesError(
             f"beta={beta}: the {weights.shape[1]} samples of prompt {worst} have an effective sample size of "
-            f"{effective[worst].item():.1f}, and at least {least:g} is wanted: draw more of them, or from a policy "
+            f"{effective[worst].item():.1f}, expected at least {least:g}: draw more of them, or from a policy "
             "nearer to the optimum, or choose a larger beta"
         )
     return effective[worst].item()

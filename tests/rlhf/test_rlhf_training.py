@@ -62,13 +62,13 @@ def test_the_reward_is_read_at_the_last_real_token_whatever_padding_follows():
         at_the_end = model.head(model.body(torch.tensor([[BOS, THE, PLOT, GOOD, EOS]]))[0][:, -1]).squeeze(-1)
         batch = collate([short, long], PAD)
         last_column = torch.arange(1, 3) * batch.input_ids.shape[1] - 1
-        wrong = model.read(batch, last_column)
+        wrong = model.values_at(batch, last_column)
     torch.testing.assert_close(alone, at_the_end)
     torch.testing.assert_close(in_company[:1], alone)
     assert (wrong[0] - alone[0]).abs() > 0.1, "at the padding stands another number"
 
 
-def test_a_value_is_read_before_its_token_and_does_not_know_it():
+def test_a_value_does_not_depend_on_its_own_token():
     model = with_a_head(ValueModel(tiny_model()))
     with torch.no_grad():
         good, bad = (model(collate([((BOS, THE), (GOOD, word, EOS))], PAD)) for word in (GOOD, BAD))
@@ -111,7 +111,7 @@ def test_a_learned_reward_does_not_depend_on_the_batch():
 
 
 @pytest.mark.parametrize("setting", ["learning_rate", "epochs", "batch_size", "max_grad_norm"])
-def test_reward_model_settings_that_make_no_sense_are_named(setting, unchecked_shapes):
+def test_invalid_reward_model_settings_are_named(setting, unchecked_shapes):
     with pytest.raises(ValueError, match=f"^{setting} must be a finite number above 0, found 0"):
         RewardModelConfig(**{setting: 0})
 
@@ -165,7 +165,7 @@ def test_ppo_raises_the_reward_and_a_higher_beta_holds_it_back():
 
 
 @pytest.mark.slow
-def test_the_value_model_learns_to_foresee():
+def test_the_value_model_learns_to_predict_returns():
     rows = trainer(beta=0.02, iterations=10, rollouts=64, learning_rate=1e-5, value_learning_rate=1e-2).train()
     assert rows[0]["explained_variance"] == pytest.approx(0.0, abs=1e-5), "it starts as a constant"
     assert sum(row["explained_variance"] for row in rows[-3:]) / 3 > 0.2, "0.3 to 0.4, whatever the seed"
@@ -181,7 +181,7 @@ def test_the_same_seed_gives_the_same_run():
     assert one != other
 
 
-def test_a_row_of_metrics_has_all_that_is_promised_and_counts_samples():
+def test_metrics_have_every_documented_field():
     seen = []
     run = PPOTrainer(tiny_model(), tiny_tokenizer(), PROMPTS, praise, PPOConfig(**SHORT), on_iteration=seen.append)
     rows = run.train()
@@ -213,7 +213,7 @@ def test_four_models_are_in_memory_where_the_reward_is_learned_and_no_two_share_
     assert len(set(pointers)) == len(pointers)
 
 
-def test_mistakes_are_named_early():
+def test_invalid_trainer_arguments_are_named():
     policy = tiny_model()
     with pytest.raises(ValueError, match="no trainable weight"):
         trainer(policy=freeze_reference(policy))
@@ -229,8 +229,8 @@ def test_mistakes_are_named_early():
 
 def test_a_gradient_that_is_not_finite_stops_before_the_weights():
     run = trainer()
-    lesson = run.judge(run.draw())
-    lesson.advantages.fill_(math.inf)
+    experience = run.compute_advantages(run.collect_rollouts())
+    experience.advantages.fill_(math.inf)
     with pytest.raises(ValueError, match="the policy's gradient in iteration 1 is not finite"):
-        run.update(lesson)
+        run.update(experience)
     torch.testing.assert_close(run.policy.state_dict(), tiny_model().state_dict(), rtol=0, atol=0)

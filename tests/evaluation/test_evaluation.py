@@ -32,7 +32,7 @@ def test_swapping_policy_and_reference_turns_every_sign():
 
 
 @pytest.mark.slow
-def test_samples_are_drawn_from_the_model_and_not_from_its_favourites():
+def test_samples_follow_the_model_s_full_distribution():
     """One step from one prompt, many times: the shares are the model's probabilities."""
     model, tokenizer = tiny_model(), tiny_tokenizer()
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_samples_are_scored_as_the_tokens_that_were_drawn():
     ("options", "message"),
     [({"temperature": 0.0}, "temperature must be above 0"), ({"max_new_tokens": 31}, "passes the model's context")],
 )
-def test_sampling_that_makes_no_sense_is_refused(options, message):
+def test_invalid_sampling_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         sample_responses(tiny_model(), tiny_tokenizer(), ["the plot"], **options)
 

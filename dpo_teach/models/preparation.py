@@ -1,4 +1,4 @@
-"""What a model is made ready with: dropout off, an activation in one operation, a frozen copy as the reference."""
+"""Prepare a model for training: dropout off, a fused activation, a frozen reference; and what lengths it takes."""
 
 import contextlib
 import copy
@@ -18,7 +18,7 @@ __all__ = [
     "takes_packed",
 ]
 
-CONTEXT_NAMES = ("max_position_embeddings", "max_seq_len", "seq_length")
+CONTEXT_FIELDS = ("max_position_embeddings", "max_seq_len", "seq_length")
 
 
 def freeze_reference(policy: nn.Module) -> Any:
@@ -89,22 +89,22 @@ def context_length(model: Any) -> int:
     found = known_context(model)
     if found is None:
         raise ValueError(f"model: the configuration of this {type(model).__name__} does not say how many tokens it "
-                         f"takes ({', '.join(CONTEXT_NAMES)}): add one of them to its config.json")  # fmt: skip
+                         f"takes ({', '.join(CONTEXT_FIELDS)}): add one of them to its config.json")  # fmt: skip
     return found
 
 
 def known_context(model: Any) -> int | None:
-    """The same, or None where the configuration does not say, as of models that have no such limit."""
-    lengths = (getattr(model.config, name, None) for name in CONTEXT_NAMES)
+    """The longest sequence, in tokens, or None where the configuration does not say, as for models without a limit."""
+    lengths = (getattr(model.config, name, None) for name in CONTEXT_FIELDS)
     return next((int(length) for length in lengths if length is not None), None)
 
 
 def fitting_length(max_length: int | None, *models: Any) -> int:
-    """Tokens of prompt and response together: what is set, or else the shortest context of the models.
+    """Tokens of prompt and response together: `max_length` if it is given, else the shortest context of the models.
 
     Raises:
-        ValueError: what is set is less than a token for each, or longer than a context; or nothing is set, and a
-            model does not say how much it takes.
+        ValueError: `max_length` is below 2 or longer than a context; or it is None and a model's configuration has
+            no context length.
     """
     if max_length is None:
         return min(context_length(model) for model in models)
@@ -119,6 +119,6 @@ def fitting_length(max_length: int | None, *models: Any) -> int:
 def takes_packed(model: Any) -> bool:
     """Whether a model is known to compute the same from a packed batch: a GPT-2 with PyTorch's own attention.
 
-    Other models may read a mask or positions in a way of their own; they are given one row for each text.
+    Other models may use a mask or positions differently; their batches have one row for each text.
     """
     return model.config.model_type == "gpt2" and model.config._attn_implementation == "sdpa"
