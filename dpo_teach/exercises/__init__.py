@@ -1,6 +1,15 @@
-"""The exercises of the notebooks: `check`, `hint`, `help` and `reveal`; and `progress`, a card of what is solved."""
+"""The exercises of the notebooks, one module for each notebook; `progress` shows which of them are solved."""
 
-from dpo_teach.exercises.catalogue import EXERCISES
+from dpo_teach.exercises import gradients, introduction, rlhf, training
+from dpo_teach.exercises.exercise import Exercise
 from dpo_teach.exercises.progress import progress
 
 __all__ = ["EXERCISES", "progress"]
+
+EXERCISES: dict[str, tuple[Exercise, ...]] = {}
+"""The exercises of each notebook, by its number, in the order in which their module defines them."""
+
+for _module in (introduction, rlhf, gradients, training):
+    for _value in vars(_module).values():
+        if isinstance(_value, Exercise):
+            EXERCISES[_value.notebook] = (*EXERCISES.get(_value.notebook, ()), _value)

@@ -1,7 +1,7 @@
-"""Exercises in which a function is written.
+"""Exercises in which the learner writes a function.
 
-A check runs the learner's function on known cases. Where the numbers are not the wanted ones, it runs the common
-*mistakes* on the same cases: a match names what went wrong.
+A check runs the learner's function on known cases. If its results are not the expected ones, the check compares them
+with the results of common *mistakes* on the same cases: a match names what went wrong.
 """
 
 import ast
@@ -9,33 +9,45 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from dpo_teach.exercises.base import Exercise
-from dpo_teach.exercises.comparing import beside, first_difference, same
-from dpo_teach.exercises.running import Outcome, is_blank, run_limited, tell_error, wrong_parameters
-from dpo_teach.exercises.unforeseen import unforeseen
-from dpo_teach.exercises.verdict import Verdict, a
+from dpo_teach.exercises.comparison import (
+    all_close,
+    fallback_diagnosis,
+    first_difference,
+    is_close,
+    show_difference,
+)
+from dpo_teach.exercises.exercise import Exercise, Verdict, type_with_article
+from dpo_teach.exercises.sandbox import (
+    Outcome,
+    compute_gradients,
+    describe_error,
+    describe_wrong_parameters,
+    explain_detached,
+    is_stub,
+    run_limited,
+)
 
-__all__ = ["FunctionExercise", "Mistake", "WrongResultError"]
+__all__ = ["FunctionExercise", "Mistake", "Trial", "WrongResultError", "copy_arguments"]
 
 
 class WrongResultError(Exception):
-    """A result that cannot be judged by its numbers; the message is told to the learner as it is."""
+    """A result that cannot be judged by its numbers; its message is shown to the learner as it is."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A common wrong answer, and what to say to it.
+    """A common wrong answer and its diagnosis.
 
     Args:
         answer: a function that makes the mistake.
         diagnosis: two sentences: what is wrong, and why it matters.
-        also: other functions that make the same mistake, and come to other numbers.
+        also: other functions that make the same mistake with other results.
     """
 
     answer: Callable[..., Any]
@@ -43,15 +55,50 @@ class Mistake:
     also: tuple[Callable[..., Any], ...] = ()
 
 
+def copy_arguments(case: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a case, copied so that a function may modify its arguments."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else list(value) if isinstance(value, list) else value
+        for name, value in case.items()
+    }
+
+
+def _call(function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
+    return function(*copy_arguments(case).values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How a function is tried on a case, and how its results are described; by default it is called once.
+
+    Args:
+        arguments: makes the arguments of a call, by name, from a case.
+        run: tries a function on a case and returns the result that is compared.
+        show_difference: describes the first difference between the results found and expected in all cases.
+        fallback: describes results that no known mistake explains.
+        to_see: how the sentence begins that says how to call the function on a case.
+    """
+
+    arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = copy_arguments
+    run: Callable[[Callable[..., Any], Mapping[str, Any]], Any] = _call
+    show_difference: Callable[[Sequence[Any], Sequence[Any]], str] = show_difference
+    fallback: Callable[[Sequence[Any], Sequence[Any]], str] = fallback_diagnosis
+    to_see: str = "To see it"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FunctionExercise(Exercise):
     """Write a function.
 
     Args:
-        solution: does it right; its source, less the leading underscore, is what `reveal` shows.
-        name_in_notebook: how a cell of the notebook reaches this exercise: "exercises.loss".
-        cases: arguments to try it with, by name. Together they tell every mistake from the solution.
+        solution: a right function; its source, without the leading underscore, is what `reveal` shows.
+        name_in_notebook: how a cell of the notebook refers to this exercise: "exercises.loss".
+        cases: arguments to try it with, by name. Together they distinguish every mistake from the solution.
         mistakes: in the order in which to suspect them.
+        trained: the arguments by which the result is differentiated, if it is a loss; its gradients must then be right
+            too. `exp` may overflow in the last case of a loss: if an answer is not finite there, its mistake is
+            recognised by the other cases.
+        trial: how the function is tried on a case.
         time_limit: seconds that the learner's function may take for all cases together.
     """
 
@@ -59,10 +106,14 @@ class FunctionExercise(Exercise):
     name_in_notebook: str
     cases: tuple[Mapping[str, Any], ...]
     mistakes: tuple[Mistake, ...] = ()
+    trained: tuple[str, ...] = ()
+    trial: Trial = field(default_factory=Trial)
     time_limit: float = 10.0
 
+    solution_is_code: ClassVar[bool] = True
+
     def case(self, number: int) -> dict[str, Any]:
-        """The arguments of a test case, to try a function with by hand: `my_dpo_loss(**exercises.loss.case(1))`.
+        """The arguments of a test case, to try a function with: `my_dpo_loss(**exercises.loss.case(1))`.
 
         Args:
             number: 1 for the first, as a check counts them.
@@ -75,14 +126,14 @@ class FunctionExercise(Exercise):
         """
         if not 1 <= number <= len(self.cases):
             raise ValueError(f"number must lie between 1 and {len(self.cases)}, found {number}")
-        return self._arguments(self.cases[number - 1])
+        return self.trial.arguments(self.cases[number - 1])
 
     def results(self, function: Callable[..., Any]) -> list[Any]:
-        """What a function comes to in each case."""
-        return [self._try(function, case) for case in self.cases]
+        """The result of a function in each case."""
+        return [self.trial.run(function, case) for case in self.cases]
 
     def solution_cell(self) -> str:
-        """The solution's source: no leading underscore and no type hints."""
+        """The solution's source, without the leading underscore and type hints."""
         tree = ast.parse(textwrap.dedent(inspect.getsource(self.solution)))
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
@@ -94,93 +145,117 @@ class FunctionExercise(Exercise):
     def _solution(self) -> str:
         return self.solution_cell()
 
-    def _solution_is_code(self) -> bool:
-        return True
-
-    def _try(self, function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
-        return function(*self._arguments(case).values())
-
-    def _arguments(self, case: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: _copied(value) for name, value in case.items()}
-
     def _judge(self, answer: Any) -> Verdict:
         if not callable(answer):
-            return Verdict("wrong", f"A function is wanted, and this is {a(answer)}. {self.task}")
-        complaint = wrong_parameters(answer, self.solution)
-        if complaint:
-            return Verdict("wrong", complaint)
-        wanted = _known_results(self, self.solution)  # before the clock starts: it may have to import transformers
-        found: list[Any] = []
-        outcome = run_limited(lambda: self._collect(answer, found), self.time_limit)
-        if isinstance(outcome.error, NotImplementedError) and not str(outcome.error):  # PyTorch's own have a message
+            return Verdict("wrong", f"Expected a function, but this is {type_with_article(answer)}. {self.task}")
+        complaint = describe_wrong_parameters(answer, self.solution)
+        return Verdict("wrong", complaint) if complaint else self._judge_results(answer)
+
+    def _judge_results(self, answer: Callable[..., Any]) -> Verdict:
+        expected = _known_results(self, self.solution)  # before the clock starts: it may import transformers
+        outcome, found = self._collect(lambda case: self.trial.run(answer, case))
+        # A stub may raise NotImplementedError without a message; PyTorch's own has one.
+        if isinstance(outcome.error, NotImplementedError) and not str(outcome.error):
             return self._unattempted()
         if outcome.timed_out or outcome.error:
-            return Verdict("wrong", self._stopped(outcome, answer, len(found) + 1))
+            return Verdict("wrong", self._describe_stop(outcome, answer, len(found) + 1))
         if all(value is None or value is ... for value in found):
-            return self._returned_nothing(found, answer)
-        return self._compare(found, wanted)
+            return self._judge_nothing(answer, found)
+        if not all_close(found, expected):
+            mistake = self._recognise(found)
+            if mistake:
+                text = f"{mistake.diagnosis} {self.trial.show_difference(found, expected)}"
+            else:
+                text = self.trial.fallback(found, expected)
+            return Verdict("wrong", f"{text} {self._to_see(first_difference(found, expected) + 1)}")
+        complaint = self._find_wrong_gradient(answer) if self.trained else None
+        return Verdict("wrong", complaint) if complaint else Verdict("solved", self.praise)
 
-    def _collect(self, function: Callable[..., Any], found: list[Any]) -> None:
-        """One result after the other, so that it is known in which case a function stopped."""
-        for case in self.cases:
-            found.append(self._try(function, case))
-
-    def _compare(self, found: Sequence[Any], wanted: Sequence[Any]) -> Verdict:
-        if same(found, wanted):
-            return Verdict("solved", self.praise)
-        mistake = self._recognise(found)
-        told = f"{mistake.diagnosis} {self._beside(found, wanted)}" if mistake else self._unforeseen(found, wanted)
-        return Verdict("wrong", f"{told} {self._to_see(self._first_wrong(found, wanted))}")
-
-    def _recognise(self, found: Sequence[Any]) -> Mistake | None:
-        """The first mistake that comes to these results in the first cases, of which there may be more."""
-        for mistake in self.mistakes:
-            known = (_known_results(self, answer)[: len(found)] for answer in (mistake.answer, *mistake.also))
-            if any(same(found, results) for results in known):
-                return mistake
-        return None
-
-    def _first_wrong(self, found: Sequence[Any], wanted: Sequence[Any]) -> int:
-        return first_difference(found, wanted) + 1
-
-    def _to_see(self, number: int) -> str:
-        return f"To see it, run `{self.answer_name}(**{self.name_in_notebook}.case({number}))`."
-
-    def _beside(self, found: Sequence[Any], wanted: Sequence[Any]) -> str:
-        return beside(found, wanted)
-
-    def _unforeseen(self, found: Sequence[Any], wanted: Sequence[Any]) -> str:
-        return unforeseen(found, wanted)
-
-    def _returned_nothing(self, found: Sequence[Any], answer: Callable[..., Any]) -> Verdict:
-        if any(value is ... for value in found) or is_blank(answer):
+    def _judge_nothing(self, answer: Callable[..., Any], found: Sequence[Any]) -> Verdict:
+        if any(value is ... for value in found) or is_stub(answer):
             return self._unattempted()
         return Verdict(
             "wrong",
             "Your function works, and then returns nothing. End it with `return` and the result, or the work is lost.",
         )
 
-    def _stopped(self, outcome: Outcome, answer: Callable[..., Any], number: int) -> str:
+    def _recognise(self, found: Sequence[Any]) -> Mistake | None:
+        """The first mistake with the same results."""
+        mistake = _find_mistake(self, found)
+        if mistake is None and self.trained and not _is_finite(found[-1]):
+            return _find_mistake(self, found[:-1])
+        return mistake
+
+    def _find_wrong_gradient(self, answer: Callable[..., Any]) -> str | None:
+        """What is wrong with the gradients of a loss whose values are right; None if nothing is."""
+        outcome, found = self._collect(lambda case: self._gradients(answer, case))
+        if "numpy()" in str(outcome.error):  # PyTorch refuses to convert a tensor that has a gradient
+            return explain_detached(answer)
+        if outcome.timed_out or outcome.error:
+            return self._describe_stop(outcome, answer, len(found) + 1)
+        missing = [name for name in self.trained if found[0][name] is None]
+        if missing:
+            return explain_detached(answer, None if len(missing) == len(self.trained) else missing[0])
+        with torch.enable_grad():
+            expected = [self._gradients(self.solution, case) for case in self.cases]
+        for number, (theirs, ours) in enumerate(zip(found, expected, strict=True), start=1):
+            for name in self.trained:
+                if not is_close(theirs[name], ours[name]):
+                    return f"{_WRONG_GRADIENT.format(name=name)} {self._to_see(number)}"
+        return None
+
+    def _gradients(self, function: Callable[..., Any], case: Mapping[str, Any]) -> dict[str, Tensor | None]:
+        return compute_gradients(function, self.trial.arguments(case), self.trained)
+
+    def _collect(self, run: Callable[[Mapping[str, Any]], Any]) -> tuple[Outcome, list[Any]]:
+        """Run all cases within the time limit: how that ended, and the results of the cases that were completed."""
+        found: list[Any] = []
+
+        def collect() -> None:
+            for case in self.cases:
+                found.append(run(case))
+
+        return run_limited(collect, self.time_limit), found
+
+    def _describe_stop(self, outcome: Outcome, answer: Callable[..., Any], number: int) -> str:
         if isinstance(outcome.error, WrongResultError):
             return str(outcome.error)
         if outcome.error:
-            return f"{tell_error(outcome.error, answer)} {self._to_see(number)}"
+            return f"{describe_error(outcome.error, answer)} {self._to_see(number)}"
         end = "could not be stopped: restart the kernel before you go on" if outcome.still_running else "was stopped"
         return (
             f"Your function was still running after {self.time_limit:g} seconds, and {end}. "
             "Look for a loop that never ends, such as a `while` whose condition stays true."
         )
 
+    def _to_see(self, number: int) -> str:
+        return f"{self.trial.to_see}, run `{self.answer_name}(**{self.name_in_notebook}.case({number}))`."
+
+
+_WRONG_GRADIENT = (
+    "The value is right, but its gradient by `{name}` is not. "
+    "An optimizer sees nothing but the gradient: `F.logsigmoid` has the right one."
+)
+
 
 @functools.cache
 def _known_results(exercise: FunctionExercise, function: Callable[..., Any]) -> list[Any]:
-    """Of a solution or a mistake, whose results never change; with gradients, wherever the check is called."""
+    """The results of a solution or a mistake, which never change; with gradients, wherever the check is called."""
     with torch.enable_grad():
         return exercise.results(function)
 
 
-def _copied(value: Any) -> Any:
-    """So that an answer that writes into its arguments spoils nothing."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    return list(value) if isinstance(value, list) else value
+def _find_mistake(exercise: FunctionExercise, found: Sequence[Any]) -> Mistake | None:
+    """The first mistake with these results in the first cases, of which there may be more."""
+    for mistake in exercise.mistakes:
+        known = (_known_results(exercise, answer)[: len(found)] for answer in (mistake.answer, *mistake.also))
+        if any(all_close(found, results) for results in known):
+            return mistake
+    return None
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return bool(torch.as_tensor(value).isfinite().all())
+    except (TypeError, ValueError, RuntimeError):
+        return True

@@ -1,27 +1,47 @@
-"""How far a learner has come, as a small card."""
+"""A learner's progress: a file beside the notebooks, and a card that shows it.
 
-from collections.abc import Sequence
+An error with the file never affects a check.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import TypedDict
 
-from dpo_teach.exercises.base import Exercise
-from dpo_teach.exercises.catalogue import EXERCISES
-from dpo_teach.exercises.record import Entry, read
+__all__ = ["FILE_NAME", "ProgressCard", "ProgressEntry", "ProgressRow", "progress", "record_check"]
 
-__all__ = ["Card", "Row", "progress"]
+FILE_NAME = ".dpo_teach_progress.json"
 
 _SIGNS = {"solved": "✅", "tried": "✏️", "not yet": "·"}
 _TIMES = {1: "once", 2: "twice"}
 
 
+class ProgressEntry(TypedDict):
+    """The record of one exercise: whether it is solved, and the number of checks until then or so far."""
+
+    solved: bool
+    tries: int
+
+
+class _InvalidFileError(Exception):
+    """The file exists, and is not a progress file."""
+
+
+# The card
+
+
 @dataclass(frozen=True)
-class Row:
+class ProgressRow:
     """One exercise on a card.
 
     Args:
-        title: its name, after the notebook's number where the card is about several.
-        solved: whether it is.
-        tries: the checks that it has seen.
+        title: its name, after the notebook's number on a card of several notebooks.
+        solved: whether it is solved.
+        tries: the number of checks.
     """
 
     title: str
@@ -34,57 +54,134 @@ class Row:
         return "solved" if self.solved else "tried" if self.tries else "not yet"
 
     def __str__(self) -> str:
-        told = {"solved": "", "tried": f": tried {_TIMES.get(self.tries, f'{self.tries} times')}"}
-        return f"{_SIGNS[self.state]} {self.title}{told.get(self.state, ': not yet')}"
+        details = {"solved": "", "tried": f": tried {_TIMES.get(self.tries, f'{self.tries} times')}"}
+        return f"{_SIGNS[self.state]} {self.title}{details.get(self.state, ': not yet')}"
+
+    def to_html(self) -> str:
+        """The row with its sign hidden from screen readers, which read the words instead."""
+        sign, words = str(self).split(" ", 1)
+        return f'<span aria-hidden="true">{sign}</span> {escape(f"{words}: solved" if self.solved else words)}'
 
 
 @dataclass(frozen=True, repr=False)
-class Card:
-    """What is done, tried, and still to do: one line for each exercise."""
+class ProgressCard:
+    """Which exercises are solved, tried or still to do, one per line."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ProgressRow, ...]
 
     def __repr__(self) -> str:
         return "\n".join(map(str, self.rows))
 
     def _repr_html_(self) -> str:
-        """In the theme's own colours; a screen reader hears the words, and need not know the signs."""
-        items = "".join(f"<li>{_line(row)}</li>" for row in self.rows)
-        done = sum(row.solved for row in self.rows)
+        """A box in the colours of the notebook's theme."""
+        items = "".join(f"<li>{row.to_html()}</li>" for row in self.rows)
+        solved = sum(row.solved for row in self.rows)
         style = "display:inline-block;border:1px solid currentColor;border-radius:6px;padding:0.5em 1em"
         return (
-            f'<div style="{style}"><strong>{done} of {len(self.rows)} solved</strong>'
+            f'<div style="{style}"><strong>{solved} of {len(self.rows)} solved</strong>'
             f'<ul style="list-style:none;margin:0.25em 0 0;padding:0">{items}</ul></div>'
         )
 
 
-def progress(notebook: str | None = None) -> Card:
-    """The card of one notebook, or of all.
+def progress(notebook: str | None = None) -> ProgressCard:
+    """The progress card of one notebook, or of all.
 
     Args:
         notebook: its number, such as "03"; None for all of them.
 
     Returns:
-        The card, which a notebook shows.
+        The card, which a notebook displays.
 
     Raises:
-        ValueError: no notebook of that number has exercises.
+        ValueError: there is no such notebook, or it has no exercises.
     """
+    from dpo_teach.exercises import EXERCISES  # which are built on this module
+
     if notebook is not None and notebook not in EXERCISES:
         raise ValueError(f"notebook must be one of {', '.join(EXERCISES)}, found {notebook!r}")
-    entries = read()
-    if notebook is not None:
-        return Card(tuple(_row(exercise, exercise.name, entries) for exercise in EXERCISES[notebook]))
-    everything: Sequence[Exercise] = [exercise for exercises in EXERCISES.values() for exercise in exercises]
-    return Card(tuple(_row(exercise, f"{exercise.notebook} {exercise.name}", entries) for exercise in everything))
+    entries = _read_entries()
+    rows = []
+    for number in EXERCISES if notebook is None else [notebook]:
+        for exercise in EXERCISES[number]:
+            title = exercise.name if notebook else f"{number} {exercise.name}"
+            entry = entries.get(exercise.answer_name, ProgressEntry(solved=False, tries=0))
+            rows.append(ProgressRow(title, entry["solved"], entry["tries"]))
+    return ProgressCard(tuple(rows))
 
 
-def _row(exercise: Exercise, title: str, entries: dict[str, Entry]) -> Row:
-    entry = entries.get(exercise.answer_name, Entry(solved=False, tries=0))
-    return Row(title, entry["solved"], entry["tries"])
+# The file
 
 
-def _line(row: Row) -> str:
-    sign, words = str(row).split(" ", 1)
-    said = f"{words}: solved" if row.solved else words
-    return f'<span aria-hidden="true">{sign}</span> {escape(said)}'
+def record_check(answer_name: str, status: str) -> None:
+    """Count one check, unless the exercise was not attempted or is solved already.
+
+    Args:
+        answer_name: of the exercise.
+        status: of the verdict.
+    """
+    path = _file_path()
+    if path is None or status == "unattempted":
+        return
+    with contextlib.suppress(OSError):
+        try:
+            entries = _load(path)
+        except _InvalidFileError:
+            path.replace(_unused_backup_name(path))
+            entries = {}
+        before = entries.get(answer_name, ProgressEntry(solved=False, tries=0))
+        if not before["solved"]:
+            entries[answer_name] = ProgressEntry(solved=status == "solved", tries=before["tries"] + 1)
+            _save(path, entries)
+
+
+def _read_entries() -> dict[str, ProgressEntry]:
+    """The recorded entries by answer name; empty without a readable file."""
+    path = _file_path()
+    if path is None:
+        return {}
+    try:
+        return _load(path)
+    except (OSError, _InvalidFileError):
+        return {}
+
+
+def _file_path() -> Path | None:
+    """The path in the environment variable DPO_TEACH_PROGRESS, or the current folder's file; None for "off"."""
+    setting = os.environ.get("DPO_TEACH_PROGRESS", "").strip()
+    if setting.lower() == "off":
+        return None
+    return Path(setting or FILE_NAME).expanduser()
+
+
+def _load(path: Path) -> dict[str, ProgressEntry]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["exercises"]
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _InvalidFileError from None
+    if not isinstance(entries, dict) or not all(map(_is_entry, entries.values())):
+        raise _InvalidFileError
+    return entries
+
+
+def _is_entry(value: object) -> bool:
+    return isinstance(value, dict) and type(value.get("solved")) is bool and type(value.get("tries")) is int
+
+
+def _save(path: Path, entries: dict[str, ProgressEntry]) -> None:
+    """Write a temporary file and rename it, so that a reader sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"exercises": entries}, file, indent=1, sort_keys=True)
+        Path(temporary).replace(path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _unused_backup_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.stem}.broken-{number}{path.suffix}") for number in range(1, 1000))
+    return next(name for name in names if not name.exists())

@@ -23,7 +23,7 @@ import psutil
 import pytest
 from jupyterhub_helper import Hub, find_proxy, running_hub, write_handout
 
-from dpo_teach.exercises.base import solutions_are_shown
+from dpo_teach.exercises.exercise import solutions_are_shown
 
 ROOT = Path(__file__).parents[2]
 FIRST = "01_introduction.ipynb"

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import planted
 import pytest
+from exercises.wrong_answers import WRONG_ANSWERS
 from jupyterhub_helper import write_handout
 from makefile import SETTINGS, TARGETS
 
 from dpo_teach.exercises import EXERCISES
-from dpo_teach.exercises.choices import ChoiceExercise, MatchExercise
-from dpo_teach.exercises.verdict import SOLUTIONS_OFF
+from dpo_teach.exercises.choice import ChoiceExercise, MatchExercise
+from dpo_teach.exercises.exercise import SOLUTIONS_OFF
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
@@ -48,8 +48,8 @@ def sections(number: str) -> dict[str, str]:
 
 
 def answers_to(quote: str) -> Iterator[str]:
-    """What the checks answer to the planted mistakes and wrong choices whose diagnosis has these words."""
-    for exercise, kinds in planted.PLANTED.items():
+    """What the checks answer to the wrong answers and wrong choices whose diagnosis has these words."""
+    for exercise, kinds in WRONG_ANSWERS.items():
         for answer, words in kinds.values():
             if any(quote in plain(one.diagnosis) and words in one.diagnosis for one in exercise.mistakes):
                 yield exercise.check(answer).message

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dpo_teach.exercises.catalogue import EXERCISES
+from dpo_teach.exercises import EXERCISES
 from tools.notebooks.form import read
 from tools.notebooks.run import execute
 

@@ -1,0 +1,455 @@
+"""The exercises of notebook 04: the training step, the choice of β from a frontier, and runs to diagnose."""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dpo_teach import compute_dpo_loss
+from dpo_teach.batches import TokenBatch, TokenizedPair, collate_pairs, split_pairs
+from dpo_teach.exercises.beta_mistakes import BETA_MISTAKES, FRONTIERS, Run
+from dpo_teach.exercises.choice import MatchExercise, Question
+from dpo_teach.exercises.comparison import first_difference
+from dpo_teach.exercises.exercise import type_with_article
+from dpo_teach.exercises.function import FunctionExercise, Mistake, Trial, WrongResultError
+from dpo_teach.logps import pair_logps, response_logps
+
+__all__ = ["Run", "choose_beta", "diagnose_runs", "recorded_runs", "training_step"]
+
+# The training step. It is judged by the losses of a few steps, with a policy that trains in milliseconds: each case is
+# a seed and a β.
+
+_PAD, _STEPS, _PAIRS, _VOCABULARY = 0, 3, 4, 12
+
+
+def _first_arguments(case: Mapping[str, Any]) -> dict[str, Any]:
+    """A fresh policy, and the other arguments of the first step."""
+    policy, optimizer, steps = _start(case["seed"])
+    batch, reference_logps = steps[0]
+    return {"policy": policy, "optimizer": optimizer, "batch": batch, "reference_logps": reference_logps,
+            "beta": case["beta"]}  # fmt: skip
+
+
+def _run_steps(step: Callable[..., Any], case: Mapping[str, Any]) -> Any:
+    """Take a few training steps with a fresh tiny policy.
+
+    Returns:
+        For each step, the loss that `step` returned (NaN if it returned none) and the measured loss of the same batch
+        afterwards. If `step` neither returns nor changes anything, what it returned last: None or `...`.
+    """
+    policy, optimizer, steps = _start(case["seed"])
+    start = _weights(policy)
+    losses: list[float] = []
+    for batch, reference_logps in steps:
+        returned = step(policy, optimizer, batch, reference_logps.clone(), case["beta"])
+        with torch.no_grad():
+            after = float(_compute_loss(policy, batch, reference_logps, case["beta"]))
+        losses += [_check_loss(returned), after]
+    returned_nothing = all(map(math.isnan, losses[::2]))
+    return returned if returned_nothing and torch.equal(start, _weights(policy)) else losses
+
+
+def _show_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> str:
+    case, place, theirs, ours = _first_wrong_loss(found, expected)
+    step = f"step {place // 2 + 1} of test case {case + 1}"
+    if place % 2:
+        return f"After {step} the loss of its batch is {theirs:.4f}, and {ours:.4f} is right."
+    return f"In {step} you return {'nothing' if math.isnan(theirs) else f'{theirs:.4f}'}, and {ours:.4f} is right."
+
+
+def _fallback_for_steps(found: Sequence[Any], expected: Sequence[Any]) -> str:
+    difference = _show_wrong_loss(found, expected)
+    if _first_wrong_loss(found, expected)[1] == 0:
+        return f"Not yet: your loss is not the right one before anything has moved. {difference}"
+    return (
+        "The loss that you return is right in the first step, but your step does not leave the weights where it "
+        f"should. Compare it line by line with the loop of section 4. {difference}"
+    )
+
+
+def _first_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> tuple[int, int, float, float]:
+    """The index of the case, the index among its losses, and the learner's and the right loss there."""
+    case = first_difference(found, expected)
+    theirs = found[case] if isinstance(found[case], list) else [math.nan] * len(expected[case])
+    place = first_difference(theirs, expected[case])
+    return case, place, theirs[place], expected[case][place]
+
+
+_THREE_STEPS = Trial(
+    arguments=_first_arguments,
+    run=_run_steps,
+    show_difference=_show_wrong_loss,
+    fallback=_fallback_for_steps,
+    to_see="To see its first step",
+)
+
+
+def _start(seed: int) -> tuple[Any, torch.optim.Optimizer, list[tuple[TokenBatch, Tensor]]]:
+    """A fresh policy, its optimizer, and for each step a batch with the logps that the fresh policy gives it."""
+    policy = _tiny_policy(seed)
+    steps = [(collate_pairs(pairs, _PAD), pair_logps(policy, pairs, _PAD)) for pairs in _batches(seed)]
+    return policy, torch.optim.SGD(policy.parameters(), lr=0.1), steps
+
+
+def _compute_loss(policy: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> Tensor:
+    """The DPO loss of one batch."""
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    return compute_dpo_loss(chosen, rejected, reference_logps[:, 0], reference_logps[:, 1], beta)
+
+
+@functools.cache
+def _batches(seed: int) -> tuple[tuple[TokenizedPair, ...], ...]:
+    """Pairs of random tokens and several lengths, one tuple for each step."""
+    random = torch.Generator().manual_seed(seed)
+
+    def ids(shortest: int, longest: int) -> tuple[int, ...]:
+        length = int(torch.randint(shortest, longest + 1, (), generator=random))
+        return tuple(torch.randint(1, _VOCABULARY, (length,), generator=random).tolist())
+
+    return tuple(tuple(TokenizedPair(ids(2, 3), ids(2, 5), ids(2, 5)) for _ in range(_PAIRS)) for _ in range(_STEPS))
+
+
+def _tiny_policy(seed: int) -> Any:
+    """A GPT-2 of a thousand weights, large enough for its probabilities to differ."""
+    from transformers import GPT2Config, GPT2LMHeadModel  # seconds to import: not before it is needed
+
+    config = GPT2Config(vocab_size=_VOCABULARY, n_positions=8, n_embd=8, n_layer=1, n_head=1, initializer_range=0.4,
+                        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=1)  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(config).eval()
+
+
+def _weights(policy: Any) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in policy.parameters()])
+
+
+def _check_loss(returned: Any) -> float:
+    """The loss that a step returned; NaN if it returned nothing."""
+    if returned is None or returned is ...:
+        return math.nan
+    expected = "Expected one number, the loss, but your step returns"
+    if isinstance(returned, tuple):
+        advice = "Return the loss alone, with no comma after it."
+        raise WrongResultError(f"{expected} a tuple of {len(returned)}. {advice}")
+    try:
+        loss = torch.as_tensor(returned).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise WrongResultError(f"{expected} {type_with_article(returned)}.") from None
+    if loss.dim():
+        raise WrongResultError(f"{expected} a tensor of shape {tuple(loss.shape)}.")
+    if loss.isnan():
+        raise WrongResultError("Your step returns nan, which is not a number. Look at what goes into the loss.")
+    return float(loss)
+
+
+def _my_training_step(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    reference_chosen, reference_rejected = reference_logps.T
+    loss = compute_dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _descend(policy: Any, optimizer: Any, loss: Tensor, *, zero: bool = True, clip: bool = True) -> float:
+    if zero:
+        optimizer.zero_grad()
+    loss.backward()
+    if clip:
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _step_too_early(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    optimizer.step()
+    optimizer.zero_grad()
+    loss = _compute_loss(policy, batch, reference_logps, beta)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+    return loss.item()
+
+
+def _step_on_halves(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    logps = response_logps(policy, batch)
+    loss = compute_dpo_loss(logps[::2], logps[1::2], reference_logps[:, 0], reference_logps[:, 1], beta)
+    return _descend(policy, optimizer, loss)
+
+
+def _step_on_swapped(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    rejected, chosen = split_pairs(response_logps(policy, batch))
+    loss = compute_dpo_loss(chosen, rejected, reference_logps[:, 1], reference_logps[:, 0], beta)
+    return _descend(policy, optimizer, loss)
+
+
+def _step_on_means(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    chosen, rejected = split_pairs(response_logps(policy, batch) / batch.response_mask.sum(dim=1))
+    loss = compute_dpo_loss(chosen, rejected, reference_logps[:, 0], reference_logps[:, 1], beta)
+    return _descend(policy, optimizer, loss)
+
+
+def _step_from_itself(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    itself = response_logps(policy, batch).detach()
+    return _descend(policy, optimizer, _compute_loss(policy, batch, torch.stack(split_pairs(itself), dim=1), beta))
+
+
+def _step_clipped_by_value(
+    policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float
+) -> float:
+    loss = _compute_loss(policy, batch, reference_logps, beta)
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_value_(policy.parameters(), 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+def _loss_afterwards(policy: Any, optimizer: Any, *arguments: Any) -> float:
+    _my_training_step(policy, optimizer, *arguments)
+    return _compute_loss(policy, *arguments).item()
+
+
+def _step_without_return(*arguments: Any) -> None:
+    _my_training_step(*arguments)
+
+
+def _swapped(logps: Tensor) -> Tensor:
+    return logps.flip(dims=(1,))
+
+
+_STEP_MISTAKES = (
+    Mistake(
+        _step_without_return,
+        "The step itself is right, but your function returns nothing: end it with `return loss.item()`. "
+        "Without the numbers there is no curve, and nobody sees a run go wrong.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _compute_loss(p, b, r, beta).item(),
+        "The loss is right, but the weights are where they were: either the optimizer never steps, or the gradients "
+        "are set to zero between `backward` and `step`. Such a run stays at ln 2 for ever.",
+    ),
+    Mistake(
+        _step_too_early,
+        "The optimizer steps before `backward`, with the gradients of the batch before. "
+        "The first step does nothing, and every later one answers to a policy that is no longer there.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta), zero=False),
+        "The gradients of earlier steps are still there: set them to zero before `backward`. "
+        "PyTorch adds new gradients to old ones, so that each step would repeat all that came before it.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta), clip=False),
+        "The gradients are not clipped, or not between `backward` and `step`, where it counts. "
+        "One wild batch could throw the policy far off.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, -_compute_loss(p, b, r, beta)),
+        "The sign of the loss is flipped: you make minus the loss small, and the loss large. "
+        "`compute_dpo_loss` has its minus already, and with another one the policy learns what people rejected.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: -_descend(p, o, -_compute_loss(p, b, r, beta)),
+        "This is gradient ascent: the loss that you return is right, and your step makes it larger. "
+        "`backward` belongs to the loss itself, since the optimizer goes downhill by its own minus sign.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, 0.1)),
+        "You use β = 0.1 whatever β is asked for: it is the default of `compute_dpo_loss`. "
+        "Runs that are meant to differ in β would all be the same run.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, torch.zeros_like(r), beta)),
+        "The reference is missing: you compare the policy's two logps with each other. "
+        "The first loss is then not ln 2, and what the policy knew before counts as learned.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, _swapped(r), beta)),
+        "The two columns of `reference_logps` are swapped, of which chosen is the first, or they are added where they "
+        "are to be taken away, which comes to the same number. "
+        "Each response must be measured against its own reference, or the margin is made of two strangers.",
+    ),
+    Mistake(
+        _step_on_swapped,
+        "The margin has the wrong sign: chosen and rejected are swapped, or policy and reference are, which is the "
+        "same step; `split_pairs` gives chosen first, and `compute_dpo_loss` takes the policy's two first. "
+        "The first loss is ln 2 all the same, and from there on the policy learns what people rejected.",
+    ),
+    Mistake(
+        _step_on_halves,
+        "You took every second row for chosen, and in a batch all the chosen responses come first: use `split_pairs`. "
+        "As it is, responses to different prompts are compared with each other.",
+    ),
+    Mistake(
+        _step_from_itself,
+        "Your reference is the policy itself, as it is at this step, and it has to be the one of the start. "
+        "The loss would be ln 2 in every step, and nothing would hold the policy back.",
+    ),
+    Mistake(
+        _loss_afterwards,
+        "You return the loss after the step, and the one that led to it is wanted. "
+        "The first number of a run has to be ln 2: it is the best test that there is, and you would never see it.",
+    ),
+    Mistake(
+        _step_clipped_by_value,
+        "You clipped each gradient by its value, and the length of all of them together is to be clipped: "
+        "`clip_grad_norm_`. "
+        "Clipped one by one they point elsewhere; a length can be cut without a change of direction.",
+    ),
+    Mistake(
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta) * len(r)),
+        "The loss is summed over the batch, and its mean is wanted. "
+        "A batch of twice the size would pull twice as hard, so that the learning rate fits one size only.",
+    ),
+    Mistake(
+        _step_on_means,
+        "You divided the policy's logps by the number of tokens, and DPO sums. "
+        "The reference's are sums, so the two no longer measure the same thing.",
+    ),
+)
+
+training_step = FunctionExercise(
+    name="the training step",
+    notebook="04",
+    answer_name="my_training_step",
+    task="Replace the `...` of the stub by one training step: logps, loss, gradients, clipping, optimizer. Return the "
+    "loss as a number.",
+    hints=(
+        "The way of the data: `response_logps` of the policy, `split_pairs`, `compute_dpo_loss` with the reference's "
+        "logps, whose two columns are chosen and rejected.",
+        "Then five lines that are the same in every PyTorch loop: gradients to zero, backward, clip them to a length "
+        "of 1.0, let the optimizer step, return the loss.",
+        "`reference_logps.T` unpacks into chosen and rejected. Clipping is `torch.nn.utils.clip_grad_norm_(...)`, and "
+        "its place is between `loss.backward()` and `optimizer.step()`.",
+    ),
+    praise="That is a DPO training step: three steps of yours, from a fresh policy, lead to the same losses as the "
+    "trainer's.",
+    solution=_my_training_step,
+    name_in_notebook="training_step",
+    cases=({"seed": 0, "beta": 0.5}, {"seed": 1, "beta": 1.0}),
+    mistakes=_STEP_MISTAKES,
+    trial=_THREE_STEPS,
+)
+
+
+# The choice of β
+
+
+def _my_beta(runs: list[Run], most_kl: float, least_fluency: float) -> float:
+    allowed = [run for run in runs if run.kl <= most_kl and run.fluency >= least_fluency]
+    best = max(allowed, key=lambda run: run.true_reward)
+    return best.beta
+
+
+choose_beta = FunctionExercise(
+    name="the choice of β",
+    notebook="04",
+    answer_name="my_beta",
+    task="Replace the `...` of the stub: among the runs that keep to both limits, return the beta of the one with the "
+    "highest true reward.",
+    hints=(
+        "Two things in a row: which runs are allowed, and which of those is best.",
+        "A run is allowed if `run.kl <= most_kl` and `run.fluency >= least_fluency`.",
+        "`max(allowed, key=lambda run: run.true_reward)` is the best run; its `.beta` is the answer.",
+    ),
+    praise="That is how β is chosen: by what the samples are worth, within limits that were set before looking.",
+    solution=_my_beta,
+    name_in_notebook="choose_beta",
+    cases=(
+        {"runs": FRONTIERS[0], "most_kl": 10.0, "least_fluency": 0.9},
+        {"runs": FRONTIERS[1], "most_kl": 10.0, "least_fluency": 0.9},
+        {"runs": FRONTIERS[2], "most_kl": 10.0, "least_fluency": 0.9},
+        {"runs": FRONTIERS[0], "most_kl": 20.0, "least_fluency": 0.9},
+    ),
+    mistakes=BETA_MISTAKES,
+)
+
+
+# The runs to diagnose
+
+
+def recorded_runs() -> dict[str, list[dict[str, Any]]]:
+    """The metrics of each run, a row for each step, by the run's letter; made by `make example-runs`.
+
+    >>> list(recorded_runs())
+    ['A', 'B', 'C', 'D', 'E']
+    """
+    folder = files("dpo_teach") / "assets" / "runs"
+    return {
+        label: [json.loads(line) for line in (folder / f"{label}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for label in "ABCDE"
+    }
+
+
+_HEALTHY, _RATE, _STILL, _REFERENCE, _LONG = (
+    "healthy",
+    "learning rate too high",
+    "nothing moves",
+    "reference is not the start",
+    "trained too long",
+)
+
+_WOULD_SHOW = {
+    _HEALTHY: "A healthy run starts with a loss of ln 2 = 0.693 and a margin of 0; then its margin grows, the loss of "
+    "held-out pairs falls with that of the training batches, and both log-ratios move by a few nats at most",
+    _RATE: "With too high a rate the loss leaps up and down, and in the last panel both log-ratios plunge, by "
+    "a hundred nats and more",
+    _STILL: "If nothing moved, the loss would lie flat on the dotted line at ln 2, and the margin flat on 0",
+    _REFERENCE: "If the reference were not the start, the very first loss would not be ln 2 = 0.693, nor the first "
+    "margin 0",
+    _LONG: "After too long a training the loss of the training batches is close to 0, while that of held-out pairs "
+    "climbs past ln 2",
+}
+"""What each choice would look like, to be held against what there is."""
+
+_LOOK = {
+    "A": "In run A, follow the loss panel to its right end, and read both of its curves there.",
+    "B": "In run B, read the loss panel from its first point to its last, held-out pairs included, and then the scale "
+    "of the panel of the log-ratios.",
+    "C": "In run C, look at the left edge of the loss panel and of the margin panel, before a step has had any effect.",
+    "D": "In run D, read the scale of the last panel, and then how the loss gets from one step to the next.",
+    "E": "In run E, read the scale of the margin panel, from its lowest value to its highest.",
+}
+"""Where the symptom of each run is seen."""
+
+_EXPLANATIONS = {
+    "A": (_LONG, "The training loss goes to 0 and the held-out loss climbs past ln 2: the pairs are known by heart."),
+    "B": (_HEALTHY, "The loss starts at ln 2 and falls on training and held-out pairs alike, and the margin grows."),
+    "C": (_REFERENCE, "The first loss is not ln 2 and the first margin is not 0, though nothing has been trained yet."),
+    "D": (_RATE, "The loss leaps, and both log-ratios plunge by a hundred nats and more: the policy is broken."),
+    "E": (_STILL, "The loss stays at ln 2 and the margin at 0: no gradient reaches the weights, or no step does."),
+}
+
+
+def _question(label: str) -> Question:
+    answer, explanation = _EXPLANATIONS[label]
+    diagnoses = {choice: f"{shows}. {_LOOK[label]}" for choice, shows in _WOULD_SHOW.items() if choice != answer}
+    return Question(answer=answer, explanation=explanation, diagnoses=diagnoses)
+
+
+diagnose_runs = MatchExercise(
+    name="what is wrong with the run",
+    notebook="04",
+    answer_name="diagnoses",
+    task="Fill in the dict `diagnoses`: for each of the runs A to E, what its curves say. Each choice is used once.",
+    hints=(
+        "Read every run in the same order: the first loss, the last loss, held-out against training, and at the end "
+        "the scale of the log-ratios.",
+        "The first loss of DPO is ln 2 = 0.693, unless the policy does not start from its reference; and it stays "
+        "there if nothing reaches the weights. That settles two of the runs.",
+        "Of the other three runs, one has log-ratios that plunge by a hundred nats and more, and one has a "
+        "held-out loss that climbs while the training loss goes to 0. What is left is how it should look.",
+    ),
+    praise="All five: you look at where the loss starts, at the held-out pairs and at both log-probabilities, and not "
+    "only at whether the loss falls.",
+    choices=(_HEALTHY, _RATE, _STILL, _REFERENCE, _LONG),
+    questions={label: _question(label) for label in _EXPLANATIONS},
+)

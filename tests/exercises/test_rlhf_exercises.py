@@ -1,0 +1,137 @@
+"""The answers of the exercises of notebook 02 are right: the model counts, and the term that holds PPO back."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_model, tiny_tokenizer
+
+from dpo_teach.exercises.exercise import Verdict
+from dpo_teach.exercises.rlhf import TERMS, bradley_terry, count_models, which_term
+from dpo_teach.memory import count_memory
+from dpo_teach.rlhf import LearnedReward, PPOTrainer, RewardModel
+from dpo_teach.rlhf.objective import clipped_surrogate
+from dpo_teach.worlds.tabular import kl, optimal_policy
+
+WORDS = {"1": "one", "2": "two", "3": "three", "4": "four"}
+
+# The loss
+
+
+def test_an_unknown_mistake_comes_with_both_numbers_and_their_factor() -> None:
+    # leads 0.8, -1.4, 1.0, 2.6: -log σ is 0.3711, 1.6204, 0.3133, 0.0716, mean 0.5941; a third of it is 0.1980
+    message = bradley_terry.check(lambda c, r: torch.log1p(torch.exp(r - c)).mean() / 3).message
+    text = "Not yet: in test case 1 your result is 0.1980, expected 0.5941."
+    assert message.startswith(f"{text} In every test case it is 0.3333 times the right one.")
+
+
+def test_a_constant_in_all_rewards_of_a_case_changes_nothing() -> None:
+    for case in bradley_terry.cases:
+        chosen, rejected = case.values()
+        loss = bradley_terry.solution(chosen, rejected)
+        assert torch.allclose(bradley_terry.solution(chosen + 5, rejected + 5), loss)
+
+
+# The models in memory
+
+
+def counted() -> dict[str, int]:
+    """What the package counts: in the memory of its trainer, and of its calculator."""
+    reward = LearnedReward(RewardModel(tiny_model()), tiny_tokenizer())
+    trainer = PPOTrainer(tiny_model(), tiny_tokenizer(), ["the plot was"], reward)
+    rlhf, dpo = count_memory(7e9)
+    _, precomputed = count_memory(7e9, precomputed_reference=True)
+    assert {model.role for model in rlhf.models} == set(trainer.models)
+    return {
+        "RLHF with PPO": len(trainer.models),
+        "DPO": len(dpo.models),
+        "DPO, reference precomputed": len(precomputed.models),
+        "reward model alone": sum(model is reward.model for model in trainer.models.values()),
+    }
+
+
+def test_the_counts_are_those_of_the_package() -> None:
+    counts = counted()
+    assert counts == {"RLHF with PPO": 4, "DPO": 2, "DPO, reference precomputed": 1, "reward model alone": 1}
+    assert list(counts) == list(count_models.questions), "and in this order"
+    assert count_models.check(counts) == Verdict("solved", count_models.praise)
+
+
+@pytest.mark.parametrize("kind", [str, float, torch.tensor])
+def test_a_count_may_come_as_a_number(kind: Any) -> None:
+    assert count_models.check({label: kind(count) for label, count in counted().items()}).status == "solved"
+
+
+def test_no_diagnosis_contains_the_right_count_in_figures_or_words() -> None:
+    for question in count_models.questions.values():
+        said = " ".join(question.diagnoses.values()).lower()
+        assert not re.search(rf"\b({question.answer}|{WORDS[question.answer]})\b", said)
+
+
+def test_a_count_that_is_not_a_choice_is_reported_with_the_choices() -> None:
+    text = 'For DPO the choices are `"1"`, `"2"`, `"3"`, `"4"`, and this is `0`.'
+    assert count_models.check({"DPO": 0}).message == text
+
+
+# The term that holds PPO back
+
+
+@pytest.mark.parametrize("answer", ["C", "c", " C "])
+def test_the_letter_is_recognised_in_every_form(answer: str) -> None:
+    assert which_term.check(answer) == Verdict("solved", which_term.praise)
+
+
+def test_each_wrong_term_has_its_own_diagnosis_and_none_names_the_right_one() -> None:
+    messages = [which_term.check(letter).message for letter in "ABD"]
+    assert messages == [which_term.diagnoses[letter] for letter in "ABD"]
+    assert len(set(messages)) == 3
+    assert not any(re.search(r"\bC\b", message) for message in messages)
+    assert which_term.check("E").message == 'The choices are A, B, C, D, and this is `"E"`.'
+
+
+def test_only_the_right_term_has_the_reference_in_it() -> None:
+    assert list(TERMS) == ["A", "B", "C", "D"]
+    assert [letter for letter, text in TERMS.items() if "π_ref" in text] == [which_term.answer]
+
+
+REFERENCE = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)
+REWARD = torch.tensor([0.0, 1.0, 2.0, 3.0], dtype=torch.float64)
+
+
+def run_ppo(beta: float, clip_range: float, iterations: int = 400) -> tuple[torch.Tensor, float]:
+    """PPO where each of four responses is a single token and expectations are sums; steps shrink to 0.
+
+    Returns:
+        The policy, and the largest |ρ - 1| at the end of an iteration.
+    """
+    logits, furthest = REFERENCE.log(), 0.0
+    for iteration in range(iterations):
+        old = logits.log_softmax(dim=0)
+        rewards = REWARD - beta * (old - REFERENCE.log())  # C
+        advantages = rewards - old.exp() @ rewards
+        advantages /= (old.exp() @ advantages**2).sqrt()  # D
+        for _ in range(4):
+            logits.requires_grad_()
+            gain = old.exp() @ clipped_surrogate(logits.log_softmax(dim=0) - old, advantages, clip_range)  # A
+            (gradient,) = torch.autograd.grad(gain, logits)
+            logits = logits.detach() + 0.1 * (1 - iteration / iterations) * gradient
+        furthest = max(furthest, ((logits.log_softmax(dim=0) - old).exp() - 1).abs().max().item())
+    return logits.softmax(dim=0), furthest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip_range", [0.05, 0.2])
+def test_with_clip_and_normalisation_alone_small_updates_go_all_the_way(clip_range: float) -> None:
+    policy, furthest = run_ppo(beta=0.0, clip_range=clip_range)
+    assert furthest < 0.15, "each update is small"
+    assert policy[3] > 0.99, "and the policy writes next to nothing but the best response"
+    assert kl(policy, REFERENCE).item() > 0.99 * math.log(1 / 0.1), "where the most there can be is log 1/0.1"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clip_range", [0.05, 0.2])
+def test_with_the_price_it_stops_where_beta_says_whatever_the_clip(clip_range: float) -> None:
+    policy, _ = run_ppo(beta=2.0, clip_range=clip_range)
+    assert torch.allclose(policy, optimal_policy(REFERENCE, REWARD, 2.0), atol=1e-3)
