@@ -56,7 +56,7 @@ help:  ## list the commands
 
 lab: install  ## open the notebooks in JupyterLab (the first time, this sets everything up)
 	@echo "Opening $(START) in JupyterLab. Stop it with Ctrl-C, twice."
-	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projection import write_lab_settings as w; w("$(LARGE)")')
+	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projector import write_lab_settings as w; w("$(LARGE)")')
 	@$(WARM_UP) >/dev/null 2>&1 & $(LAB_ENV) $(PY) -m jupyterlab $(LAB_ARGS) "$(START)"
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@$(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach tools $(TEST_FLAGS)

@@ -43,7 +43,7 @@ def check(save: Save) -> None:
     """The tests that depend on the device."""
     # Plug-ins that the other tests use need not be installed where the GPU is.
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider",
-               "-p", "no:random_order", "tests/test_devices.py"]  # fmt: skip
+               "-p", "no:random_order", "tests/training/test_devices.py"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED", "ERROR", "SKIPPED"))]
     measured = [line.removeprefix("measured: ") for line in done.stdout.splitlines() if line.startswith("measured: ")]

@@ -20,7 +20,7 @@ def lay_out(source: Path) -> None:
     Args:
         source: an empty folder, which is to become Sphinx's root.
     """
-    from dpo_teach.widgets.bundles import bundle, stylesheet
+    from dpo_teach.widgets.js_bundle import bundle, stylesheet
     from tools.playground import write_playground
 
     shutil.copytree(PAGES, source, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "slides"))
@@ -28,7 +28,7 @@ def lay_out(source: Path) -> None:
     (source / "notebooks").mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
         shutil.copy(notebook, source / "notebooks")
-    script = f"{bundle('site')}\n$site.enliven();\n"
+    script = f"{bundle('site')}\n$site.hydrate();\n"
     (source / "static" / "explorers.js").write_text(script, encoding="utf-8")
     (source / "static" / "explorers.css").write_text(stylesheet(), encoding="utf-8")
     write_playground(source / "extra" / "dpo_teach_playground.html")

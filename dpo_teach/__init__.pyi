@@ -4,7 +4,7 @@ from .evaluation import evaluate_pairs, evaluate_reviews
 from .losses import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
 from .models import load_model
 from .pairs import load_pairs
-from .projection import projector
+from .projector import set_projector_scale
 from .sampling import sample_responses
 from .training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
@@ -21,6 +21,6 @@ __all__ = [
     "load_model",
     "load_pairs",
     "margin",
-    "projector",
     "sample_responses",
+    "set_projector_scale",
 ]

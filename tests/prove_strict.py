@@ -97,11 +97,11 @@ def raising_callback_is_found(folder: Path) -> str:
     assert old in source
     (folder / file).write_text(source.replace(old, new), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "-rf", "--color=no"]
-    wanted = ["tests/test_every_slider.py", "-k", "BetaRoles and range"]
+    wanted = ["tests/widgets/test_ranges.py", "-k", "BetaRoles and range"]
     run = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False, cwd=folder, env=quiet())
     assert "1 failed" in run.stdout or "1 passed" in run.stdout, run.stdout + run.stderr
     found = re.search(r"AssertionError: (beta = .*)", run.stdout)
-    return f"test_every_slider: {found[1]}" if found else ""
+    return f"test_ranges: {found[1]}" if found else ""
 
 
 def prove() -> Iterator[tuple[str, str]]:

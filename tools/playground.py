@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dpo_teach.widgets.beta_tilt import BetaTilt
-from dpo_teach.widgets.bundles import bundle, stylesheet
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
+from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 

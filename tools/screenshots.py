@@ -16,9 +16,9 @@ from PIL import Image
 
 from dpo_teach.models import ASSETS
 from dpo_teach.widgets.beta_tilt import BetaTilt
-from dpo_teach.widgets.bundles import bundle, stylesheet
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
+from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from tools.playground import playground_page
@@ -69,7 +69,7 @@ def take_screenshots(folder: Path = INDEX.parent) -> None:
             page.close()
         browser.close()
     files = {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
-    index = {"made_by": "make screenshots", "fingerprint": fingerprint(), "photographs": files}
+    index = {"made_by": "make screenshots", "fingerprint": fingerprint(), "screenshots": files}
     (folder / INDEX.name).write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -17,8 +17,7 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 import dpo_teach.widgets
-from dpo_teach.widgets.explorer import Explorer
-from dpo_teach.widgets.photographs import photograph
+from dpo_teach.widgets.explorer import Explorer, screenshot_of
 from tools.playground import EXPLORERS, explorer_state
 
 NAMES = {kind.__name__: name for name, kind in EXPLORERS.items()}
@@ -92,7 +91,7 @@ class ExplorerDirective(SphinxDirective):
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """The place, and the photograph of these settings, if somebody took one."""
+        """The place, and the screenshot of these settings, if there is one."""
         explorer = read_explorer("\n".join(self.content))
         text = f'<div class="explorer">{place_of(explorer)}{_picture(repr(explorer))}</div>'
         return [nodes.raw("", text, format="html")]
@@ -119,7 +118,7 @@ def _html_output(text: str) -> dict[str, Any]:
 
 
 def _picture(reading: str) -> str:
-    png = photograph(reading)
+    png = screenshot_of(reading)
     alt = html.escape(reading)
     if png is None:
         return f'<p class="needs-script">{alt}</p>'

@@ -27,7 +27,7 @@ from digest import digest, split_blocks  # noqa: E402
 from explorers import place_of, read_explorer  # noqa: E402
 
 from dpo_teach.plots.style import CHOSEN, POLICY  # noqa: E402
-from dpo_teach.widgets.bundles import bundle, stylesheet  # noqa: E402
+from dpo_teach.widgets.js_bundle import bundle, stylesheet  # noqa: E402
 
 Cell = dict[str, Any]
 HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
@@ -133,7 +133,7 @@ def scripts() -> dict[str, str]:
         "reveal": (reveal / "dist" / "reveal.js").read_text(encoding="utf-8"),
         "notes": (reveal / "plugin" / "notes" / "notes.js").read_text(encoding="utf-8"),
         "mathjax": Path(str(mathjax)).read_text(encoding="utf-8"),
-        "explorers": f"{bundle('site')}\n$site.enliven();",
+        "explorers": f"{bundle('site')}\n$site.hydrate();",
     }
     escaped = {name: text.replace("</script", "<\\/script") for name, text in texts.items()}
     colours = f":root {{ --chosen: {CHOSEN}; --policy: {POLICY}; }}"

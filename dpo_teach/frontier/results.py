@@ -12,6 +12,7 @@ from typing import Any
 
 from dpo_teach.evaluation import FrontierPoint
 from dpo_teach.frontier.settings import Cell
+from dpo_teach.runs.atomic_io import atomic_write
 
 __all__ = ["Result", "Results", "read_results"]
 
@@ -81,13 +82,11 @@ class Results:
         return [result for result in self.results if result.point.method in methods]
 
     def save(self, path: Path) -> None:
-        """Write everything beside the file, and put it in its place."""
+        """Replace the file by one with all results; killed in between, the old file is left."""
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = ",\n".join("  " + json.dumps(result.as_dict(), ensure_ascii=False) for result in self.results)
         head = f'"config": {json.dumps(self.config)},\n "made": {json.dumps(self.made)}'
-        scratch = path.with_name(path.name + ".tmp")
-        scratch.write_text(f'{{{head},\n "results": [\n{rows}\n]}}\n', encoding="utf-8")
-        scratch.replace(path)
+        atomic_write(path, f'{{{head},\n "results": [\n{rows}\n]}}\n')
 
 
 def read_results(path: Path | None = None) -> Results:

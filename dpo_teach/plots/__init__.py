@@ -1,13 +1,11 @@
 """The figures, and the one home of the colours.
 
-A figure comes back as a `Picture`: a PNG with its description. Every title states what the figure shows.
+A figure is returned as a `FigureWithAlt`: a PNG with alternative text. Every title states what the figure shows.
 """
 
-from dpo_teach.plots.curves import plot_curves
-from dpo_teach.plots.figures import plot_log_ratios, plot_recovered_reward, plot_tilt
-from dpo_teach.plots.lettering import SwiftCanvas
+from dpo_teach.plots.figures import plot_curves, plot_log_ratios, plot_recovered_reward, plot_tilt
 from dpo_teach.plots.style import (
-    CARD,
+    BACKGROUND,
     CHOSEN,
     FAINT,
     INK,
@@ -16,18 +14,17 @@ from dpo_teach.plots.style import (
     REFERENCE,
     REJECTED,
     SERIES,
-    Picture,
-    card,
+    FigureWithAlt,
     encode_png,
-    house_style,
-    picture_of,
+    new_figure,
+    plot_style,
     render_png,
+    render_with_alt,
 )
 from dpo_teach.plots.tokens import plot_token_rewards
-from dpo_teach.plots.training import plot_training_curves
 
 __all__ = [
-    "CARD",
+    "BACKGROUND",
     "CHOSEN",
     "FAINT",
     "INK",
@@ -36,17 +33,15 @@ __all__ = [
     "REFERENCE",
     "REJECTED",
     "SERIES",
-    "Picture",
-    "SwiftCanvas",
-    "card",
+    "FigureWithAlt",
     "encode_png",
-    "house_style",
-    "picture_of",
+    "new_figure",
     "plot_curves",
     "plot_log_ratios",
     "plot_recovered_reward",
+    "plot_style",
     "plot_tilt",
     "plot_token_rewards",
-    "plot_training_curves",
     "render_png",
+    "render_with_alt",
 ]

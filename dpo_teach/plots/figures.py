@@ -1,8 +1,9 @@
-"""The figures of the tabular world and of a handful of pairs."""
+"""The figures of the tabular world, of a handful of pairs, and of functions of one number."""
 
 from collections.abc import Mapping, Sequence
 
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from torch import Tensor
 
 from dpo_teach.plots.style import (
@@ -13,13 +14,82 @@ from dpo_teach.plots.style import (
     REFERENCE,
     REJECTED,
     SERIES,
-    Picture,
-    card,
-    house_style,
-    picture_of,
+    FigureWithAlt,
+    new_figure,
+    plot_style,
+    render_with_alt,
 )
 
-__all__ = ["plot_log_ratios", "plot_recovered_reward", "plot_tilt"]
+__all__ = ["plot_curves", "plot_log_ratios", "plot_recovered_reward", "plot_tilt"]
+
+_COLOURS = {"chosen": CHOSEN, "rejected": REJECTED, "policy": POLICY, "reference": REFERENCE}
+_DASHES = ("-", "--", "-.", ":")
+
+Curves = Mapping[str, Float[Tensor, " points"]]
+
+
+def plot_curves(
+    x: Float[Tensor, " points"],
+    panels: Mapping[str, Curves],
+    xlabel: str,
+    title: str,
+    *,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+    dots: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+) -> FigureWithAlt:
+    """One panel or several beside each other, over the same horizontal axis.
+
+    Args:
+        x: where the curves are known.
+        panels: by the heading of a panel, its curves by name; "chosen", "rejected", "policy" and "reference" have
+            their own colours, and each curve of a panel its own dashes.
+        xlabel: what runs along the axis, with its unit.
+        title: what the figure shows.
+        limits: by the heading of a panel, the ends of its vertical axis.
+        dots: by the heading of a panel, points to mark by name.
+
+    Returns:
+        The figure; its alternative text says where each curve begins and ends.
+
+    Raises:
+        ValueError: there is no panel.
+
+    >>> import torch
+    >>> plot_curves(torch.tensor([0.0, 1.0]), {"Up": {"policy": torch.tensor([0.0, 2.0])}}, "x", "It rises.")
+    It rises. Up: policy from 0 to 2.
+    """
+    if not panels:
+        raise ValueError("panels is empty: at least one is needed")
+    figure = new_figure(9.0 if len(panels) > 1 else 6.6, 3.3)
+    with plot_style():
+        for axes, (heading, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
+                                           strict=True):  # fmt: skip
+            _draw(axes, x, curves)
+            for name, (place, height) in (dots or {}).get(heading, {}).items():
+                axes.plot([place], [height], "o", color=INK, markersize=7, zorder=5)
+                axes.annotate(name, (place, height), xytext=(6, 6), textcoords="offset points", color=INK)
+            axes.set_title(heading)
+            axes.set_xlabel(xlabel)
+            if limits and heading in limits:
+                axes.set_ylim(*limits[heading])
+        figure.suptitle(title, x=0.012, ha="left")
+    described = "; ".join(f"{heading}: {_ends(curves)}" for heading, curves in panels.items())
+    return render_with_alt(figure, f"{title} {described}.")
+
+
+def _draw(axes: Axes, x: Tensor, curves: Curves) -> None:
+    spare = iter((POLICY, *SERIES))
+    for dashes, (name, values) in zip(_DASHES, curves.items(), strict=False):
+        colour = _COLOURS.get(name) or next(spare)
+        axes.plot(x.tolist(), values.tolist(), color=colour, linestyle=dashes, label=name)
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    if len(curves) > 1:
+        axes.legend(loc="best")
+
+
+def _ends(curves: Curves) -> str:
+    ends = {name: (values[0].item() + 0.0, values[-1].item() + 0.0) for name, values in curves.items()}  # no "-0"
+    return ", ".join(f"{name} from {first:.2g} to {last:.2g}" for name, (first, last) in ends.items())
 
 
 def plot_tilt(
@@ -27,7 +97,7 @@ def plot_tilt(
     policies: Mapping[str, Float[Tensor, " responses"]],
     title: str,
     dots: Mapping[str, Float[Tensor, " responses"]] | None = None,
-) -> Picture:
+) -> FigureWithAlt:
     """Bars of probability over the responses to one prompt, a group for each response.
 
     Args:
@@ -37,14 +107,14 @@ def plot_tilt(
         dots: policies drawn as points instead, to be seen landing on the bars.
 
     Returns:
-        The picture.
+        The figure.
 
     >>> import torch
     >>> plot_tilt(["no", "yes"], {"reference": torch.tensor([0.5, 0.5])}, "Even.")
     Even. Probability of each response; reference: no 50 %, yes 50 %.
     """
-    figure = card(8.6, 0.9 + 0.52 * len(responses))
-    with house_style():
+    figure = new_figure(8.6, 0.9 + 0.52 * len(responses))
+    with plot_style():
         axes = figure.subplots()
         thickness = 0.8 / len(policies)
         colours = iter((POLICY, *SERIES))
@@ -66,7 +136,7 @@ def plot_tilt(
         + ", ".join(f"{text.rstrip('.')} {100 * p:.0f} %" for text, p in zip(responses, policy, strict=True))
         for name, policy in {**policies, **(dots or {})}.items()
     )
-    return picture_of(figure, f"{title} Probability of each response; {described}.")
+    return render_with_alt(figure, f"{title} Probability of each response; {described}.")
 
 
 def plot_recovered_reward(
@@ -74,7 +144,7 @@ def plot_recovered_reward(
     reward: Float[Tensor, "prompts responses"],
     implicit_reward: Float[Tensor, "prompts responses"],
     title: str,
-) -> Picture:
+) -> FigureWithAlt:
     """The implicit reward against the true one: a line of slope 1 for each prompt, shifted by its own constant.
 
     Args:
@@ -84,10 +154,10 @@ def plot_recovered_reward(
         title: what the figure shows.
 
     Returns:
-        The picture.
+        The figure.
     """
-    figure = card(8.6, 3.4)
-    with house_style():
+    figure = new_figure(8.6, 3.4)
+    with plot_style():
         axes = figure.subplots()
         axes.axline((0, 0), slope=1, color=REFERENCE, linestyle=":", linewidth=1.5, label="equal")
         for prompt, marker, colour, true, implicit in zip(
@@ -104,10 +174,10 @@ def plot_recovered_reward(
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
         figure.suptitle(title, x=0.012, ha="left")
     constants = ", ".join(f"{c:.2f}" for c in (reward - implicit_reward).mean(dim=-1).tolist())
-    return picture_of(figure, f"{title} Lines of slope 1, below the true reward by {constants}.")
+    return render_with_alt(figure, f"{title} Lines of slope 1, below the true reward by {constants}.")
 
 
-def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " batch"], title: str) -> Picture:
+def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " batch"], title: str) -> FigureWithAlt:
     """The two log-ratios of each pair on one line: a pair is right where chosen lies to the right of rejected.
 
     Args:
@@ -116,10 +186,10 @@ def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " b
         title: what the figure shows.
 
     Returns:
-        The picture.
+        The figure.
     """
-    figure = card(8.6, 0.9 + 0.5 * len(chosen))
-    with house_style():
+    figure = new_figure(8.6, 0.9 + 0.5 * len(chosen))
+    with plot_style():
         axes = figure.subplots()
         axes.axvline(0, color=REFERENCE, linewidth=1.5)
         for row, (c, r) in enumerate(zip(chosen.tolist(), rejected.tolist(), strict=True)):
@@ -143,4 +213,4 @@ def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " b
         f"example {row + 1}: chosen {c:+.2f}, rejected {r:+.2f}"
         for row, (c, r) in enumerate(zip(chosen.tolist(), rejected.tolist(), strict=True))
     )
-    return picture_of(figure, f"{title} Log-ratios; {described}.")
+    return render_with_alt(figure, f"{title} Log-ratios; {described}.")

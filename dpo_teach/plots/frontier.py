@@ -1,4 +1,4 @@
-"""The frontier: true reward against KL, a line for each method, under the line that nobody can cross."""
+"""The frontier: true reward against KL, a line for each method, under the line that no policy can cross."""
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
@@ -8,7 +8,17 @@ from matplotlib.axes import Axes
 from dpo_teach.evaluation import ReviewScores
 from dpo_teach.frontier.results import Results
 from dpo_teach.frontier.settings import METHODS
-from dpo_teach.plots.style import INK, MUTED, POLICY, REFERENCE, SERIES, Picture, card, house_style, picture_of
+from dpo_teach.plots.style import (
+    INK,
+    MUTED,
+    POLICY,
+    REFERENCE,
+    SERIES,
+    FigureWithAlt,
+    new_figure,
+    plot_style,
+    render_with_alt,
+)
 
 __all__ = ["METHOD_STYLES", "draw_frontier", "mean_scores", "plot_results"]
 
@@ -56,30 +66,30 @@ def draw_frontier(axes: Axes, results: Results) -> None:
     axes.set_ylabel("true reward")
 
 
-def plot_results(results: Results, title: str) -> Picture:
-    """The whole frontier as a picture; means over the seeds.
+def plot_results(results: Results, title: str) -> FigureWithAlt:
+    """The whole frontier as a figure; means over the seeds.
 
     Args:
         results: of a sweep.
         title: what the figure shows.
     """
-    figure = card(9.0, 4.6)
-    with house_style():
+    figure = new_figure(9.0, 4.6)
+    with plot_style():
         axes = figure.subplots()
         draw_frontier(axes, results)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5)
         figure.suptitle(title, x=0.012, ha="left")
-    return picture_of(figure, f"{title} {' '.join(_described(results))}")
+    return render_with_alt(figure, f"{title} {' '.join(_described(results))}")
 
 
 def _described(results: Results) -> Sequence[str]:
-    told = []
+    parts = []
     for method in METHOD_STYLES:
         scores = [score for _, score in mean_scores(results, method)]
         if scores:
             best = max(scores, key=lambda score: score.true_reward)
-            told.append(f"{METHODS[method]}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
-    return told
+            parts.append(f"{METHODS[method]}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
+    return parts
 
 
 def _mean(scores: Sequence[ReviewScores]) -> ReviewScores:

@@ -15,20 +15,19 @@ from dpo_teach.plots.style import (
     POLICY,
     REFERENCE,
     REJECTED,
-    Picture,
-    card,
-    house_style,
-    picture_of,
+    FigureWithAlt,
+    new_figure,
+    plot_style,
+    render_with_alt,
 )
 from dpo_teach.plots.tables import Table
-from dpo_teach.plots.training import draw_curve
 
 __all__ = ["plot_annotator", "plot_frontier", "plot_runs", "tabulate_reviews"]
 
 _EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, math.inf)
 
 
-def plot_annotator(gaps: Sequence[float], title: str) -> Picture:
+def plot_annotator(gaps: Sequence[float], title: str) -> FigureWithAlt:
     """How often the annotator chose the better response, against how much better it was.
 
         P(better is chosen) = σ( |r*(chosen) - r*(rejected)| )
@@ -39,19 +38,19 @@ def plot_annotator(gaps: Sequence[float], title: str) -> Picture:
         title: what the figure shows.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: all gaps are 0.
     """
-    told = [gap for gap in gaps if gap != 0]
-    if not told:
+    decided = [gap for gap in gaps if gap != 0]
+    if not decided:
         raise ValueError(f"gaps must have one that is not 0, found {len(gaps)} without")
-    bins = [[gap for gap in told if low < abs(gap) <= high] for low, high in itertools.pairwise(_EDGES)]
+    bins = [[gap for gap in decided if low < abs(gap) <= high] for low, high in itertools.pairwise(_EDGES)]
     points = [(_mean([abs(gap) for gap in part]), _mean([float(gap > 0) for gap in part]), len(part))
               for part in bins if part]  # fmt: skip
-    figure = card(8.6, 3.4)
-    with house_style():
+    figure = new_figure(8.6, 3.4)
+    with plot_style():
         axes = figure.subplots()
         longest = max(gap for gap, *_ in points)
         steps = [longest * i / 100 for i in range(101)]
@@ -66,10 +65,10 @@ def plot_annotator(gaps: Sequence[float], title: str) -> Picture:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.2))
         figure.suptitle(title, x=0.012, ha="left")
     described = ", ".join(f"{100 * share:.0f} % at {gap:.1f}" for gap, share, _ in points)
-    return picture_of(figure, f"{title} Share of pairs in which the better response was chosen: {described}.")
+    return render_with_alt(figure, f"{title} Share of pairs in which the better response was chosen: {described}.")
 
 
-def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
+def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt:
     """True reward against KL, a point for each run: what was gained, and how far the policy went for it.
 
     Args:
@@ -77,7 +76,7 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
         title: what the figure shows.
 
     Returns:
-        The picture.
+        The figure.
 
     Raises:
         ValueError: there is no run.
@@ -85,22 +84,22 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
     if not runs:
         raise ValueError("runs is empty: a frontier needs at least one")
     least = 0.8 * next(iter(runs.values())).fluency
-    figure = card(8.6, 3.6, crowded=True)
-    with house_style():
+    figure = new_figure(8.6, 3.6, crowded=True)
+    with plot_style():
         axes = figure.subplots()
         for place, (name, scores) in enumerate(sorted(runs.items(), key=lambda run: run[1].kl)):
             colour = REFERENCE if scores.kl < 1e-3 else POLICY
             fill = colour if scores.fluency >= least else "none"
             axes.errorbar(scores.kl, scores.true_reward, xerr=scores.kl_error, yerr=scores.true_reward_error, fmt="o",
                           color=colour, markersize=9, markerfacecolor=fill, markeredgewidth=2)  # fmt: skip
-            side = 1 if place % 2 else -1  # below and above in turn: neighbours do not write over each other
+            side = 1 if place % 2 else -1  # alternately below and above, so that labels of neighbours do not overlap
             axes.annotate(f"{name}\nfluency {scores.fluency:.2f}",
                           (scores.kl, scores.true_reward + side * scores.true_reward_error), xytext=(0, 5 * side),
                           textcoords="offset points", ha="center", va="bottom" if side > 0 else "top",
                           color=INK)  # fmt: skip
         furthest = max(scores.kl for scores in runs.values())
         axes.set_xlim(-0.08 * furthest - 0.02, 1.12 * furthest + 0.02)
-        if furthest > 20:  # a run that broke loose goes ten times as far as the others
+        if furthest > 20:  # a diverged run is ten times as far away as the others
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(-0.3, 3 * furthest)
             axes.xaxis.set_major_formatter("{x:g}")
@@ -112,10 +111,10 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> Picture:
         f"{name}: true reward {scores.true_reward:.1f}, KL {scores.kl:.1f}, fluency {scores.fluency:.2f}"
         for name, scores in runs.items()
     )
-    return picture_of(figure, f"{title} {described}.")
+    return render_with_alt(figure, f"{title} {described}.")
 
 
-def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, title: str) -> Picture:
+def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, title: str) -> FigureWithAlt:
     """The curves of several runs, a row for each: loss, margin, and the log-ratios of both responses.
 
     Args:
@@ -124,26 +123,26 @@ def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, titl
         title: what the figure shows.
 
     Returns:
-        The picture. Its description tells where each run began and where it ended.
+        The figure; its alternative text says where each run began and ended.
 
     Raises:
         ValueError: there is no run.
     """
     if not runs:
-        raise ValueError("runs is empty: at least one is wanted")
-    figure = card(9.0, 0.5 + 1.65 * len(runs))
-    with house_style():
+        raise ValueError("runs is empty: at least one is needed")
+    figure = new_figure(9.0, 0.5 + 1.65 * len(runs))
+    with plot_style():
         panels = figure.subplots(len(runs), 3, squeeze=False)
         for (name, rows), (loss, margin, moved) in zip(runs.items(), panels, strict=True):
-            for axes, key, rest in ((loss, "loss", math.log(2)), (margin, "margin", 0.0)):
-                axes.axhline(rest, color=REFERENCE, linestyle=":", linewidth=1.5)
-                draw_curve(axes, rows, key, POLICY, "training")
+            for axes, key, baseline in ((loss, "loss", math.log(2)), (margin, "margin", 0.0)):
+                axes.axhline(baseline, color=REFERENCE, linestyle=":", linewidth=1.5)
+                _draw_curve(axes, rows, key, POLICY, "training")
                 held_out = [(row["step"], row[f"eval_{key}"]) for row in rows if f"eval_{key}" in row]
                 axes.plot(*zip(*held_out, strict=True), "D--", color=INK, markersize=4, linewidth=1, label="held out")
                 _widen(axes, 0.1)
             for key, colour, dashes in (("chosen", CHOSEN, "-"), ("rejected", REJECTED, "--")):
                 log_ratios = [{"step": row["step"], "moved": row[f"{key}_rewards"] / beta} for row in rows]
-                draw_curve(moved, log_ratios, "moved", colour, key, linestyle=dashes)
+                _draw_curve(moved, log_ratios, "moved", colour, key, linestyle=dashes)
             _widen(moved, 2.0)
             loss.set_ylabel(f"run {name}", rotation=0, ha="right", va="center", fontsize=12, color=INK, labelpad=12)
         for axes, heading in zip(panels[0], ("Loss, nats", "Margin, nats", "Log-ratio, nats"), strict=True):
@@ -153,17 +152,28 @@ def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, titl
         for axes in panels[0][1:]:
             axes.legend(loc="upper left" if axes is panels[0][1] else "lower left", fontsize=8)
         figure.suptitle(title, x=0.012, ha="left")
-    return picture_of(figure, f"{title} {' '.join(_told(name, rows) for name, rows in runs.items())}")
+    return render_with_alt(figure, f"{title} {' '.join(_describe_run(name, rows) for name, rows in runs.items())}")
+
+
+def _draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, colour: str, label: str, **style: Any) -> None:
+    """A faint line of every step, and on it a moving mean, since single batches are noisy."""
+    steps = [row["step"] for row in rows if key in row]
+    values = [float(row[key]) for row in rows if key in row]
+    window = max(1, len(values) // 20)
+    smooth = [sum(part) / len(part) for i in range(len(values)) if (part := values[max(0, i - window + 1) : i + 1])]
+    if window > 1:
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=1)
+    axes.plot(steps, smooth, color=colour, label=label, **style)
 
 
 def _widen(axes: Axes, least: float) -> None:
-    """Give the vertical axis at least this height, so that what is flat looks flat."""
+    """Give the vertical axis at least this height, so that a flat curve looks flat."""
     low, high = axes.get_ylim()
     missing = max(0.0, least - (high - low)) / 2
     axes.set_ylim(low - missing, high + missing)
 
 
-def _told(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+def _describe_run(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     first, last = rows[0], rows[-1]
     return (
         f"Run {name}: loss {first['loss']:.2f} to {last['loss']:.2f}, held out {last['eval_loss']:.2f}; "

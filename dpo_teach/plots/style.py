@@ -1,6 +1,6 @@
-"""The colours, the card that figures are drawn on, and the picture that they become.
+"""Colours and style of all figures, and figures with alternative text.
 
-A figure is drawn on a light card of its own, so that it reads the same on a light and on a dark page.
+A figure has a light background of its own, so that it looks the same on light and dark pages.
 """
 
 import base64
@@ -17,25 +17,25 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dpo_teach.projection import projector_scale, room
+from dpo_teach.projector import figure_scale, projector_scale
 
-# From Okabe and Ito's palette, told apart by readers of every colour vision; grey is the reference, the thing at rest.
+# From Okabe and Ito's palette, which works with every kind of colour vision; the reference is grey.
 CHOSEN = "#0072B2"
 REJECTED = "#D55E00"
 POLICY = "#009E73"
 REFERENCE = "#8C8C8C"
-SERIES = ("#CC79A7", "#56B4E9", "#E69F00")  # for lines that are none of the four
+SERIES = ("#CC79A7", "#56B4E9", "#E69F00")  # for other lines than these four
 
-CARD = "#FAF9F5"
+BACKGROUND = "#FAF9F5"
 INK = "#23262B"
 MUTED = "#5F646D"
 FAINT = "#DCDAD2"
 DPI = 100
 
 _STYLE: dict[Any, Any] = {
-    "figure.facecolor": CARD,
-    "axes.facecolor": CARD,
-    "savefig.facecolor": CARD,
+    "figure.facecolor": BACKGROUND,
+    "axes.facecolor": BACKGROUND,
+    "savefig.facecolor": BACKGROUND,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
@@ -68,15 +68,15 @@ _STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, repr=False)
-class Picture:
-    """A PNG with its description; the last line of a cell shows it.
+class FigureWithAlt:
+    """A figure as PNG with alternative text; the last line of a cell shows it.
 
     Args:
         png: the bytes of the image.
-        alt: what the image shows, in words; also the plain-text form, so a saved notebook can be compared.
-        width: how wide to show it, in the pixels of a web page; 0 for as wide as it is.
+        alt: what the image shows, in words; also the plain-text output, by which saved notebooks are compared.
+        width: of the image on a page, CSS pixels; 0 for its natural width.
 
-    >>> Picture(b"", "Two bars, one taller.")
+    >>> FigureWithAlt(b"", "Two bars, one taller.")
     Two bars, one taller.
     """
 
@@ -99,10 +99,10 @@ class Picture:
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the colours and sizes of the house for as long as the `with` block lasts.
+def plot_style() -> Iterator[None]:
+    """Use the colours and sizes of this package's figures within a `with` block.
 
-    >>> with house_style():
+    >>> with plot_style():
     ...     mpl.rcParams["axes.spines.top"]
     False
     """
@@ -110,25 +110,26 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def card(width: float, height: float, *, crowded: bool = False) -> Figure:
-    """An empty figure in the house style, that pyplot does not know of and so cannot leak into a cell.
+def new_figure(width: float, height: float, *, crowded: bool = False) -> Figure:
+    """An empty figure in the style of the package. pyplot does not know it, so a cell cannot show it twice.
 
-    On a projector all that is measured in points, lettering and lines, grows by its scale, and the card by less.
+    On a projector everything measured in points, text and lines, is enlarged by the projector's scale, and the figure
+    by less.
 
     Args:
         width: inches; 9 fill a notebook's column.
         height: inches.
-        crowded: whether it has no room to spare, and grows as much as its lettering.
+        crowded: whether it has no space to spare, and must be enlarged as much as its text.
 
     Returns:
         A figure with an Agg canvas.
 
-    >>> card(9.0, 3.0).get_size_inches().tolist()
+    >>> new_figure(9.0, 3.0).get_size_inches().tolist()
     [9.0, 3.0]
     """
-    with house_style():
-        inch = 1.0 if crowded else room()
-        figure = Figure(figsize=(width * inch, height * inch), dpi=DPI * projector_scale(), layout="constrained")
+    with plot_style():
+        scale = 1.0 if crowded else figure_scale()
+        figure = Figure(figsize=(width * scale, height * scale), dpi=DPI * projector_scale(), layout="constrained")
         FigureCanvasAgg(figure)
         return figure
 
@@ -136,32 +137,32 @@ def card(width: float, height: float, *, crowded: bool = False) -> Figure:
 def render_png(figure: Figure) -> bytes:
     """The figure as PNG bytes, the same for the same figure.
 
-    >>> render_png(card(1.0, 1.0))[1:4]
+    >>> render_png(new_figure(1.0, 1.0))[1:4]
     b'PNG'
     """
-    with house_style():
+    with plot_style():
         figure.canvas.draw()
     return encode_png(figure)
 
 
 def encode_png(figure: Figure) -> bytes:
-    """What is already on the figure's canvas, as PNG bytes; `render_png` draws it first."""
+    """The figure's canvas as PNG bytes; `render_png` draws the figure first."""
     canvas = figure.canvas
     if not isinstance(canvas, FigureCanvasAgg):
-        raise TypeError(f"figure must have an Agg canvas, as `card` gives it, found {type(canvas).__name__}")
+        raise TypeError(f"figure must have an Agg canvas, as `new_figure` gives it, found {type(canvas).__name__}")
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = io.BytesIO()
-    # A palette is all that flat colours need, and a third of the bytes: the notebooks carry every picture.
+    # Flat colours need only a palette, which is a third of the bytes: notebooks store every image.
     image.quantize(128, method=Image.Quantize.FASTOCTREE).save(buffer, format="png")
     return buffer.getvalue()
 
 
-def picture_of(figure: Figure, alt: str) -> Picture:
-    """The figure as a picture, rendered finer than it is shown, for screens with more than one dot per pixel.
+def render_with_alt(figure: Figure, alt: str) -> FigureWithAlt:
+    """Render a figure, at 1.5 times its size on the page, for screens with more than one dot per CSS pixel.
 
-    >>> picture_of(card(2.0, 1.0), "Nothing yet.").width
+    >>> render_with_alt(new_figure(2.0, 1.0), "Nothing yet.").width
     200
     """
     width = round(figure.get_size_inches()[0] * figure.dpi)
     figure.set_dpi(1.5 * figure.dpi)
-    return Picture(render_png(figure), alt, width)
+    return FigureWithAlt(render_png(figure), alt, width)

@@ -1,10 +1,10 @@
-"""Tables that read well on a page: numbers, and texts side by side."""
+"""Tables of numbers and texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from dpo_teach.projection import projector_scale
+from dpo_teach.projector import projector_scale
 
 __all__ = ["Table"]
 
@@ -15,8 +15,8 @@ class Table:
 
     Args:
         header: the headings.
-        rows: as many texts or numbers each as there are headings; numbers stand on the right.
-        texts: the columns that hold running text, counted from 0: they get the room, on the left.
+        rows: each as long as the header, of texts and numbers; numbers are right-aligned.
+        texts: the columns that hold running text, counted from 0: they are wide and left-aligned.
 
     Raises:
         ValueError: a row is longer or shorter than the header.

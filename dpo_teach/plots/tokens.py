@@ -6,16 +6,25 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from dpo_teach.plots.style import CARD, CHOSEN, INK, REJECTED, Picture, card, house_style, picture_of
-from dpo_teach.projection import room
+from dpo_teach.plots.style import (
+    BACKGROUND,
+    CHOSEN,
+    INK,
+    REJECTED,
+    FigureWithAlt,
+    new_figure,
+    plot_style,
+    render_with_alt,
+)
+from dpo_teach.projector import figure_scale
 
 __all__ = ["plot_token_rewards"]
 
 _MOST_PER_LINE = 11
-_COLOURS = LinearSegmentedColormap.from_list("reward", [REJECTED, CARD, CHOSEN])
+_COLOURS = LinearSegmentedColormap.from_list("reward", [REJECTED, BACKGROUND, CHOSEN])
 
 
-def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Picture:
+def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], title: str) -> FigureWithAlt:
     """Each response as a row of boxes, wrapped like text: the token, and under it what it adds to the reward.
 
     Args:
@@ -23,8 +32,8 @@ def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], tit
         title: what the figure shows.
 
     Returns:
-        The picture; blue raises the reward, orange lowers it, and the number says it without colour. The description
-        tells each response's total and its two most telling tokens.
+        The figure: blue raises the reward, orange lowers it, and the number says it without colour. The alternative
+        text names each response's total and its two strongest tokens.
 
     Raises:
         ValueError: a response has no token.
@@ -36,25 +45,25 @@ def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], tit
         if not tokens:
             raise ValueError(f"responses[{name!r}] has no token")
     largest = max(abs(reward) for tokens in responses.values() for _, reward in tokens) or 1.0
-    per_line = int(_MOST_PER_LINE * room())
+    per_line = int(_MOST_PER_LINE * figure_scale())
     lines = sum(1 + (len(tokens) - 1) // per_line for tokens in responses.values())
-    figure = card(9.0, 0.6 + 0.62 * lines + 0.38 * len(responses))
-    with house_style():
+    figure = new_figure(9.0, 0.6 + 0.62 * lines + 0.38 * len(responses))
+    with plot_style():
         axes = figure.subplots()
         axes.set_axis_off()
         height = 0.0
         for name, tokens in responses.items():
             axes.text(0, height, f"{name}: {sum(reward for _, reward in tokens):+.2f}".replace("-", "−"), va="center",
                       fontweight="bold")  # fmt: skip
-            height = _lay_out(axes, tokens, height - 0.7, largest, per_line) - 0.35
+            height = _draw_tokens(axes, tokens, height - 0.7, largest, per_line) - 0.35
         axes.set_xlim(0, per_line)
         axes.set_ylim(height, 0.4)
         figure.suptitle(title, x=0.012, ha="left")
-    return picture_of(figure, f"{title} {'; '.join(_described(*item) for item in responses.items())}.")
+    return render_with_alt(figure, f"{title} {'; '.join(_described(*item) for item in responses.items())}.")
 
 
-def _lay_out(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, largest: float, per_line: int) -> float:
-    """Boxes from left to right, and on to the next line; returns where the next thing may begin."""
+def _draw_tokens(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, largest: float, per_line: int) -> float:
+    """Boxes from left to right, and on to the next line; returns the height of what comes next."""
     for place, (token, reward) in enumerate(tokens):
         line, column = divmod(place, per_line)
         x, y = column + 0.5, top - line
@@ -68,5 +77,5 @@ def _lay_out(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, larges
 
 def _described(name: str, tokens: Sequence[tuple[str, float]]) -> str:
     total = sum(reward for _, reward in tokens)
-    telling = sorted(tokens, key=lambda token: -abs(token[1]))[:2]
-    return f"{name}: total {total:+.2f}, most of it from " + " and ".join(f"{t!r} {r:+.2f}" for t, r in telling)
+    strongest = sorted(tokens, key=lambda token: -abs(token[1]))[:2]
+    return f"{name}: total {total:+.2f}, most of it from " + " and ".join(f"{t!r} {r:+.2f}" for t, r in strongest)

@@ -1,6 +1,6 @@
-"""What learners move: explorers that answer in the browser, and panels whose picture the kernel draws."""
+"""Interactive widgets: explorers, which compute in the browser, and panels, whose figure the kernel draws."""
 
 import lazy_loader
 
-# A slider must not wait for the import of a trainer that another widget needs.
+# A widget's module is imported on first use: a slider must not wait for the trainer that another widget imports.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

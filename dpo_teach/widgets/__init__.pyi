@@ -1,4 +1,4 @@
-"""The names of `dpo_teach.widgets`, imported when they are first used."""
+"""The widgets and where they live; `__init__.py` reads this file, and so do type checkers."""
 
 from .annotator import Annotator
 from .before_after import BeforeAfter

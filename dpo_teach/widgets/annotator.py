@@ -1,4 +1,4 @@
-"""Be the annotator: thirty comparisons by hand, DPO on them, and a look at what it learned of somebody's taste."""
+"""Be the annotator: thirty comparisons by hand, DPO on them, and what it learned of a person's taste."""
 
 import os
 import time
@@ -10,14 +10,14 @@ import traitlets
 
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training import plan_steps
-from dpo_teach.widgets.annotation import Annotation, label_candidates
-from dpo_teach.widgets.annotation_pairs import Candidate, Rule, review_candidates
-from dpo_teach.widgets.annotation_training import (
+from dpo_teach.widgets.annotation import Annotation, Candidate, Rule, label_candidates
+from dpo_teach.widgets.annotation_experiment import (
     SETTINGS,
     Agreement,
     compare_texts,
     load_author,
     measure_agreement,
+    review_candidates,
     train_on_labels,
     write_as_author,
     write_reviews,
@@ -27,31 +27,31 @@ from dpo_teach.widgets.explorer import Explorer
 __all__ = ["Annotator"]
 
 OPENINGS, SHOWN = 64, 3
-PAUSE_S = 0.25
+SEND_EVERY_S = 0.25
 _CURVES = ("step", "loss", "margin", "eval_loss", "eval_margin", "eval_preference_accuracy")
 
 
 class Annotator(Explorer, module="annotator", render="annotator", styles=("annotator",)):
     """Compare reviews, by hand in the browser or by a rule; then train DPO on the labels and judge what it learned.
 
-    Every fifth label is held back from training. The labels are pairs in a file that `load_pairs` reads, each on the
-    disk when it was given; the same file goes on where it was left.
+    Every fifth label is held back from training. The labels are written at once to a file that `load_pairs` reads; with
+    an existing file, labelling continues where it stopped.
 
     Args:
-        path: of the labels, ending in ".jsonl"; the file and its folder are made with the first label.
+        path: of the labels, ending in ".jsonl"; the file and its folder are created with the first label.
         candidates: the pairs to compare; by default some that `reviews-gpt2` has written.
-        wanted: how many labels make an end; at least 5.
+        wanted: the number of labels to collect; at least 5.
 
     Raises:
         ValueError: `wanted` is below 5 or above the number of candidates.
         PairError: the file cannot be used; the message names file and line.
 
-    >>> asked = [Candidate("We saw it.", f" {n} stars.", " No stars.") for n in range(1, 6)]
-    >>> Annotator("labels.jsonl", candidates=asked, wanted=5)
+    >>> pairs = [Candidate("We saw it.", f" {n} stars.", " No stars.") for n in range(1, 6)]
+    >>> Annotator("labels.jsonl", candidates=pairs, wanted=5)
     Annotator: 0 of 5 labels, 0 to train on and 0 held back
     """
 
-    asks = ("choose", "skip", "undo", "train")
+    commands = ("choose", "skip", "undo", "train")
 
     turn = traitlets.Int(0).tag(sync=True)
     phase = traitlets.Enum(["labelling", "ready", "training", "trained"], "labelling").tag(sync=True)
@@ -75,8 +75,8 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         candidates: Sequence[Candidate] | None = None,
         wanted: int = 30,
     ) -> None:
-        asked = review_candidates() if candidates is None else candidates
-        self.annotation = Annotation(path, asked, wanted=wanted)
+        pairs = review_candidates() if candidates is None else candidates
+        self.annotation = Annotation(path, pairs, wanted=wanted)
         self.policy: Any = None
         self.reference, self.tokenizer = None, None
         self.agreement: Agreement | None = None
@@ -103,7 +103,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
 
         Args:
             side: "left" or "right".
-            turn: which pair the person saw, where it was one: an answer to a pair that is gone counts for nothing.
+            turn: which pair the person saw: an answer to an earlier pair is ignored. None for the current one.
 
         Raises:
             ValueError, PairError, OSError: as `Annotation.choose`.
@@ -113,34 +113,34 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             self._show()
 
     def skip(self, turn: int | None = None) -> None:
-        """Prefer neither; the pair comes back behind all others. `turn` and what is raised: as `choose`."""
+        """Prefer neither; the pair comes again after all others. `turn` and errors as in `choose`."""
         if self._is_current(turn):
             self.annotation.skip()
             self._show()
 
     def undo(self, turn: int | None = None) -> None:
-        """Take the last answer back, and with it what was trained. `turn` and what is raised: as `choose`."""
+        """Undo the last answer, and with it the training. `turn` and errors as in `choose`."""
         if self._is_current(turn):
             self.annotation.undo()
             self._show()
 
-    def let(self, rule: Rule) -> None:
-        """Have a rule give the labels that are missing.
+    def answer_with(self, rule: Rule) -> None:
+        """Let a rule give the missing labels.
 
         Args:
-            rule: gets prompt, left and right response, and gives "left", "right" or "skip".
+            rule: takes prompt, left and right response, and returns "left", "right" or "skip".
 
         Raises:
-            ValueError: the rule gave another answer, or skips every pair that is left.
+            ValueError: the rule returned another answer, or skips all remaining pairs.
         """
         if not self.annotation.finished:
             try:
-                self.annotation.let(rule)
+                self.annotation.answer_with(rule)
             finally:
                 self._show()
 
     def train(self, turn: int | None = None) -> None:
-        """Train `reviews-gpt2` on the labels, watched by the held-back ones, and judge it; some seconds.
+        """Train `reviews-gpt2` on the labels and measure what it learned; takes some seconds.
 
         Raises:
             ValueError: labels are missing.
@@ -148,17 +148,17 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         if not self._is_current(turn):
             return
         if not self.annotation.finished:
-            raise ValueError(f"{self.wanted} labels are wanted before training, {len(self.labels)} are given")
+            raise ValueError(f"training needs {self.wanted} labels, found {len(self.labels)}")
         self._begin_training()
         try:
             self.policy = train_on_labels(self.reference, self.tokenizer, self.training_pairs,
-                                          held_back=self.held_back, on_step=self._watch)  # fmt: skip
-            self.result = self._judged()
+                                          held_back=self.held_back, on_step=self._log_step)  # fmt: skip
+            self.result = self._measure()
         finally:
             self.phase = "trained" if self.result else "ready"
 
     def agreement_with(self, rule: Rule, count: int = 200) -> Agreement:
-        """Ask the policy about fresh pairs, as many as a rule has an opinion on out of `count`.
+        """Compare the policy with a rule on fresh pairs: those of `count` that the rule does not skip.
 
         Raises:
             ValueError: nothing is trained yet, or the rule skips them all.
@@ -170,8 +170,8 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             raise ValueError(f"the rule skips all of {count} fresh pairs")
         return measure_agreement(self.policy, self.reference, self.tokenizer, fresh)
 
-    def reading(self) -> str:
-        """How many labels there are, and how the policy does on those held back."""
+    def describe(self) -> str:
+        """How many labels there are, and how the policy does on the labels held back."""
         labels = f"Annotator: {self.given} of {self.wanted} labels, {self.kept} to train on and {self.held} held back"
         if self.agreement is None:
             return labels
@@ -181,16 +181,15 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         return turn is None or turn == self.turn
 
     def _show(self) -> None:
-        """Tell the browser where the labelling stands; what was trained on other labels is gone."""
-        asked = self.annotation.current
+        """Send the state of the labelling to the browser; a policy trained on other labels is dropped."""
+        candidate = self.annotation.current
         self.policy = self.agreement = None
         with self.hold_sync():
-            self.prompt, self.left, self.right = (
-                ("", "", "") if asked is None else (asked.prompt, asked.left.strip(), asked.right.strip())
-            )
+            texts = ("", "", "") if candidate is None else (candidate.prompt, candidate.left, candidate.right)
+            self.prompt, self.left, self.right = texts[0], texts[1].strip(), texts[2].strip()
             self.given, self.can_undo = len(self.labels), self.annotation.can_undo
             self.kept, self.held = len(self.training_pairs), len(self.held_back)
-            self.phase = "ready" if asked is None else "labelling"
+            self.phase = "ready" if candidate is None else "labelling"
             self.curve, self.result = [], {}
             self.turn += 1
 
@@ -202,18 +201,18 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             self.curve, self.result, self.steps, self.phase = [], {}, steps, "training"
             self.turn += 1
         self._rows: list[list[float]] = []
-        self._told_at = 0.0
+        self._sent_at = 0.0
         self.reference, self.tokenizer = load_author()
 
-    def _watch(self, row: Mapping[str, Any]) -> None:
-        """Lengthen the curve in the browser, a few times a second."""
+    def _log_step(self, row: Mapping[str, Any]) -> None:
+        """Extend the curve in the browser, a few times a second."""
         self._rows.append([float(row[name]) for name in _CURVES])
         now = time.monotonic()
-        if now - self._told_at > PAUSE_S or len(self._rows) == self.steps:
-            self.curve, self._told_at = list(self._rows), now
+        if now - self._sent_at > SEND_EVERY_S or len(self._rows) == self.steps:
+            self.curve, self._sent_at = list(self._rows), now
 
-    def _judged(self) -> dict[str, Any]:
-        """What the browser shows of the policy."""
+    def _measure(self) -> dict[str, Any]:
+        """Evaluate the policy; what the browser shows of it."""
         self.agreement, trained = (
             measure_agreement(self.policy, self.reference, self.tokenizer, pairs)
             for pairs in (self.held_back, self.training_pairs)

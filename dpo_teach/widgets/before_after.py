@@ -1,4 +1,4 @@
-"""Before and after: what reference and policy write after the same prompt, with the same dice."""
+"""Before and after: what reference and policy write after the same prompt, with the same random seed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from dpo_teach.batches import tokenize_prompt
 from dpo_teach.models import context_length
 from dpo_teach.sampling import Sample, decode, sample_tokens
 from dpo_teach.widgets.explorer import Explorer
-from dpo_teach.widgets.token_scores import ScoredResponse, eval_mode, score_responses, unread_parts
+from dpo_teach.widgets.token_scores import ScoredResponse, eval_mode, lost_characters, score_responses
 
 __all__ = ["WRITERS", "BeforeAfter"]
 
@@ -21,7 +21,7 @@ BOUNDS = {"seed": (0, 9999), "count": (2, 6)}
 
 @dataclass(frozen=True)
 class _Text:
-    """A text that a model wrote: its tokens under both models, whether it came to an end, and what a judge gives it."""
+    """A text that a model wrote: its tokens under both models, whether it ended by itself, and the judge's number."""
 
     text: str
     tokens: ScoredResponse
@@ -29,33 +29,33 @@ class _Text:
     judged: float | None
 
     def for_browser(self) -> dict[str, Any]:
-        """All that is shown of it, as JSON knows it."""
+        """What is shown of it, as JSON data."""
         return {**self.tokens.for_browser(), "ended": self.ended, "judged": self.judged}
 
 
 class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=("tokens",)):
-    """A prompt of the reader's, and several texts by reference and policy after it, side by side.
+    """A prompt of the reader's choice, and several texts that reference and policy write after it, side by side.
 
-    Both models throw the same dice: where they are the same model, they write the same texts. Each token has the colour
-    of its log-ratio, log π - log π_ref, and each text its sum, nats. Over many texts by the policy those sums average
-    to KL(π ‖ π_ref); over many by the reference, to -KL(π_ref ‖ π).
+    Both models sample with the same random seed: if they are the same model, they write the same texts. Each token is
+    coloured by its log-ratio, log π - log π_ref, and each text shows the sum, nats. Over many texts by the policy those
+    sums average to KL(π ‖ π_ref); over many by the reference, to -KL(π_ref ‖ π).
 
     Args:
         policy, reference: causal language models that share the tokenizer.
         tokenizer: their tokenizer, with a padding token.
-        prompt: what to begin with; nothing is written before there is one. The first suggestion by default.
+        prompt: the first prompt; nothing is written without one. By default the first suggestion.
         suggestions: prompts to pick from.
         count: texts by each model, 2 to 6.
-        seed: of the dice, 0 to 9999.
-        max_new_tokens: tokens of a text at most.
-        judge: a number for a text, such as `true_reward`; shown under its own name.
+        seed: the random seed, 0 to 9999.
+        max_new_tokens: the most tokens of a text.
+        judge: gives a number to a text, as `true_reward` does; shown under its own name.
 
     Raises:
         traitlets.TraitError: a value out of its range, or a prompt after which the models cannot write.
     """
 
     settings = ("prompt", "seed", "count")
-    asks = ("write",)
+    commands = ("write",)
 
     prompt = traitlets.Unicode("").tag(sync=True)
     seed = traitlets.Int(0).tag(sync=True)
@@ -81,7 +81,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
     ) -> None:
         self.models = {"reference": reference, "policy": policy}
         self.tokenizer, self.max_new_tokens, self.judge = tokenizer, max_new_tokens, judge
-        self._asked: tuple[str, int, int] | None = None
+        self._written_with: tuple[str, int, int] | None = None
         self._written: dict[str, list[_Text]] = {name: [] for name in WRITERS}
         first = prompt if prompt is not None else next(iter(suggestions), "")
         super().__init__(
@@ -91,7 +91,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
             seed=seed,
             **({"prompt": first} if first else {}),
         )
-        self._keep_up()
+        self._write_if_changed()
 
     @traitlets.validate("seed", "count")
     def _within_bounds(self, proposal: Any) -> int:
@@ -109,33 +109,26 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
         return str(proposal["value"])
 
     @traitlets.observe("prompt", "seed", "count")
-    def _follow(self, _: Any) -> None:
-        """What Python sets is written at once; the browser moves its settings first, and then asks."""
-        if not self.as_given:
-            self._keep_up()
+    def _on_setting(self, _: Any) -> None:
+        self._write_if_changed()
 
-    def set(self, **values: Any) -> None:
-        """As `Explorer.set`, and both models write."""
-        super().set(**values)
-        self._keep_up()
-
-    def _keep_up(self) -> None:
-        """Write, unless what is there is what the settings ask for."""
-        if self.prompt and self._asked != (self.prompt, self.seed, self.count):
+    def _write_if_changed(self) -> None:
+        """Let both models write, unless the current texts have these settings."""
+        if self.prompt and self._written_with != (self.prompt, self.seed, self.count):
             self._write()
 
     def problem_with(self, prompt: str) -> str:
-        """Why nothing can be written after a prompt, in a line for people; empty if something can."""
+        """Why the models cannot write after a prompt, in one line; empty if they can."""
         if not prompt.strip():
-            return "The prompt is empty: the beginning of a text is wanted."
-        unread = unread_parts(prompt, self.tokenizer)
-        if unread:
-            return f"The tokenizer cannot read {' '.join(unread)} in this prompt: it is wanted without."
-        if self._room_after(prompt) < 1:
+            return "The prompt is empty: enter the beginning of a text."
+        lost = lost_characters(prompt, self.tokenizer)
+        if lost:
+            return f"The tokenizer cannot read {' '.join(lost)} in this prompt: remove it."
+        if self._tokens_left(prompt) < 1:
             tokens, context = len(tokenize_prompt(prompt, self.tokenizer)), self._context
             return (
                 f"The prompt has {tokens} tokens, and the models take {context} with the response: "
-                f"at most {context - 1} are wanted."
+                f"shorten it to at most {context - 1}."
             )
         return ""
 
@@ -143,21 +136,21 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
     def _context(self) -> int:
         return min(context_length(model) for model in self.models.values())
 
-    def _room_after(self, prompt: str) -> int:
-        """Tokens that are left for a response."""
+    def _tokens_left(self, prompt: str) -> int:
+        """The tokens that a prompt leaves for a response."""
         return self._context - len(tokenize_prompt(prompt, self.tokenizer))
 
     def write(self, prompt: str, seed: int, count: int) -> None:
-        """Write, as the browser asks for it; asked for the same again, write again.
+        """The browser's command: let both models write, again if the settings are the same.
 
-        A prompt after which the models cannot write is told in a line, and what was written before stays.
+        After a prompt that cannot be used, the browser gets a note, and the texts stay.
 
         Args:
-            prompt: what the texts begin with.
-            seed: of the dice, 0 to 9999.
+            prompt: the beginning of the texts.
+            seed: the random seed, 0 to 9999.
             count: texts by each model, 2 to 6.
         """
-        self.writing = True  # and false again whatever happens: the browser waits for that
+        self.writing = True  # and False again in any case: the browser waits for that
         try:
             self.note = self.problem_with(prompt)
             if not self.note:
@@ -169,12 +162,13 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
             self.writing = False
 
     def _write(self) -> None:
-        """Let both models write after the prompt that is set, and judge it all."""
+        """Let both models write after the current prompt, and score the texts."""
         self.writing = True
+        self.send_state("writing")  # at once, even while `set` holds other changes back
         try:
             samples = {name: self._sample(model) for name, model in self.models.items()}
-            self._written = {name: self._judged(some) for name, some in samples.items()}
-            self._asked = (self.prompt, self.seed, self.count)
+            self._written = {name: self._score(some) for name, some in samples.items()}
+            self._written_with = (self.prompt, self.seed, self.count)
             self.note = ""
             self.shown = {
                 "prompt": self.prompt,
@@ -185,12 +179,12 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
             self.writing = False
 
     def _sample(self, model: Any) -> list[Sample]:
-        length = min(self.max_new_tokens, self._room_after(self.prompt))
+        length = min(self.max_new_tokens, self._tokens_left(self.prompt))
         prompts = [self.prompt] * self.count
         with eval_mode(model):
             return sample_tokens(model, self.tokenizer, prompts, max_new_tokens=length, seed=self.seed)
 
-    def _judged(self, samples: Sequence[Sample]) -> list[_Text]:
+    def _score(self, samples: Sequence[Sample]) -> list[_Text]:
         responses = [sample.response_ids for sample in samples]
         scored = score_responses(
             self.models["policy"], self.models["reference"], self.tokenizer, samples[0].prompt_ids, responses
@@ -210,12 +204,12 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
             return None
         number = float(self.judge(text))
         if not math.isfinite(number):
-            raise ValueError(f"judge: a finite number is wanted for {text!r}, found {number}")
+            raise ValueError(f"judge: expected a finite number for {text!r}, found {number}")
         return number
 
     @property
     def texts(self) -> dict[str, list[str]]:
-        """What each model wrote, by "reference" and "policy"; empty before there is a prompt."""
+        """The texts of each model, by "reference" and "policy"; empty without a prompt."""
         return {name: [text.text for text in texts] for name, texts in self._written.items()}
 
     @property
@@ -230,14 +224,14 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
 
     @property
     def judged(self) -> dict[str, list[float]]:
-        """What the judge gives to each text; empty without a judge."""
+        """The judge's number for each text; empty without a judge."""
         return {
             name: [text.judged for text in texts if text.judged is not None] for name, texts in self._written.items()
         }
 
-    def reading(self) -> str:
-        """What was asked for, in one line; what trained models answer does not repeat on another machine."""
-        if self._asked is None:
+    def describe(self) -> str:
+        """The settings in one line: the texts of trained models differ from machine to machine."""
+        if self._written_with is None:
             return "BeforeAfter: no prompt yet"
-        prompt, seed, count = self._asked
+        prompt, seed, count = self._written_with
         return f"BeforeAfter: after {prompt!r}, {count} texts by reference and by policy with dice {seed}"

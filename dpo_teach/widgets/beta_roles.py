@@ -1,4 +1,4 @@
-"""β's two roles under one slider: the slope of one pair's loss, and the place of the whole optimum."""
+"""β's two roles under one slider: the slope of one pair's loss, and the position of the optimum."""
 
 import ipywidgets as ipw
 import torch
@@ -6,9 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dpo_teach.losses import gradient_weight
-from dpo_teach.plots import INK, MUTED, POLICY, card
+from dpo_teach.plots import INK, MUTED, POLICY, REFERENCE, new_figure
 from dpo_teach.widgets.panel import Control, Panel, slider_style
-from dpo_teach.widgets.tilt_bars import TiltBars
 from dpo_teach.worlds.tabular import film_world, kl, optimal_policy
 
 __all__ = ["BetaRoles"]
@@ -18,7 +17,7 @@ _FILM = film_world()
 
 
 class BetaRoles(Panel):
-    """One slider for β, and both things that it does: to the loss of one pair, and to the best policy.
+    """One slider for β and both of its effects: to the loss of one pair, and to the best policy.
 
     Args:
         beta: 0.1 to 10.
@@ -50,7 +49,7 @@ class BetaRoles(Panel):
         """How far that policy is from its reference, nats."""
         return kl(self.policy, _FILM.reference[0]).item()
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """Both roles in one line."""
         return (
             f"BetaRoles: beta {self.beta:.3g}: one pair's loss starts with slope -{self.slope:.4f}, "
@@ -59,15 +58,15 @@ class BetaRoles(Panel):
 
     def build(self) -> Figure:
         """The loss of one pair on the left, the reference and its tilt on the right."""
-        figure = card(9.2, 3.9)
+        figure = new_figure(9.2, 3.9)
         figure.set_layout_engine("none")
         self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
         self._draw_loss(figure.add_axes((0.065, 0.16, 0.31, 0.6)))
-        bars = figure.add_axes((0.665, 0.16, 0.315, 0.6))
-        self._bars = TiltBars(bars, _FILM.responses)
+        self._draw_bars(figure.add_axes((0.665, 0.16, 0.315, 0.6)))
         self._left = figure.text(0.065, 0.8, "", color=INK)
         self._right = figure.text(0.43, 0.8, "", color=INK)
-        self.moving = [self._headline, self._left, self._right, self._curve, self._tangent, *self._bars.artists]
+        self.moving = [self._headline, self._left, self._right, self._curve, self._tangent,
+                       *self._reference_bars, *self._policy_bars]  # fmt: skip
         return figure
 
     def _draw_loss(self, axes: Axes) -> None:
@@ -80,12 +79,27 @@ class BetaRoles(Panel):
         (self._tangent,) = axes.plot([], [], color=MUTED, linestyle="--", linewidth=1.5)
         axes.plot([0], [torch.tensor(2.0).log()], "o", color=INK, markersize=7)
 
+    def _draw_bars(self, axes: Axes) -> None:
+        """A pair of bars for each response, the reference above the optimum; `update` sets their lengths."""
+        rows = range(len(_FILM.responses))
+        self._reference_bars = axes.barh([r - 0.2 for r in rows], 0, height=0.36, color=REFERENCE, label="reference")
+        self._policy_bars = axes.barh([r + 0.2 for r in rows], 0, height=0.36, color=POLICY, label="optimum")
+        axes.set_yticks(rows, _FILM.responses, color=INK)
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("probability of the response")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+
     def update(self) -> None:
         """The curve and its tangent at the start, the bars, and a sentence for each."""
         self._curve.set_data(self._differences, -torch.nn.functional.logsigmoid(self.beta * self._differences))
         ends = torch.tensor([-2.0, 2.0], dtype=torch.float64)
         self._tangent.set_data(ends, torch.tensor(2.0).log() - self.slope * ends)
-        self._bars.update(_FILM.reference[0], self.policy)
+        for bars, probabilities in ((self._reference_bars, _FILM.reference[0]), (self._policy_bars, self.policy)):
+            for bar, probability in zip(bars, probabilities.tolist(), strict=True):
+                bar.set_width(probability)
         self._left.set_text(f"1  the slope at the start: −β/2 = −{self.slope:.3f}")
         self._right.set_text(f"2  the optimum: KL {self.kl:.3f} nats")
         self._headline.set_text(_headline(self.beta))

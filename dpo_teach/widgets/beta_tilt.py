@@ -1,4 +1,4 @@
-"""The β tilt: how far the reward bends the reference, in a world where it can be computed."""
+"""The β tilt: how far the reward tilts the reference, in a world where it can be computed."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 import traitlets
 from torch import Tensor
 
-from dpo_teach.widgets.explorer import Explorer, Number, Numbers
+from dpo_teach.widgets.explorer import Explorer, Number, Numbers, check_choice
 from dpo_teach.worlds.tabular import TabularWorld, expected_reward, film_world, kl, log_partition, optimal_policy
 
 __all__ = ["BetaTilt"]
@@ -33,12 +33,12 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
     settings = ("beta", "prompt", "rewards", "shift")
 
     beta = Number(1.0, least=0.001, most=100.0)
-    prompt = traitlets.Unicode().tag(sync=True)
+    shown_prompt = traitlets.Unicode().tag(sync=True)
     rewards = Numbers(None, least=-50.0, most=50.0)
     shift = Number(0.0, least=-50.0, most=50.0)
     responses = traitlets.List(traitlets.Unicode()).tag(sync=True)
     references = traitlets.Dict().tag(sync=True)
-    given = traitlets.Dict().tag(sync=True)
+    given_rewards = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -50,48 +50,52 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
         world: TabularWorld | None = None,
     ) -> None:
         self.world = world or film_world()
-        given = dict(zip(self.world.prompts, self.world.reward.tolist(), strict=True))
-        first = prompt or self.world.prompts[0]
+        first = self._check_prompt(prompt or self.world.prompts[0])
+        given_rewards = dict(zip(self.world.prompts, self.world.reward.tolist(), strict=True))
         super().__init__(
             responses=list(self.world.responses),
             references=dict(zip(self.world.prompts, self.world.reference.tolist(), strict=True)),
-            given=given,
-            rewards=given.get(first, given[self.world.prompts[0]]) if rewards is None else rewards,
-            prompt=first,
+            given_rewards=given_rewards,
+            rewards=given_rewards[first] if rewards is None else rewards,
+            shown_prompt=first,
             beta=beta,
             shift=shift,
         )
 
-    @traitlets.validate("prompt")
+    @property
+    def prompt(self) -> str:
+        """The prompt that is shown; setting it sets the rewards to those of the world."""
+        return self.shown_prompt
+
+    @prompt.setter
+    def prompt(self, prompt: str) -> None:
+        self.set(prompt=prompt)
+
+    def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A prompt comes with its rewards; rewards that are given too have precedence."""
+        if "prompt" in values:
+            prompt = self._check_prompt(values.pop("prompt"))
+            values = {"shown_prompt": prompt, "rewards": self.given_rewards[prompt], **values}
+        return values
+
+    def _check_prompt(self, prompt: str) -> str:
+        return check_choice("prompt", prompt, self.world.prompts)
+
+    @traitlets.validate("shown_prompt")
     def _known_prompt(self, proposal: Any) -> str:
-        if proposal["value"] not in self.world.prompts:
-            raise traitlets.TraitError(
-                f"prompt must be one of {', '.join(self.world.prompts)}, found {proposal['value']!r}"
-            )
-        return str(proposal["value"])
+        return self._check_prompt(proposal["value"])
 
     @traitlets.validate("rewards")
     def _one_each(self, proposal: Any) -> list[float]:
-        wanted = len(self.world.responses)
-        if len(proposal["value"]) != wanted:
-            raise traitlets.TraitError(f"rewards must be {wanted} numbers, found {len(proposal['value'])}")
+        count = len(self.world.responses)
+        if len(proposal["value"]) != count:
+            raise traitlets.TraitError(f"rewards must be {count} numbers, found {len(proposal['value'])}")
         return list(proposal["value"])
-
-    @traitlets.observe("prompt")
-    def _rewards_of_prompt(self, _: Any) -> None:
-        if not self.as_given and self.given:
-            self.rewards = self.given[self.prompt]
-
-    def set(self, **values: Any) -> None:
-        """As `Explorer.set`; a prompt brings its rewards, unless they are given."""
-        if values.get("prompt") in self.given:
-            values = {"rewards": self.given[values["prompt"]], **values}
-        super().set(**values)
 
     @property
     def row(self) -> int:
         """Which prompt is shown."""
-        return self.world.prompts.index(self.prompt)
+        return self.world.prompts.index(self.shown_prompt)
 
     @property
     def reference(self) -> Tensor:
@@ -123,7 +127,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
         """KL of the optimal policy to the reference, nats."""
         return kl(self.policy, self.reference).item()
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """The four numbers in one line."""
         return (
             f"BetaTilt: beta {self.beta:.3g}, prompt {self.prompt!r}: expected reward {self.reward:+.4f}, "

@@ -1,28 +1,35 @@
-"""The base of the explorers: widgets whose arithmetic and drawing happen in the browser, in the frame of the move."""
+"""The base of the explorers: widgets whose arithmetic and drawing happen in the browser, in the frame of the move.
+
+README.md in this folder follows one slider from the browser to Python.
+"""
 
 import base64
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
 from typing import Any, ClassVar
 
 import anywidget
 import traitlets
 
-from dpo_teach.widgets.bundles import projector_style, stylesheet, widget_module
-from dpo_teach.widgets.photographs import photograph
+from dpo_teach.widgets.js_bundle import projector_style, stylesheet, widget_module
 
-__all__ = ["OWN", "Explorer", "Number", "Numbers"]
+__all__ = ["CUSTOM", "Explorer", "Number", "Numbers", "check_choice", "preset_of", "screenshot_of"]
 
-OWN = "your own"
-"""The name of settings that are none of the presets."""
+_PICTURES = files("dpo_teach.assets") / "pictures"
+
+CUSTOM = "your own"
+"""The name of values that are no preset."""
 
 
 class Number(traitlets.Float[float, "float | int"]):
-    """A trait that holds a finite number between two bounds, in step with the browser.
+    """A trait that holds a finite number between two bounds, synchronised with the browser.
 
     Args:
-        default: what it begins with.
+        default: the initial value.
         least, most: the bounds, both included.
 
     >>> class Point(traitlets.HasTraits):
@@ -38,15 +45,15 @@ class Number(traitlets.Float[float, "float | int"]):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> float:
-        """The value as a float, or a line that says what is wrong with it."""
-        return _within(value, str(self.name), self.least, self.most)
+        """The value as a float; a TraitError says what is wrong with it."""
+        return _check_bounds(value, str(self.name), self.least, self.most)
 
 
 class Numbers(traitlets.List[float]):
-    """A trait that holds so many finite numbers, each between two bounds, in step with the browser.
+    """A trait that holds a list of finite numbers between two bounds, synchronised with the browser.
 
     Args:
-        count: how many there must be; any number of them if None.
+        count: the length of the list; any length if None.
         least, most: the bounds, both included.
 
     >>> class Line(traitlets.HasTraits):
@@ -62,36 +69,77 @@ class Numbers(traitlets.List[float]):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> list[float]:
-        """The values as a list of floats, or a line that names the one that is wrong."""
+        """The values as a list of floats; a TraitError names the one that is wrong."""
         numbers = list(value)
         if self.count is not None and len(numbers) != self.count:
             raise traitlets.TraitError(f"{self.name} must be {self.count} numbers, found {len(numbers)}")
-        return [_within(number, f"{self.name}[{i}]", self.least, self.most) for i, number in enumerate(numbers)]
+        return [_check_bounds(number, f"{self.name}[{i}]", self.least, self.most) for i, number in enumerate(numbers)]
 
 
-def _within(value: Any, name: str, least: float, most: float) -> float:
+def _check_bounds(value: Any, name: str, least: float, most: float) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not least <= value <= most:
         raise traitlets.TraitError(f"{name} must lie between {least:g} and {most:g}, found {value!r}")
     return float(value)
 
 
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """The value, if it is one of the choices.
+
+    Raises:
+        traitlets.TraitError: it is not.
+
+    >>> check_choice("colour", "green", ["red", "blue"])
+    Traceback (most recent call last):
+    traitlets.traitlets.TraitError: colour must be one of red, blue, found 'green'
+    """
+    if value not in choices:
+        raise traitlets.TraitError(f"{name} must be one of {', '.join(choices)}, found {value!r}")
+    return str(value)
+
+
+def preset_of(values: Any, presets: Mapping[str, Any]) -> str:
+    """The name of the preset that is equal to the values, or `CUSTOM`."""
+    return next((name for name, preset in presets.items() if preset == values), CUSTOM)
+
+
+def screenshot_of(description: str) -> bytes | None:
+    """The screenshot of an explorer with this repr, as PNG bytes; None if there is none.
+
+    >>> screenshot_of("an unknown explorer") is None
+    True
+    """
+    name = _screenshots().get(description)
+    return None if name is None else (_PICTURES / name).read_bytes()
+
+
+@cache
+def _screenshots() -> dict[str, str]:
+    """File names by repr."""
+    index = _PICTURES / "explorers.json"
+    return json.loads(index.read_text(encoding="utf-8"))["screenshots"] if index.is_file() else {}
+
+
 class Explorer(anywidget.AnyWidget):
     """A widget that computes and draws in the browser, and whose settings Python reads and sets.
 
     A subclass names its JavaScript with `class Mine(Explorer, module="mine", render="mine")`, and with
-    `styles=("mine",)` a stylesheet that only it needs; it has a trait for each setting, and gives `reading`. What it
-    shows must be computed in Python too, by the functions of the package: the browser's arithmetic is held against
-    those.
+    `styles=("mine",)` a stylesheet that only it needs. It has a trait for each value that the browser shows, and
+    implements `describe`. The functions of the package must compute the same numbers: tests compare the browser's with
+    theirs.
+
+    A setting that stands for values of others, as a preset stands for four log-probabilities, is a property and not a
+    trait: its setter calls `set`, which asks `_traits_of` for the values. Only these are stored and synchronised, so
+    that Python and the browser cannot disagree.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
-    """The traits that people set, in the order in which they are told."""
+    """What people set, traits and properties, in the order in which messages list them."""
 
-    asks: ClassVar[tuple[str, ...]] = ()
-    """The methods that the browser may call, with `model.send({ask: name, ...arguments})`."""
+    commands: ClassVar[tuple[str, ...]] = ()
+    """The methods that the browser may call, with `model.send({command: name, ...arguments})`."""
 
-    fault = traitlets.Unicode("").tag(sync=True)
+    error_message = traitlets.Unicode("").tag(sync=True)
 
     def __init_subclass__(cls, module: str = "", render: str = "", styles: Sequence[str] = (), **kwargs: Any) -> None:
         if module:
@@ -100,40 +148,10 @@ class Explorer(anywidget.AnyWidget):
         super().__init_subclass__(**kwargs)
 
     def __init__(self, **values: Any) -> None:
-        self.as_given = True
         self.error: Exception | None = None
         self._css = str(getattr(type(self), "_css", "")) + projector_style()
         super().__init__(**values)
-        self.as_given = False
-        self.on_msg(self._answer)
-
-    def _answer(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Do what the browser asks for; an error is shown in the widget and kept in `error`, for nobody reads a log."""
-        arguments = dict(content)
-        name = arguments.pop("ask", "")
-        try:
-            if name not in self.asks:
-                raise ValueError(f"ask must be one of {', '.join(self.asks)}, found {name!r}")
-            getattr(self, name)(**arguments)
-        except Exception as error:
-            self.error = error
-            self.fault = f"{type(error).__name__}: {error}"
-        else:
-            self.error, self.fault = None, ""
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the browser sends: it has seen to it already that settings which hang together do so."""
-        with self._taken_as_given():
-            super().set_state(sync_data)
-
-    @contextmanager
-    def _taken_as_given(self) -> Iterator[None]:
-        """While it lasts `as_given` is true, and no setting pulls another along."""
-        before, self.as_given = self.as_given, True
-        try:
-            yield
-        finally:
-            self.as_given = before
+        self.on_msg(self._run_command)
 
     def set(self, **values: Any) -> None:
         """Set several settings at once.
@@ -143,32 +161,60 @@ class Explorer(anywidget.AnyWidget):
 
         Raises:
             AttributeError: there is no such setting.
-            traitlets.TraitError: a value that the setting does not take; nothing is changed then.
+            traitlets.TraitError: a value that the setting does not accept; nothing is changed then.
         """
         for name in values:
             if name not in self.settings:
                 raise AttributeError(
                     f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self.settings)}"
                 )
-        with self._taken_as_given(), self.hold_sync(), self.hold_trait_notifications():
-            for name, value in values.items():
+        with self.hold_sync(), self.hold_trait_notifications():  # one message to the browser; all or none
+            for name, value in self._traits_of(values).items():
                 setattr(self, name, value)
 
-    def reading(self) -> str:
+    def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The traits that settings stand for: the settings themselves, unless a subclass has others."""
+        return values
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Handle a change in the browser; ipywidgets calls it."""
+        with self._errors_shown():
+            super().set_state(sync_data)
+
+    def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """Handle a command of the browser."""
+        arguments = dict(content)
+        name = arguments.pop("command", "")
+        with self._errors_shown():
+            if name not in self.commands:
+                raise ValueError(f"command must be one of {', '.join(self.commands)}, found {name!r}")
+            getattr(self, name)(**arguments)
+
+    @contextmanager
+    def _errors_shown(self) -> Iterator[None]:
+        """Show an error in the widget and keep it in `error`: ipywidgets would only log it."""
+        try:
+            yield
+        except Exception as error:
+            self.error, self.error_message = error, f"{type(error).__name__}: {error}"
+        else:
+            self.error, self.error_message = None, ""
+
+    def describe(self) -> str:
         """What the explorer shows at the moment, in one line: its repr."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return self.reading()
+        return self.describe()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The live widget, and for a page without a kernel the photograph of these settings, if there is one."""
+        """The live widget and, for pages without a kernel, a screenshot of it with these settings, if there is one."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data["text/plain"] = repr(self)
-        png = photograph(repr(self))
+        png = screenshot_of(repr(self))
         if png is not None:
             data["image/png"] = base64.b64encode(png).decode("ascii")
         return data, metadata

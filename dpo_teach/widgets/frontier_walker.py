@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from dpo_teach.evaluation import ReviewScores
 from dpo_teach.frontier.results import Result, Results, read_results
 from dpo_teach.frontier.settings import METHODS
-from dpo_teach.plots import INK, MUTED, card
+from dpo_teach.plots import INK, MUTED, new_figure
 from dpo_teach.plots.frontier import METHOD_STYLES, draw_frontier, mean_scores
 from dpo_teach.widgets.panel import Control, Panel, slider_style
 
@@ -54,7 +54,7 @@ class FrontierWalker(Panel):
         setting, _ = self.point
         return [result for result in self.results.of(self.method) if result.point.setting == setting]
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """The point in one line."""
         setting, scores = self.point
         return (
@@ -64,7 +64,7 @@ class FrontierWalker(Panel):
 
     def build(self) -> Figure:
         """The frontier on the left, the texts on the right."""
-        figure = card(9.2, 4.6)
+        figure = new_figure(9.2, 4.6)
         figure.set_layout_engine("none")
         self._headline = figure.text(0.015, 0.945, "", fontsize=12, fontweight="bold", va="center")
         axes = figure.add_axes((0.07, 0.12, 0.46, 0.74))

@@ -7,7 +7,7 @@ import traitlets
 from torch import Tensor
 
 from dpo_teach.losses import gradient_weight
-from dpo_teach.widgets.explorer import OWN, Explorer, Number, Numbers
+from dpo_teach.widgets.explorer import CUSTOM, Explorer, Number, Numbers, check_choice, preset_of
 
 __all__ = ["BATCHES", "GradientWeights"]
 
@@ -26,7 +26,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
     Args:
         batch: a name from `BATCHES`.
         beta: 0.001 to 10.
-        moved: nats by which the whole batch has moved further, -2000 to 2000.
+        moved: nats by which the whole batch has moved, -2000 to 2000.
         differences: of the log-ratios of the four pairs, nats, instead of a batch by name.
 
     Raises:
@@ -38,11 +38,10 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
 
     settings = ("batch", "beta", "moved", "differences")
 
-    batch = traitlets.Enum([*BATCHES, OWN], "the four examples").tag(sync=True)
     beta = Number(0.1, least=0.001, most=10.0)
     moved = Number(0.0, least=-2000.0, most=2000.0)
     differences = Numbers(4, least=-2000.0, most=2000.0)
-    batches = traitlets.Dict().tag(sync=True)
+    presets = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -52,32 +51,29 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         moved: float = 0.0,
         differences: list[float] | None = None,
     ) -> None:
-        named = list(BATCHES.get(batch, BATCHES["the four examples"]))
+        if differences is None:
+            differences = list(BATCHES.get(_check_batch(batch), BATCHES["the four examples"]))
         super().__init__(
-            batches={name: list(values) for name, values in BATCHES.items()},
-            batch=batch if differences is None else _batch_of(differences),
-            differences=named if differences is None else differences,
+            presets={name: {"differences": list(values)} for name, values in BATCHES.items()},
+            differences=differences,
             beta=beta,
             moved=moved,
         )
 
-    @traitlets.observe("batch", "differences")
-    def _keep_in_step(self, change: Any) -> None:
-        """The batch and its differences name each other; in the browser, the browser sees to it."""
-        if self.as_given:
-            return
-        if change["name"] == "differences":
-            self.batch = _batch_of(self.differences)
-        elif self.batch in BATCHES:
-            self.differences = list(BATCHES[self.batch])
+    @property
+    def batch(self) -> str:
+        """The name of the four differences, "your own" if they are no batch of `BATCHES`; setting it sets them."""
+        return preset_of(tuple(self.differences), BATCHES)
 
-    def set(self, **values: Any) -> None:
-        """As `Explorer.set`; a batch brings its differences, unless they are given."""
-        if values.get("batch") in BATCHES:
-            values = {"differences": list(BATCHES[values["batch"]]), **values}
-        if "differences" in values:
-            values["batch"] = _batch_of(values["differences"])
-        super().set(**values)
+    @batch.setter
+    def batch(self, name: str) -> None:
+        self.set(batch=name)
+
+    def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A batch stands for its differences; those that are given too have precedence."""
+        if "batch" in values:
+            values = {**self.presets.get(_check_batch(values.pop("batch")), {}), **values}
+        return values
 
     @property
     def margins(self) -> Tensor:
@@ -89,15 +85,15 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         """β σ(-margin), one per pair."""
         return gradient_weight(self.margins, self.beta)
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """Weight and share of each pair in one line."""
         shares = torch.softmax(torch.nn.functional.logsigmoid(-self.margins), dim=0)
-        told = ", ".join(
+        pairs = ", ".join(
             f"pair {number} margin {m:+.2f} weight {w:.4f} ({100 * share:.0f} %)"
             for number, (m, w, share) in enumerate(zip(self.margins, self.weights, shares, strict=True), start=1)
         )
-        return f"GradientWeights: batch {self.batch!r}, beta {self.beta:.3g}: {told}"
+        return f"GradientWeights: batch {self.batch!r}, beta {self.beta:.3g}: {pairs}"
 
 
-def _batch_of(differences: list[float]) -> str:
-    return next((name for name, values in BATCHES.items() if list(values) == list(differences)), OWN)
+def _check_batch(name: str) -> str:
+    return check_choice("batch", name, [*BATCHES, CUSTOM])

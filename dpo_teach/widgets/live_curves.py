@@ -1,4 +1,4 @@
-"""The curves of a training run, drawn while it runs."""
+"""The curves of a training run, drawn during the run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dpo_teach.plots import CHOSEN, MUTED, POLICY, REFERENCE, REJECTED, card
+from dpo_teach.plots import CHOSEN, MUTED, POLICY, REFERENCE, REJECTED, new_figure
 from dpo_teach.widgets.panel import Panel
 
 __all__ = ["LiveCurves"]
 
 _LN_2 = 0.6931
-# What is drawn: the curve's name, its colour, the style of its line; two curves share the last pair of axes.
+# By name of a curve, its colour and the style of its line; the last two curves share axes.
 _CURVES: dict[str, tuple[str, Any]] = {
     "loss": (POLICY, "-"),
     "margin": (POLICY, "-"),
@@ -32,9 +32,9 @@ class LiveCurves(Panel):
     rejected apart: batches differ in length, so the values themselves would jump from batch to batch.
 
     Args:
-        steps: how many steps the run will have; the width of the picture.
+        steps: the number of steps of the run, for the horizontal axes.
         beta: the run's β, by which implicit rewards are divided to give the change of log P, nats.
-        every: redraw after so many steps, and after the last.
+        every: the number of steps between redraws; the last step is always drawn.
 
     Raises:
         ValueError: steps or every is below 1, or beta is not above 0.
@@ -75,13 +75,13 @@ class LiveCurves(Panel):
             return
         self.set()
         if values["step"] == self.steps and self._handle is not None:
-            self._handle.update(self)  # what is saved with the notebook is the whole run
+            self._handle.update(self)  # so that the saved notebook shows the whole run
 
     def show(self) -> None:
-        """Show the panel in this place; when the run is over, the saved picture is the finished one."""
+        """Show the panel here; when the run is over, the saved image is the finished one."""
         self._handle = display(self, display_id=True)
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """Where the run stands, as the mean of its last steps."""
         if not self._drawn:
             return f"LiveCurves: step 0 of {self.steps}, no curve yet"
@@ -93,18 +93,18 @@ class LiveCurves(Panel):
         )
 
     def build(self) -> Figure:
-        """Four pairs of axes, as wide as the run will be."""
-        figure = card(9.2, 5.0)
+        """Four axes, as wide as the run is long."""
+        figure = new_figure(9.2, 5.0)
         figure.set_layout_engine("none")
         grid = figure.subplots(2, 2, gridspec_kw={"left": 0.07, "right": 0.98, "top": 0.83, "bottom": 0.1,
                                                   "hspace": 0.42, "wspace": 0.16})  # fmt: skip
         self._axes: list[Axes] = list(grid.flat)
         titles = ("Loss, nats", "Margin, nats", "Preference accuracy", "Change of log P since the start, nats")
-        rests = (_LN_2, 0.0, 0.5, 0.0)
-        for axes, title, rest in zip(self._axes, titles, rests, strict=True):
+        baselines = (_LN_2, 0.0, 0.5, 0.0)
+        for axes, title, baseline in zip(self._axes, titles, baselines, strict=True):
             axes.set_title(title)
             axes.set_xlim(0, self.steps)
-            axes.axhline(rest, color=REFERENCE, linestyle=":", linewidth=1.5)
+            axes.axhline(baseline, color=REFERENCE, linestyle=":", linewidth=1.5)
         for axes in self._axes[2:]:
             axes.set_xlabel("step")
         self._axes[0].annotate("ln 2", (0.995, _LN_2), xycoords=("axes fraction", "data"), ha="right", va="bottom",
@@ -116,21 +116,21 @@ class LiveCurves(Panel):
         return figure
 
     def update(self) -> None:
-        """Lengthen the curves, and widen what they leave."""
+        """Extend the curves, and the axes where a curve leaves them."""
         self._drawn = list(self.rows)
         steps = [row["step"] for row in self._drawn]
         for name, (faint, bold) in self._lines.items():
             values = [row[name] for row in self._drawn]
             faint.set_data(steps, values)
             bold.set_data(steps, _smooth(values, self._window))
-        for axes, names, floor in zip(
+        for axes, names, least in zip(
             (self._axes[0], self._axes[1], self._axes[3]),
             (("loss",), ("margin",), ("chosen", "rejected")),
             ((0.55, 0.75), (-0.1, 0.3), (-1.0, 1.0)),
             strict=True,
         ):
-            axes.set_ylim(*_limits([row[name] for row in self._drawn for name in names], floor))
-        self._headline.set_text(self._finding())
+            axes.set_ylim(*_limits([row[name] for row in self._drawn for name in names], least))
+        self._headline.set_text(self._title())
 
     @property
     def _window(self) -> int:
@@ -144,7 +144,7 @@ class LiveCurves(Panel):
         (bold,) = axes.plot([], [], color=colour, linestyle=dashes, label=name)
         return faint, bold
 
-    def _finding(self) -> str:
+    def _title(self) -> str:
         if not self._drawn:
             return "Waiting for the first step."
         step = self._drawn[-1]["step"]
@@ -164,6 +164,6 @@ def _smooth(values: Sequence[float], window: int) -> list[float]:
 
 
 def _limits(values: Sequence[float], least: tuple[float, float]) -> tuple[float, float]:
-    """Room for all values, and for no less than `least`, so that the start of a run does not look wild."""
+    """Limits that contain all values and at least `least`, so that the start of a run does not look wild."""
     low, high = min([*values, least[0]]), max([*values, least[1]])
     return low - 0.05 * (high - low), high + 0.05 * (high - low)

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dpo_teach.plots import CHOSEN, INK, MUTED, REFERENCE, SERIES, card
+from dpo_teach.plots import CHOSEN, INK, MUTED, REFERENCE, SERIES, new_figure
 from dpo_teach.widgets.panel import Control, Panel, slider_style
 from dpo_teach.worlds.tiny_text import TinyText, count_logps, tiny_text
 
@@ -19,7 +19,7 @@ class LogpsWorkbench(Panel):
     """log P(response given prompt) of one tiny text, counted rightly or with mistakes.
 
     Args:
-        shift: "right", "none" or "wrong way": whose logits are asked about a word.
+        shift: "right", "none" or "wrong way": the position whose logits predict a word.
         count_prompt: count the prompt as well.
         count_padding: count the padding as well.
         mean: divide by the number of words counted.
@@ -47,7 +47,7 @@ class LogpsWorkbench(Panel):
         }
         inputs: dict[str, ipw.Widget] = {
             "shift": ipw.Dropdown(
-                options=list(_SHIFTS.items()), value=shift, description="logits asked", **slider_style(100)
+                options=list(_SHIFTS.items()), value=shift, description="logits used", **slider_style(100)
             )
         }
         for name, (value, description) in boxes.items():
@@ -77,7 +77,7 @@ class LogpsWorkbench(Panel):
         """Whether it is the log-probability of the response."""
         return abs(self.result - count_logps(tiny_text()).sum().item()) < 1e-9
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """What is counted, and what comes out, in one line."""
         counted = ", ".join(
             f"{word} {value:.4f}" for word, value in zip(self.text.words, self.contributions.tolist(), strict=True)
@@ -89,7 +89,7 @@ class LogpsWorkbench(Panel):
 
     def build(self) -> Figure:
         """A bar under each word."""
-        figure = card(9.2, 3.7)
+        figure = new_figure(9.2, 3.7)
         figure.set_layout_engine("none")
         self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
         self._draw_bars(figure.add_axes((0.075, 0.06, 0.905, 0.64)))
@@ -124,7 +124,7 @@ class LogpsWorkbench(Panel):
             self._numbers[place].set_color(INK if value else MUTED)
         right = count_logps(tiny_text()).sum().item()
         found = f"{'Mean' if self.mean else 'Sum'} {self.result:.4f}"
-        told = (
+        headline = (
             f"{found}: this is log P(response)." if self.is_right else f"{found}, and log P(response) is {right:.4f}."
         )
-        self._headline.set_text(told.replace("-", "−"))
+        self._headline.set_text(headline.replace("-", "−"))

@@ -1,15 +1,103 @@
 """The loss explorer: four log-probabilities and β, and everything that follows from them."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 import traitlets
 
-from dpo_teach.widgets.explorer import OWN, Explorer, Number
-from dpo_teach.widgets.pair_reading import PRESETS, PairReading, read_pair
+from dpo_teach.losses import compute_dpo_loss, gradient_weight, margin
+from dpo_teach.widgets.explorer import CUSTOM, Explorer, Number, check_choice, preset_of
 
-__all__ = ["PRESETS", "LossExplorer", "PairReading", "read_pair"]
+__all__ = ["PRESETS", "LossExplorer", "PairNumbers", "read_pair"]
 
 _LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
+
+PRESETS: dict[str, tuple[float, float, float, float]] = {
+    "example 1": (-50.0, -52.0, -51.0, -51.0),
+    "example 2": (-45.0, -48.0, -46.0, -46.0),
+    "example 3": (-55.0, -58.0, -56.0, -56.0),
+    "example 4": (-48.0, -46.0, -49.0, -49.0),
+    "policy = reference": (-50.0, -52.0, -50.0, -52.0),
+    "both fell": (-55.0, -59.0, -51.0, -51.0),
+    "confused": (-56.0, -46.0, -51.0, -51.0),
+}
+"""log-probabilities of (policy chosen, policy rejected, reference chosen, reference rejected), nats."""
+
+
+@dataclass(frozen=True)
+class PairNumbers:
+    """What the loss computes from one pair.
+
+    Args:
+        chosen_log_ratio: log π - log π_ref of the chosen response, nats.
+        rejected_log_ratio: the same for the rejected response.
+        margin: β times their difference, nats.
+        probability: σ(margin), the probability that the policy gives to the label.
+        loss: -log σ(margin), nats.
+        gradient_weight: β σ(-margin).
+        best_difference: the difference of log-ratios with the lowest expected loss, nats.
+    """
+
+    chosen_log_ratio: float
+    rejected_log_ratio: float
+    margin: float
+    probability: float
+    loss: float
+    gradient_weight: float
+    best_difference: float
+
+    @property
+    def difference(self) -> float:
+        """Chosen minus rejected log-ratio, nats."""
+        return self.chosen_log_ratio - self.rejected_log_ratio
+
+
+def read_pair(
+    *,
+    policy_chosen: float,
+    policy_rejected: float,
+    reference_chosen: float,
+    reference_rejected: float,
+    beta: float,
+    agreement: float = 0.75,
+) -> PairNumbers:
+    """Compute one pair from four log-probabilities to the gradient weight, with the functions of `dpo_teach.losses`.
+
+        best difference = log( p / (1 - p) ) / β
+
+    Args:
+        policy_chosen: log π(y_w|x), nats.
+        policy_rejected: log π(y_l|x), nats.
+        reference_chosen: log π_ref(y_w|x), nats.
+        reference_rejected: log π_ref(y_l|x), nats.
+        beta: above 0.
+        agreement: p, the share of annotators who prefer the chosen response; between 0 and 1.
+
+    Returns:
+        Every intermediate value.
+
+    >>> pair = read_pair(
+    ...     policy_chosen=-50.0, policy_rejected=-52.0, reference_chosen=-51.0, reference_rejected=-51.0, beta=0.1
+    ... )
+    >>> round(pair.margin, 4)
+    0.2
+    """
+    chosen, rejected, anchor_chosen, anchor_rejected = (
+        torch.tensor([value], dtype=torch.float64)
+        for value in (policy_chosen, policy_rejected, reference_chosen, reference_rejected)
+    )
+    m = margin(chosen, rejected, anchor_chosen, anchor_rejected, beta)
+    return PairNumbers(
+        chosen_log_ratio=policy_chosen - reference_chosen,
+        rejected_log_ratio=policy_rejected - reference_rejected,
+        margin=m.item(),
+        probability=torch.sigmoid(m).item(),
+        loss=compute_dpo_loss(chosen, rejected, anchor_chosen, anchor_rejected, beta).item(),
+        gradient_weight=gradient_weight(m, beta).item(),
+        best_difference=math.log(agreement / (1 - agreement)) / beta,
+    )
 
 
 class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
@@ -36,7 +124,6 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
     reference_rejected = Number(-51.0, least=-2000.0, most=0.0)
     beta = Number(0.1, least=0.001, most=10.0)
     agreement = Number(0.75, least=0.5, most=0.99)
-    preset = traitlets.Enum([*PRESETS, OWN], "example 1").tag(sync=True)
     presets = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -51,41 +138,36 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         preset: str | None = None,
     ) -> None:
         logps = (policy_chosen, policy_rejected, reference_chosen, reference_rejected)
+        if preset is not None:
+            logps = PRESETS.get(_check_preset(preset), logps)
         super().__init__(
             presets={name: dict(zip(_LOGPS, values, strict=True)) for name, values in PRESETS.items()},
-            preset=preset or _preset_of(logps),
             beta=beta,
             agreement=agreement,
-            **dict(zip(_LOGPS, PRESETS.get(preset or "", logps), strict=True)),
+            **dict(zip(_LOGPS, logps, strict=True)),
         )
 
     @property
-    def values(self) -> PairReading:
+    def preset(self) -> str:
+        """The name of the four log-probabilities, "your own" if they are no preset; setting it sets them."""
+        return preset_of(tuple(getattr(self, name) for name in _LOGPS), PRESETS)
+
+    @preset.setter
+    def preset(self, name: str) -> None:
+        self.set(preset=name)
+
+    def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A preset stands for four log-probabilities; those that are given too have precedence."""
+        if "preset" in values:
+            values = {**self.presets.get(_check_preset(values.pop("preset")), {}), **values}
+        return values
+
+    @property
+    def values(self) -> PairNumbers:
         """What the explorer shows, as numbers."""
         return read_pair(**{name: getattr(self, name) for name in _LOGPS}, beta=self.beta, agreement=self.agreement)
 
-    def set(self, **values: Any) -> None:
-        """As `Explorer.set`; a preset sets the four log-probabilities, and they name the preset."""
-        preset = values.get("preset")
-        if preset in PRESETS:
-            values = {**dict(zip(_LOGPS, PRESETS[preset], strict=True)), **values}
-        if any(name in values for name in _LOGPS):
-            values["preset"] = _preset_of(tuple(values.get(name, getattr(self, name)) for name in _LOGPS))
-        super().set(**values)
-
-    @traitlets.observe("preset", *_LOGPS)
-    def _keep_in_step(self, change: Any) -> None:
-        """The preset and the four log-probabilities name each other; in the browser, the browser sees to it."""
-        if self.as_given:
-            return
-        if change["name"] != "preset":
-            self.preset = _preset_of(tuple(getattr(self, name) for name in _LOGPS))
-        elif self.preset in PRESETS:
-            with self.hold_sync(), self.hold_trait_notifications():
-                for name, value in zip(_LOGPS, PRESETS[self.preset], strict=True):
-                    setattr(self, name, value)
-
-    def reading(self) -> str:
+    def describe(self) -> str:
         """The whole chain in one line."""
         v = self.values
         return (
@@ -96,5 +178,5 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         )
 
 
-def _preset_of(logps: tuple[float, ...]) -> str:
-    return next((name for name, values in PRESETS.items() if values == logps), OWN)
+def _check_preset(name: str) -> str:
+    return check_choice("preset", name, [*PRESETS, CUSTOM])

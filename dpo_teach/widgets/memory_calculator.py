@@ -11,17 +11,17 @@ __all__ = ["MemoryCalculator"]
 
 
 class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalculator"):
-    """What each model of RLHF and of DPO takes: weights, gradients, optimizer state.
+    """What each model of RLHF and of DPO needs in memory: weights, gradients, optimizer state.
 
     Args:
         billions: parameters of one model in units of 10^9, 0.001 to 1000.
-        dtype: how weights are held; one of `dpo_teach.memory.Dtype`.
+        dtype: the number format of the weights; one of `dpo_teach.memory.Dtype`.
         optimizer: "none" (weights only), "sgd" or "adamw".
         precomputed_reference: the reference's log-probabilities were computed beforehand.
         lora: an adapter is trained instead of the model.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or none of its choices.
+        traitlets.TraitError: a value out of its range, or not one of the choices.
 
     >>> MemoryCalculator(billions=7.0, dtype="int8", optimizer="none").gigabytes
     (28.0, 14.0)
@@ -67,7 +67,7 @@ class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalcu
         rlhf, dpo = self.pipelines
         return rlhf.total / 1e9, dpo.total / 1e9
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """The two totals in one line."""
         rlhf, dpo = self.gigabytes
         models = " and ".join(f"{len(p.models)} for {p.name}" for p in self.pipelines)

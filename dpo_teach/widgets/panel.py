@@ -1,27 +1,55 @@
-"""The base of the widgets: sliders, and one figure that is redrawn when they move."""
+"""The base of the panels: controls above one matplotlib figure, which the kernel redraws when they move."""
 
 import base64
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+import anywidget
 import ipywidgets as ipw
+import traitlets
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dpo_teach.plots import SwiftCanvas, encode_png, house_style
-from dpo_teach.projection import room
-from dpo_teach.widgets.living_picture import LivingPicture
+from dpo_teach.plots import encode_png, plot_style
+from dpo_teach.projector import figure_scale
+from dpo_teach.widgets.js_bundle import projector_style, widget_module
 
-__all__ = ["Control", "Panel", "slider_style"]
+__all__ = ["Control", "ImageWithAlt", "Panel", "slider_style"]
 
 _WIDTH = "920px"
+_IMAGE_STYLE = """
+.dt-image-with-alt .dt-picture { display: block; width: 100%; max-width: 920px; height: auto; margin-top: 8px; }
+.dt-image-with-alt .dt-visually-hidden {
+  position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
+"""
+
+
+class ImageWithAlt(anywidget.AnyWidget):
+    """An image whose bytes change, with alternative text, which ipywidgets' own `Image` lacks.
+
+    Args:
+        value: the bytes of a PNG.
+        alt: the alternative text; set it before the value.
+    """
+
+    _esm = widget_module("image_with_alt", "imageWithAlt")
+    _css = _IMAGE_STYLE
+
+    value = traitlets.Bytes(b"").tag(sync=True)
+    alt = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, **values: Any) -> None:
+        self._css = _IMAGE_STYLE + projector_style()
+        super().__init__(**values)
 
 
 class Control:
     """A panel's attribute that reads and sets the control of the same name.
 
-    Setting it from code raises what the panel would only have shown.
+    Setting it from code raises the error that the panel would only show after a move in the browser.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -35,18 +63,17 @@ class Control:
 
 
 class Panel(ipw.VBox):
-    """Controls above one picture of one matplotlib figure, whose artists are moved and never made anew.
+    """Controls above one matplotlib figure, whose artists are created once and then updated.
 
-    A subclass gives `build`, which draws the figure once, `update`, which moves its artists, and `reading`, which says
-    in words what is to be seen. An error in either shows in the panel, is kept in `error`, and is raised where the
-    change came from code.
+    A subclass implements `build`, which draws the figure once, `update`, which sets its artists, and `describe`, which
+    says in words what is shown. An error in one of them is shown in the panel and kept in `error`; it is raised where
+    code has set the control.
 
-    Lettering is what takes a figure its time. A subclass that lists in `moving` every artist that ever changes has the
-    rest drawn once, and answers a slider in a third of the time.
+    A subclass that lists in `moving` every artist that ever changes has the others drawn once, in the background.
 
     Args:
-        inputs: the controls by name; each name is an attribute of the panel too.
-        title: what the panel is for.
+        inputs: the controls by name; a subclass has a `Control` of the same name for each.
+        title: the heading above the controls.
     """
 
     def __init__(self, inputs: Mapping[str, Any], title: str) -> None:
@@ -54,14 +81,15 @@ class Panel(ipw.VBox):
         self.error: Exception | None = None
         self.moving: list[Artist] = []
         self._background: Any = None
-        self._quiet = False
-        with house_style():
+        self._redraw_suspended = False
+        with plot_style():
             self.figure: Figure = self.build()
-        self._canvas = SwiftCanvas(self.figure)
-        self.figure.set_size_inches(*(self.figure.get_size_inches() / room()))  # laid out by hand: it grows as a whole
+        # On a projector `new_figure` enlarges a figure by less than its text. A panel's layout is fixed: it is enlarged
+        # by as much.
+        self.figure.set_size_inches(*(self.figure.get_size_inches() / figure_scale()))
         for artist in self.moving:
             artist.set_animated(True)
-        self.image = LivingPicture(layout=ipw.Layout(width="100%"))
+        self.image = ImageWithAlt(layout=ipw.Layout(width="100%"))
         self.status = ipw.HTML(layout=ipw.Layout(display="none"))
         grid = ipw.GridBox(
             list(self.inputs.values()),
@@ -72,21 +100,21 @@ class Panel(ipw.VBox):
         heading = ipw.HTML(f"<b>{escape(title)}</b>")
         children = [heading, grid, self.status, self.image]
         super().__init__(children, layout=ipw.Layout(width="100%", max_width=_WIDTH))
-        self.add_class("dpo-teach-panel")  # by which picture and projector find it
+        self.add_class("dpo-teach-panel")  # image_with_alt.js and the projector's stylesheet look for it
         self._redraw()
         for control in self.inputs.values():
             control.observe(self._on_change, names="value")
 
     def build(self) -> Figure:
-        """Draw the figure once, and keep the artists that will move."""
+        """Draw the figure once, and keep the artists that `update` sets."""
         raise NotImplementedError
 
     def update(self) -> None:
-        """Move the artists to where the controls say."""
+        """Set the artists to what the controls say."""
         raise NotImplementedError
 
-    def reading(self) -> str:
-        """What the panel shows at the moment, in one line: its repr and its description."""
+    def describe(self) -> str:
+        """What the panel shows at the moment, in one line: its repr and alternative text."""
         raise NotImplementedError
 
     def set(self, **values: Any) -> None:
@@ -97,18 +125,18 @@ class Panel(ipw.VBox):
 
         Raises:
             AttributeError: there is no such control.
-            ValueError: a value that its control does not reach.
+            ValueError: a value that its control does not accept.
             Exception: whatever the redraw raises.
         """
         for name, value in values.items():
             self._check(name, value)
-        self._quiet = True
+        self._redraw_suspended = True
         try:
             for name, value in values.items():
                 self.inputs[name].value = value
         finally:
-            self._quiet = False
-        self._refresh("")
+            self._redraw_suspended = False
+        self._refresh()
         if self.error is not None:
             raise self.error
 
@@ -124,24 +152,18 @@ class Panel(ipw.VBox):
         if low is not None and high is not None and not low <= value <= high:
             raise ValueError(f"{name} must lie between {low:g} and {high:g}, found {value}")
 
-    def changed(self, name: str) -> None:
-        """Called with the name of a control that a hand has moved, before the redraw; a subclass may set others."""
+    def _on_change(self, _: Any) -> None:
+        if not self._redraw_suspended:
+            self._refresh()
 
-    def _on_change(self, change: Any) -> None:
-        if not self._quiet:
-            self._refresh(next(name for name, control in self.inputs.items() if control is change["owner"]))
-
-    def _refresh(self, name: str) -> None:
-        """Redraw, and let no error vanish into a log that nobody reads."""
-        self._quiet = True
+    def _refresh(self) -> None:
+        """Redraw, and show an error in the panel: ipywidgets would only log it."""
         try:
-            if name:
-                self.changed(name)
             self._redraw()
         except Exception as error:
             self.error = error
             self.status.value = (
-                f'<span role="alert" style="color:#D55E00"><b>This panel has a fault:</b> '
+                f'<span role="alert" style="color:#D55E00"><b>Error in this panel:</b> '
                 f"{escape(type(error).__name__)}: {escape(str(error))}</span>"
             )
             self.status.layout.display = ""
@@ -149,30 +171,30 @@ class Panel(ipw.VBox):
             self.error = None
             self.status.value = ""
             self.status.layout.display = "none"
-        finally:
-            self._quiet = False
 
     def _redraw(self) -> None:
-        with house_style():
+        with plot_style():
             self.update()
             self._draw()
         with self.image.hold_sync():
-            self.image.words = self.reading()
+            self.image.alt = self.describe()
             self.image.value = encode_png(self.figure)
 
     def _draw(self) -> None:
+        canvas = self.figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
         if self._background is None or not self.moving:
-            self._canvas.draw()
-            self._background = self._canvas.copy_from_bbox(self.figure.bbox)
-        self._canvas.restore_region(self._background)
+            canvas.draw()
+            self._background = canvas.copy_from_bbox(self.figure.bbox)
+        canvas.restore_region(self._background)
         for artist in self.moving:
             self.figure.draw_artist(artist)
 
     def __repr__(self) -> str:
-        return self.reading()
+        return self.describe()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any] | None:
-        """The live widget, and for a page without a kernel the picture and its description."""
+        """The live widget and, for pages without a kernel, the image."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
             bundle["text/plain"] = repr(self)
@@ -185,7 +207,7 @@ def _choices(control: ipw.Dropdown) -> tuple[Any, ...]:
 
 
 def slider_style(label_width: int = 190) -> dict[str, Any]:
-    """Arguments that every control shares: a label that is not cut off, and the whole width of its column.
+    """Arguments that all controls share: a label that is not cut off, and the full width of the column.
 
     Args:
         label_width: pixels that the longest label needs.

@@ -1,4 +1,4 @@
-"""The token reward heat map: which words of a pair earned its implicit reward."""
+"""A pair as coloured text: which tokens earned its implicit reward."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,8 +26,8 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
 
         r̂(x, y) = Σ_t β (log π(y_t | x, y_<t) - log π_ref(y_t | x, y_<t))
 
-    The log-probabilities of a pair are computed when it is first looked at, and kept: after more training, make a new
-    panel. β is multiplied in the browser.
+    The log-probabilities of a pair are computed when it is first shown, and kept: after more training, make a new
+    panel. The browser multiplies by β.
 
     Args:
         policy, reference: causal language models that share the tokenizer.
@@ -39,12 +39,11 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         max_prompt_length: tokens of a prompt that are kept, as in training; None keeps them all.
 
     Raises:
-        ValueError: there is no pair.
+        ValueError: `pairs` is empty.
         traitlets.TraitError: a value out of its range.
     """
 
     settings = ("pair", "beta", "view")
-    asks = ("show",)
 
     pair = traitlets.Int(1).tag(sync=True)
     beta = Number(0.1, least=0.001, most=10.0)
@@ -66,7 +65,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         max_prompt_length: int | None = None,
     ) -> None:
         if not pairs:
-            raise ValueError("pairs is empty: at least one is wanted")
+            raise ValueError("pairs is empty: at least one is needed")
         self.policy, self.reference, self.tokenizer, self.pairs = policy, reference, tokenizer, pairs
         self.max_prompt_length = max_prompt_length
         self._scored: dict[int, dict[str, ScoredResponse]] = {}
@@ -80,24 +79,13 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         return int(proposal["value"])
 
     @traitlets.observe("pair")
-    def _follow(self, _: Any) -> None:
-        if not self.as_given:
-            self.show()
-
-    def set(self, **values: Any) -> None:
-        """As `Explorer.set`, and the pair is shown."""
-        super().set(**values)
+    def _on_pair(self, _: Any) -> None:
         self.show()
 
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the browser sends; its pair is computed, and an error in that is shown where it would only be logged."""
-        super().set_state(sync_data)
-        self._answer(self, {"ask": "show"}, [])
-
     def show(self) -> None:
-        """Compute the pair that is set, unless that was done before, and let the browser have it.
+        """Compute the current pair, unless that was done before, and send it to the browser.
 
-        A pair that does not fit into the models' context is told in a line.
+        For a pair that does not fit into the models' context, the browser gets a note instead.
         """
         responses: dict[str, Any] = {}
         try:
@@ -116,7 +104,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         )
 
     def _score(self, ids: TokenizedPair) -> dict[str, ScoredResponse]:
-        """Both responses of the pair that is set, token by token; computed once."""
+        """Both responses of the current pair, token by token; computed once."""
         if self.pair not in self._scored:
             responses = (ids.chosen_ids, ids.rejected_ids)
             scored = score_responses(self.policy, self.reference, self.tokenizer, ids.prompt_ids, responses)
@@ -134,7 +122,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
 
     @property
     def rewards(self) -> dict[str, Float[Tensor, " tokens"]]:
-        """The share of the implicit reward that each token has, nats."""
+        """Each token's share of the implicit reward, nats."""
         return {name: self._rewards_of(response) for name, response in self.responses.items()}
 
     def _rewards_of(self, response: ScoredResponse) -> Float[Tensor, " tokens"]:
@@ -166,7 +154,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
             for name, response in self.responses.items()
         }
 
-    def reading(self) -> str:
+    def describe(self) -> str:
         """The pair and its rewards in one line, as coarsely as they repeat on another machine."""
         if self.note:
             return f"TokenRewards: {self.note}"

@@ -13,10 +13,10 @@ import torch
 from dpo_teach.batches import TokenBatch, collate
 from dpo_teach.logps import response_token_logps
 
-__all__ = ["ScoredResponse", "eval_mode", "score_responses", "token_texts", "unread_parts"]
+__all__ = ["ScoredResponse", "eval_mode", "lost_characters", "score_responses", "token_texts"]
 
-BROKEN = "\N{REPLACEMENT CHARACTER}"
-"""What a decoder writes for bytes that make no character."""
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+"""What a decoder writes for bytes that form no character."""
 
 BYTES_OF_A_CHARACTER = 4
 CONTEXT = 4
@@ -49,7 +49,7 @@ class ScoredResponse:
         return math.fsum(self.log_ratios)
 
     def for_browser(self) -> dict[str, Any]:
-        """All of it, as JSON knows it."""
+        """All of it as JSON data."""
         return {
             "texts": list(self.texts),
             "special": list(self.special),
@@ -64,7 +64,7 @@ def score_responses(
     """Each response to one prompt, token by token, under both models.
 
     Args:
-        policy: a causal language model; it is put in eval mode for the time.
+        policy: a causal language model; it is in eval mode during the call.
         reference: another, with the same tokenizer.
         tokenizer: their tokenizer.
         prompt_ids: token ids of the prompt.
@@ -74,7 +74,7 @@ def score_responses(
         The responses in their order.
 
     Raises:
-        ValueError: a model gives a log-probability that is not finite.
+        ValueError: a log-probability is not finite.
     """
     pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     batch = collate([(prompt_ids, ids) for ids in responses], pad_id)
@@ -97,13 +97,13 @@ def _token_logps(name: str, model: Any, batch: TokenBatch) -> list[tuple[float, 
     with eval_mode(model):
         logps, rows = response_token_logps(model, batch.to(next(model.parameters()).device))
     if not torch.isfinite(logps).all():
-        raise ValueError(f"{name}: a log-probability that it gives is not finite (NaN or infinity)")
+        raise ValueError(f"{name}: a log-probability is not finite (NaN or infinity)")
     return [tuple(logps[rows == row].tolist()) for row in range(len(batch))]
 
 
 @contextlib.contextmanager
 def eval_mode(model: Any) -> Iterator[None]:
-    """Put a model in eval mode for the time: with dropout, no two calls would agree."""
+    """Put a model in eval mode temporarily: with dropout, no two calls would agree."""
     was_training = model.training
     model.eval()
     try:
@@ -115,23 +115,23 @@ def eval_mode(model: Any) -> Iterator[None]:
 def token_texts(prompt_ids: Sequence[int], response_ids: Sequence[int], tokenizer: Any) -> list[str]:
     """What each token of a response adds to the text, so that all of them together are the text.
 
-    A character may take several tokens, as most emoji do. It is told at the token that completes it, and the tokens
+    A character may take several tokens, as most emoji do. It is the text of the token that completes it; the tokens
     before that add "".
 
     Args:
-        prompt_ids: what comes before; a few of its ids are enough.
+        prompt_ids: token ids before the response; a few are enough.
         response_ids: token ids.
-        tokenizer: what they mean.
+        tokenizer: that decodes them.
 
     Returns:
-        One text a token; bytes that make no character are told as "\\ufffd".
+        One text a token; bytes that form no character are "\\ufffd".
     """
     texts: list[str] = []
     known, open_ids = list(prompt_ids[-CONTEXT:]), list[int]()
     for token in response_ids:
         open_ids.append(token)
         added = _added_text(known, open_ids, tokenizer)
-        if added.endswith(BROKEN) and len(open_ids) < BYTES_OF_A_CHARACTER:
+        if added.endswith(REPLACEMENT) and len(open_ids) < BYTES_OF_A_CHARACTER:
             texts.append("")
         else:
             texts.append(added)
@@ -142,7 +142,7 @@ def token_texts(prompt_ids: Sequence[int], response_ids: Sequence[int], tokenize
 
 
 def _added_text(known: list[int], added: list[int], tokenizer: Any) -> str:
-    """What some tokens add to the text of those before them; by itself a token may lose its space."""
+    """What some tokens add to the text of those before them; decoded alone, a token may lose its space."""
     return _decode(known + added, tokenizer)[len(_decode(known, tokenizer)) :]
 
 
@@ -150,19 +150,18 @@ def _decode(ids: Sequence[int], tokenizer: Any) -> str:
     return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def unread_parts(text: str, tokenizer: Any) -> list[str]:
-    """The characters of a text that a tokenizer leaves out, each once, in their order; white space is not counted.
+def lost_characters(text: str, tokenizer: Any) -> list[str]:
+    """The characters of a text that a tokenizer loses, each once, in their order; white space is not counted.
 
-    A tokenizer that knows every byte, as GPT-2's own does, reads everything. Others know some characters only: the rest
-    becomes a token that means "unknown", or is dropped without a word. A character that only loses its case or its
-    accent counts as read.
+    A byte-level tokenizer, such as GPT-2's, loses nothing. Others know some characters only: the rest becomes the
+    unknown token, or is dropped silently. A character that only loses its case or its accent does not count as lost.
     """
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     unknown = None if tokenizer.unk_token_id == tokenizer.eos_token_id else tokenizer.unk_token_id
-    read = _decode([token for token in ids if token != unknown], tokenizer)
-    if not Counter(_bare(text)) - Counter(_bare(read)):
+    decoded = _decode([token for token in ids if token != unknown], tokenizer)
+    if not Counter(_bare(text)) - Counter(_bare(decoded)):
         return []
-    lost = Counter(text) - Counter(read)
+    lost = Counter(text) - Counter(decoded)
     return [character for character in dict.fromkeys(text) if character in lost and not character.isspace()]
 
 

@@ -1,4 +1,4 @@
-"""What a hand does in a browser, and what an eye reads there."""
+"""Moving controls in a browser, and comparing what is shown with Python."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page
 
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
-from dpo_teach.widgets.pair_reading import PairReading
+from dpo_teach.widgets.loss_explorer import PairNumbers
 
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync",
                   "--disable-background-networking", "--disable-component-update", "--disable-quic"]  # fmt: skip
@@ -23,6 +23,14 @@ KINDS: dict[str, type[Explorer]] = {
     "gradientWeights": GradientWeights,
     "memoryCalculator": MemoryCalculator,
 }
+SYNCED: dict[type[Explorer], tuple[str, ...]] = {
+    LossExplorer: (*LossExplorer.settings[1:],),
+    BetaTilt: ("beta", "shown_prompt", "rewards", "shift"),
+    GradientWeights: ("beta", "moved", "differences"),
+    MemoryCalculator: MemoryCalculator.settings,
+}
+"""The traits behind the settings: what browser and Python exchange."""
+
 NUMBER = re.compile(r"[+−-]?\d[\d.]*(?:e[+−-]?\d+)?")
 
 
@@ -55,7 +63,8 @@ def assert_shown(text: str, wanted: float, what: str) -> None:
 def settings_in(model: Callable[[str], Any], kind: type[Explorer]) -> Explorer:
     """The Python explorer with the settings that the browser has."""
     explorer = kind()
-    explorer.set_state({name: model(name) for name in kind.settings})
+    explorer.set_state({name: model(name) for name in SYNCED[kind]})
+    assert explorer.error is None, explorer.error
     return explorer
 
 
@@ -73,7 +82,7 @@ def wanted_numbers(explorer: Explorer) -> Mapping[str, float]:
     return {f"{p.name}-{model.role}": model.total / 1e9 for p in explorer.pipelines for model in p.models}
 
 
-def _pair(values: PairReading) -> Mapping[str, float]:
+def _pair(values: PairNumbers) -> Mapping[str, float]:
     return {
         "chosen": values.chosen_log_ratio,
         "rejected": values.rejected_log_ratio,
@@ -98,11 +107,11 @@ def wanted_bars(explorer: Explorer) -> list[float]:
 
 def check(root: Locator, explorer: Explorer) -> None:
     """Every number on the page is the one that Python computes from the same settings."""
-    told = dict(
+    shown = dict(
         root.evaluate("e => [...e.querySelectorAll('[data-value]')].map(n => [n.dataset.value, n.textContent])")
     )
     for name, value in wanted_numbers(explorer).items():
-        assert_shown(told[name], value, f"{type(explorer).__name__} {name}")
+        assert_shown(shown[name], value, f"{type(explorer).__name__} {name}")
     bars = root.evaluate("e => [...e.querySelectorAll('.dt-bar .dt-bar-number')].map(n => n.textContent)")
     for i, value in enumerate(wanted_bars(explorer)):
         assert_shown(bars[i], value, f"{type(explorer).__name__} bar {i}")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from lab import Lab, run_cell
-from pages import check, drag, settings_in
+from pages import SYNCED, check, drag, settings_in
 from playwright.sync_api import Locator, Page, expect
 from strictness.shown import panels_shown
 
-from dpo_teach.projection import write_lab_settings
+from dpo_teach.projector import write_lab_settings
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 
@@ -24,7 +24,7 @@ PANELS = panels_shown()
 
 def state_in_kernel(lab: Lab, kind: type[Explorer]) -> dict[str, object]:
     """The settings of the explorer that was shown last, as the kernel has them."""
-    names = list(kind.settings)
+    names = list(SYNCED[kind])
     return json.loads(
         lab.ask_kernel(f"import json\nprint(json.dumps({{name: getattr(_, name) for name in {names!r}}}))")
     )
@@ -97,11 +97,11 @@ def test_on_a_projector_of_1280_pixels(
         lab.open(learner, "01_introduction.ipynb")
     finally:
         lab.set_style("")
-    lab.ask_kernel("import dpo_teach\ndpo_teach.projector(1.6)")
+    lab.ask_kernel("import dpo_teach\ndpo_teach.set_projector_scale(1.6)")
     learner.keyboard.press("Control+b")
     output = run_cell(learner, "01_introduction.ipynb", "loss-explorer")
     expect(output.locator(".dpo-teach")).to_be_visible(timeout=20_000)
-    sources, graph = (output.locator(name).bounding_box() for name in (".dt-sources", ".dt-graph-room"))
+    sources, graph = (output.locator(name).bounding_box() for name in (".dt-sources", ".dt-graph-frame"))
     assert sources is not None
     assert graph is not None
     assert sources["x"] + sources["width"] <= graph["x"] + 1, "the narrow layout, two screens high"

@@ -73,7 +73,7 @@ def test_the_token_rewards_of_notebook_03(lab: Lab, learner: Page) -> None:
     check()
     root.locator('[data-name="view"] select').select_option(index=1)
     check()
-    assert lab.ask_kernel("print(_.fault)") == ""
+    assert lab.ask_kernel("print(_.error_message)") == ""
 
 
 def test_before_and_after_in_notebook_04(lab: Lab, learner: Page) -> None:
@@ -106,7 +106,7 @@ def test_before_and_after_in_notebook_04(lab: Lab, learner: Page) -> None:
     field.fill("")
     root.locator('[data-name="write"]').click()
     expect(value(root, "note")).not_to_be_empty()
-    assert lab.ask_kernel("print(_.fault, _.prompt)") == "My sister dragged us to Glass River."
+    assert lab.ask_kernel("print(_.error_message, _.prompt)") == "My sister dragged us to Glass River."
 
 
 def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
@@ -142,7 +142,7 @@ def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
             "import json\nfrom dpo_teach.pairs import load_pairs\n"
             "on_disk = load_pairs(Path('runs') / 'my_labels.jsonl')\n"
             "print(json.dumps([len(on_disk), len(_.training_pairs), len(_.held_back), _.agreement.agreed,"
-            " len(_.curve), _.fault]))"
+            " len(_.curve), _.error_message]))"
         )
     )
     assert told[:3] == [30, 24, 6]

@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from dpo_teach.runs.atomic_io import atomic_write
 from tools.notebooks.form import (
     Notebook,
     NotebookError,
@@ -100,9 +101,7 @@ def renew(path: Path, *, fresh: bool, timeout: int) -> bool:
     text = serialise(new)
     if text == path.read_text(encoding="utf-8"):
         return False
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+    atomic_write(path, text)
     return True
 
 

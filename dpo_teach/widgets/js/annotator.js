@@ -1,11 +1,8 @@
 // Two reviews side by side and a choice between them; then what DPO made of thirty such choices.
 
-import { html, put, say, svg } from "./nodes.js";
-import { brief, percent, plain, roundRange, signed } from "./numbers.js";
-import { watch } from "./model.js";
-import { button, key } from "./controls.js";
-import { follow, frame } from "./frame.js";
-import { chart } from "./chart.js";
+import { brief, button, html, percent, plain, setAttributes, setText, signed, svg, watch } from "./dom.js";
+import { frame } from "./frame.js";
+import { chart, legendEntry, onResize, roundRange, setWidth } from "./chart.js";
 
 const KEYS = { ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right", ArrowDown: "skip", s: "skip",
                u: "undo", Backspace: "undo" };
@@ -13,29 +10,30 @@ const STATE = ["turn", "phase", "prompt", "left", "right", "given", "wanted", "k
                "curve", "result"];
 
 export function annotator({ model, el }) {
-  const { root, body, finding, read, close } = frame(el, "Be the annotator", model);
-  const ask = asker(model);
+  const { root, body, setHeadline, announce, close } = frame(el, "Be the annotator", model);
+  const send = makeSend(model);
   const progress = makeProgress();
-  const question = makeQuestion(ask);
-  const actions = makeActions(ask);
+  const question = makeQuestion(send);
+  const actions = makeActions(send);
   const curves = makeCurves();
   const verdict = makeVerdict();
   body.append(progress.node, question.node, actions.node, curves.node, verdict.node);
-  put(root, { tabindex: -1 }); // a click anywhere in the panel gives it the keys
+  setAttributes(root, { tabindex: -1 }); // a click anywhere in the panel gives it the keyboard
 
   const draw = () => {
     const state = stateOf(model);
-    const held = root.contains(root.getRootNode().activeElement);
-    finding(headline(state));
+    const hadFocus = root.contains(root.getRootNode().activeElement);
+    setHeadline(headline(state));
     [progress, question, actions, curves, verdict].forEach((part) => part.draw(state));
-    if (held && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true }); // what had it is gone or off
-    read(inWords(state));
+    // The element with the focus may be hidden or disabled now: keep the keyboard in the panel.
+    if (hadFocus && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true });
+    announce(inWords(state));
   };
-  const press = (event) => pressed(event, stateOf(model), ask);
+  const press = (event) => pressed(event, stateOf(model), send);
   root.addEventListener("keydown", press);
   const stops = [
     watch(model, STATE, draw),
-    ...curves.charts.map(({ node, fit }) => follow(node, (width) => { fit(width); curves.draw(stateOf(model)); })),
+    ...curves.charts.map(({ node, fit }) => onResize(node, (width) => { fit(width); curves.draw(stateOf(model)); })),
   ];
   draw();
   return () => {
@@ -48,21 +46,21 @@ function stateOf(model) {
   return Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
 }
 
-// Ask Python, and say which pair was seen: an answer that comes too late counts for nothing.
-function asker(model) {
-  return (name, more = {}) => model.send({ ask: name, turn: model.get("turn"), ...more });
+// Send a command to Python, with the pair that was seen: an answer to an earlier pair is ignored.
+function makeSend(model) {
+  return (name, more = {}) => model.send({ command: name, turn: model.get("turn"), ...more });
 }
 
-function pressed(event, state, ask) {
+function pressed(event, state, send) {
   const name = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!name || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (name === "undo" ? !state.can_undo || state.phase === "training" : state.phase !== "labelling") return;
   event.preventDefault();
-  if (name === "left" || name === "right") ask("choose", { side: name });
-  else ask(name);
+  if (name === "left" || name === "right") send("choose", { side: name });
+  else send(name);
 }
 
-// Whether an element can still have the focus; a browser takes it away sooner or later where it cannot.
+// Whether an element can keep the focus: a browser takes it from hidden and disabled ones, some sooner than others.
 function usable(element) {
   return element && !element.disabled && !element.closest("[hidden]");
 }
@@ -88,68 +86,68 @@ function doubt({ share, error, pairs, agreed, luck }) {
 
 function makeProgress() {
   const fill = html("i", { class: "dt-progress-fill" });
-  const room = html("div", { class: "dt-progress-room", role: "progressbar", "aria-label": "labels given", "aria-valuemin": 0 },
-                    fill);
+  const track = html("div", { class: "dt-progress-track", role: "progressbar", "aria-label": "labels given",
+                              "aria-valuemin": 0 }, fill);
   const count = html("b", { "data-value": "given" }, "");
   const parts = html("span", { class: "dt-muted", "data-value": "parts" }, "");
   return {
-    node: html("div", { class: "dt-progress" }, html("p", { class: "dt-between" }, count, parts), room),
+    node: html("div", { class: "dt-progress" }, html("p", { class: "dt-between" }, count, parts), track),
     draw({ given, wanted, kept, held }) {
-      put(room, { "aria-valuenow": Math.min(given, wanted), "aria-valuemax": wanted });
-      const width = `${(100 * Math.min(given / wanted, 1)).toFixed(1)}%`;
-      if (fill.style.width !== width) fill.style.width = width;
-      say(count, `${given} of ${wanted}`);
-      say(parts, `${kept} to train on, ${held} held back: every fifth is kept out of training, for the test`);
+      setAttributes(track, { "aria-valuenow": Math.min(given, wanted), "aria-valuemax": wanted });
+      setWidth(fill, Math.min(given / wanted, 1));
+      setText(count, `${given} of ${wanted}`);
+      setText(parts, `${kept} to train on, ${held} held back: every fifth is kept out of training, for the test`);
     },
   };
 }
 
-function makeQuestion(ask) {
+function makeQuestion(send) {
   const opening = html("p", { class: "dt-opening", "data-value": "prompt" }, "");
-  const sides = { left: answer(ask, "left", "←", "ArrowLeft 1"), right: answer(ask, "right", "→", "ArrowRight 2") };
+  const sides = { left: answer(send, "left", "←", "ArrowLeft 1"), right: answer(send, "right", "→", "ArrowRight 2") };
   const node = html("div", { class: "dt-question", role: "group", "aria-label": "which review do you prefer" }, opening,
                     html("div", { class: "dt-answers" }, sides.left.node, sides.right.node));
   return {
     node,
     draw({ phase, prompt, left, right }) {
-      put(node, { hidden: phase === "labelling" ? null : "" });
-      say(opening, prompt);
-      say(sides.left.text, left);
-      say(sides.right.text, right);
+      setAttributes(node, { hidden: phase === "labelling" ? null : "" });
+      setText(opening, prompt);
+      setText(sides.left.text, left);
+      setText(sides.right.text, right);
     },
   };
 }
 
-function answer(ask, side, arrow, keys) {
+function answer(send, side, arrow, keys) {
   const text = html("span", { class: "dt-answer-text", "data-value": side }, "");
   const name = html("span", { class: "dt-answer-name" }, side, html("kbd", { "aria-hidden": "true" }, arrow));
-  const node = button("", () => ask("choose", { side }), {
+  const node = button("", () => send("choose", { side }), {
     class: "dt-button dt-answer", "data-name": side, "aria-keyshortcuts": keys,
   });
   node.append(name, text);
   return { node, text };
 }
 
-const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured further down.";
+const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured " +
+  "further down.";
 
-function makeActions(ask) {
-  const skip = button("skip ↓", () => ask("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });
-  const undo = button("undo", () => ask("undo"), { "data-name": "undo", "aria-keyshortcuts": "U Backspace" });
-  const train = button("", () => ask("train"), { class: "dt-button dt-go", "data-name": "train" });
+function makeActions(send) {
+  const skip = button("skip ↓", () => send("skip"), { "data-name": "skip", "aria-keyshortcuts": "S ArrowDown" });
+  const undo = button("undo", () => send("undo"), { "data-name": "undo", "aria-keyshortcuts": "U Backspace" });
+  const train = button("", () => send("train"), { class: "dt-button dt-go", "data-name": "train" });
   const expect = html("p", { class: "dt-muted", "data-value": "expect" }, EXPECTATION);
   const hint = html("p", { class: "dt-muted dt-hint", "data-value": "hint" }, "");
   return {
     node: html("div", { class: "dt-actions" }, html("div", { class: "dt-between" },
                html("span", { class: "dt-row" }, skip, undo), train), hint, expect),
     draw({ phase, can_undo, given, wanted, kept, file }) {
-      put(skip, { disabled: phase === "labelling" ? null : "" });
-      put(undo, { disabled: can_undo && phase !== "training" ? null : "" });
-      put(train, { disabled: phase === "ready" ? null : "" });
-      put(hint, { hidden: phase === "labelling" ? null : "" });
-      say(hint, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, ↓ or S skips, U or backspace takes the " +
+      setAttributes(skip, { disabled: phase === "labelling" ? null : "" });
+      setAttributes(undo, { disabled: can_undo && phase !== "training" ? null : "" });
+      setAttributes(train, { disabled: phase === "ready" ? null : "" });
+      setAttributes(hint, { hidden: phase === "labelling" ? null : "" });
+      setText(hint, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, ↓ or S skips, U or backspace takes the " +
         `last answer back. Each label is in the file ${file} when it is given.`);
-      put(expect, { hidden: phase === "ready" ? null : "" });
-      say(train, trainWords(phase, kept, wanted - given));
+      setAttributes(expect, { hidden: phase === "ready" ? null : "" });
+      setText(train, trainWords(phase, kept, wanted - given));
     },
   };
 }
@@ -162,32 +160,32 @@ function trainWords(phase, kept, missing) {
 
 // The columns of a row of the curve: the step, and each number in training and on the pairs held back.
 const CURVES = [
-  { name: "loss, nats", own: 1, held: 3, floor: [0.4, 0.8], rest: Math.LN2 },
-  { name: "margin, nats", own: 2, held: 4, floor: [-0.5, 0.5], rest: 0 },
-  { name: "agreement, held back", own: null, held: 5, floor: [0, 1], rest: 0.5 },
+  { name: "loss, nats", own: 1, held: 3, atLeast: [0.4, 0.8], baseline: Math.LN2 },
+  { name: "margin, nats", own: 2, held: 4, atLeast: [-0.5, 0.5], baseline: 0 },
+  { name: "agreement, held back", own: null, held: 5, atLeast: [0, 1], baseline: 0.5 },
 ];
 
 function makeCurves() {
   const charts = CURVES.map(makeCurve);
   const now = html("p", { class: "dt-muted", "data-value": "step" }, "");
-  const legend = html("p", { class: "dt-legend" }, key("policy", "the labels it trains on, a batch at a time"),
-                      key("held", "the labels held back"), key("rest", "a coin"));
+  const legend = html("p", { class: "dt-legend" }, legendEntry("policy", "the labels it trains on, a batch at a time"),
+                      legendEntry("held", "the labels held back"), legendEntry("baseline", "a coin"));
   const node = html("div", { class: "dt-curves", role: "group", "aria-label": "the training run" }, now, legend,
                     html("div", { class: "dt-three" }, ...charts.map((one) => one.node)));
   return {
     node,
     charts,
     draw({ phase, curve, steps }) {
-      put(node, { hidden: phase === "training" || phase === "trained" ? null : "" });
-      say(now, curve.length ? `step ${curve.length} of ${steps}` : "getting ready");
+      setAttributes(node, { hidden: phase === "training" || phase === "trained" ? null : "" });
+      setText(now, curve.length ? `step ${curve.length} of ${steps}` : "getting ready");
       charts.forEach((one) => one.draw(curve, steps));
     },
   };
 }
 
-function makeCurve({ name, own, held, floor, rest }) {
-  const picture = chart({ label: `${name}, by step`, height: 160, x: [0, 1], y: floor, xLabel: "step", yLabel: name });
-  const level = svg("path", { class: "dt-line dt-rest" });
+function makeCurve({ name, own, held, atLeast, baseline }) {
+  const picture = chart({ label: `${name}, by step`, height: 160, x: [0, 1], y: atLeast, xLabel: "step", yLabel: name });
+  const level = svg("path", { class: "dt-line dt-baseline" });
   const trained = svg("path", { class: "dt-line dt-stroke-policy" });
   const kept = svg("path", { class: "dt-line dt-held" });
   picture.marks.append(level, trained, kept);
@@ -197,10 +195,11 @@ function makeCurve({ name, own, held, floor, rest }) {
     draw(curve, steps) {
       const columns = [own, held].filter((column) => column !== null);
       const values = curve.flatMap((row) => columns.map((column) => row[column]));
-      picture.range({ x: [0, steps || 1], y: roundRange(Math.min(floor[0], ...values), Math.max(floor[1], ...values), 4) });
-      put(level, { d: picture.path([[0, rest], [steps || 1, rest]]) });
-      put(trained, { d: own === null ? "" : picture.path(curve.map((row) => [row[0], row[own]])) });
-      put(kept, { d: picture.path(curve.map((row) => [row[0], row[held]])) });
+      const y = roundRange(Math.min(atLeast[0], ...values), Math.max(atLeast[1], ...values), 4);
+      picture.setRange({ x: [0, steps || 1], y });
+      setAttributes(level, { d: picture.path([[0, baseline], [steps || 1, baseline]]) });
+      setAttributes(trained, { d: own === null ? "" : picture.path(curve.map((row) => [row[0], row[own]])) });
+      setAttributes(kept, { d: picture.path(curve.map((row) => [row[0], row[held]])) });
     },
   };
 }
@@ -220,15 +219,15 @@ function makeVerdict() {
   const samples = [0, 1, 2].map(makeSample);
   const node = html("div", { class: "dt-verdict" },
                     html("div", { class: "dt-words" }, few, trained), traits.node,
-                    html("h4", {}, "The same openings, the same dice: before, and after your labels"),
+                    html("h4", {}, "The same openings and the same random seed, before and after your labels"),
                     ...samples.map((one) => one.node));
   return {
     node,
     draw({ phase, result }) {
-      put(node, { hidden: phase === "trained" ? null : "" });
+      setAttributes(node, { hidden: phase === "trained" ? null : "" });
       if (phase !== "trained") return;
-      say(few, `On the pairs held back: ${doubt(result)}`);
-      say(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${brief(result.trained_agreed)} right. ` +
+      setText(few, `On the pairs held back: ${doubt(result)}`);
+      setText(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${brief(result.trained_agreed)} right. ` +
         "That is memory, and says nothing about your taste.");
       traits.draw(result);
       samples.forEach((one, i) => one.draw(result.samples[i]));
@@ -248,12 +247,12 @@ function makeTraits() {
     node: html("table", { class: "dt-traits" }, title, html("thead", {}, html("tr", {}, ...heads)),
                html("tbody", {}, ...rows.map((row) => row.node))),
     draw({ traits, openings }) {
-      say(title, `Has its writing changed? ${openings} fresh openings`);
+      setText(title, `Has its writing changed? ${openings} fresh openings`);
       for (const { name, trait, cells } of rows) {
         const found = traits.find((one) => one.name === name);
-        say(cells.before, trait.show(found.before));
-        say(cells.after, trait.show(found.after));
-        say(cells.moved, movedWords(found, trait));
+        setText(cells.before, trait.show(found.before));
+        setText(cells.after, trait.show(found.after));
+        setText(cells.moved, movedWords(found, trait));
       }
     },
   };
@@ -275,9 +274,9 @@ function makeSample(_, i) {
     node: html("div", { class: "dt-question" }, opening, html("div", { class: "dt-answers" },
                card("before", "reference", before), card("after", "policy", after))),
     draw(sample) {
-      say(opening, sample.prompt);
-      say(before, sample.before);
-      say(after, sample.after);
+      setText(opening, sample.prompt);
+      setText(before, sample.before);
+      setText(after, sample.after);
     },
   };
 }

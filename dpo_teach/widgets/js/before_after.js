@@ -1,19 +1,16 @@
-// What reference and policy write after the same prompt, with the same dice.
+// What reference and policy write after the same prompt, with the same random seed.
 
-import { html, identity, put, say } from "./nodes.js";
-import { plain, signed } from "./numbers.js";
-import { watch } from "./model.js";
-import { button, slider } from "./controls.js";
-import { drags, frame } from "./frame.js";
+import { button, html, menu, plain, setAttributes, setText, signed, slider, uniqueId, watch } from "./dom.js";
+import { frame, trackDrag } from "./frame.js";
 import { colourScale, logRatios, scaled, scaleEnd, tokenGroup, tokenName, total } from "./tokens.js";
 
 const WRITERS = ["reference", "policy"];
 const MOST = 6;
 const DICE = 9999;
-const PATIENCE = 8000; // milliseconds before it is said that nothing has come yet
+const SLOW_AFTER = 8000; // milliseconds before it is said that nothing has come yet
 
 export function beforeAfter({ model, el }) {
-  const { root, body, finding, read, close } = frame(el, "What both write, before and after", model);
+  const { root, body, setHeadline, announce, close } = frame(el, "What both write, before and after", model);
   let [state, end] = [stateOf(model), 1];
   const group = tokenGroup((text, token) => sentence(state, end, WRITERS[Math.floor(text / MOST)], text % MOST, token));
   const columns = WRITERS.map((name) => makeColumn(name, group));
@@ -27,25 +24,25 @@ export function beforeAfter({ model, el }) {
 
   const draw = () => {
     state = stateOf(model);
-    put(written, { hidden: state.texts ? null : "" });
-    finding(headline(state));
+    setAttributes(written, { hidden: state.texts ? null : "" });
+    setHeadline(headline(state));
     if (!state.texts) return;
-    say(prompt, state.prompt);
+    setText(prompt, state.prompt);
     columns.forEach((column, i) => column.draw(state.texts[WRITERS[i]], end, model.get("judge_name")));
     scale.draw(end);
     group.refresh();
-    read(inWords(state));
+    announce(inWords(state));
   };
-  const settle = () => {
+  const rescale = () => {
     const { texts } = stateOf(model);
     end = scaleEnd(WRITERS.flatMap((name) => texts?.[name] ?? []).flatMap((text) => text.values));
     draw();
   };
-  const hand = drags(root, settle);
-  const stop = watch(model, ["shown"], () => (hand.held ? draw() : settle()));
-  settle();
+  const drag = trackDrag(root, rescale);
+  const stop = watch(model, ["shown"], () => (drag.active ? draw() : rescale()));
+  rescale();
   return () => {
-    [stop, form.stop, hand.stop].forEach((undo) => undo());
+    [stop, form.stop, drag.stop].forEach((undo) => undo());
     close();
   };
 }
@@ -61,29 +58,29 @@ function stateOf(model) {
   return { prompt, texts: Object.fromEntries(WRITERS.map((name) => [name, texts[name].map(read)])) };
 }
 
-// The form: a prompt of one's own, dice, and how many. What is set here is a draft until Python has written with it.
+// The form: prompt, seed, and number of texts. Its settings are a draft until Python writes with them.
 
 function makeForm(model) {
-  const field = makeField(() => asking.ask());
+  const field = makeField(() => request.send());
   const draft = { seed: model.get("seed"), count: model.get("count") };
-  const asking = makeAsking(model, () => ({ prompt: field.area.value, ...draft }), () => telling.refresh());
-  const stopFollowing = followPython(model, field.area, draft, asking);
-  const dice = makeDice(model, draft, asking.ask);
-  const write = button("write", asking.ask, { "data-name": "write" });
-  const telling = makeTelling(model, asking, field.area, write);
-  const stops = [asking.stop, stopFollowing, dice.stop, telling.stop];
+  const request = makeRequest(model, () => ({ prompt: field.area.value, ...draft }), () => status.refresh());
+  const stopFollowing = followPython(model, field.area, draft, request);
+  const dice = makeDice(model, draft, request.send);
+  const write = button("write", request.send, { "data-name": "write" });
+  const status = makeStatus(model, request, field.area, write);
+  const stops = [request.stop, stopFollowing, dice.stop, status.stop];
   return {
     node: html("div", { class: "dt-body dt-form" },
-               html("div", { class: "dt-asking" }, field.node, makeSuggestions(model, field.area), telling.note),
+               html("div", { class: "dt-prompt-form" }, field.node, makeSuggestions(model, field.area), status.note),
                html("div", { class: "dt-controls" }, dice.seed, dice.count,
-                    html("div", { class: "dt-write" }, write, telling.progress))),
+                    html("div", { class: "dt-write" }, write, status.progress))),
     stop: () => stops.forEach((undo) => undo()),
   };
 }
 
 // Several lines, for prompts have them; what is typed here must not run a cell.
 function makeField(enter) {
-  const area = html("textarea", { class: "dt-text dt-field", id: identity("prompt"), rows: 2, spellcheck: "false", dir: "auto",
+  const area = html("textarea", { class: "dt-text dt-field", id: uniqueId("prompt"), rows: 2, spellcheck: "false", dir: "auto",
                                   "data-name": "prompt", "data-lm-suppress-shortcuts": "true" });
   const label = html("label", { for: area.id, class: "dt-label" },
                      "the beginning of a text (Enter writes, Shift+Enter is a new line)");
@@ -97,23 +94,23 @@ function makeField(enter) {
   return { area, node: html("div", { class: "dt-choice" }, label, area) };
 }
 
-// What Python has set is taken over, unless a hand has moved on meanwhile.
-function followPython(model, area, draft, asking) {
+// Take over what Python sets, unless the reader has changed it meanwhile.
+function followPython(model, area, draft, request) {
   let known = model.get("prompt");
   area.value = known;
   return watch(model, ["prompt", "seed", "count"], () => {
     if (area.value === known) area.value = model.get("prompt");
     known = model.get("prompt");
-    if (!asking.again) Object.assign(draft, { seed: model.get("seed"), count: model.get("count") });
+    if (!request.again) Object.assign(draft, { seed: model.get("seed"), count: model.get("count") });
   });
 }
 
-function makeDice(model, draft, ask) {
+function makeDice(model, draft, send) {
   const sliders = {};
   const propose = (name, value) => {
     draft[name] = Math.round(value);
     sliders[name].refresh();
-    ask();
+    send();
   };
   const drafted = (spec) => slider(model, { step: 1, show: String, get: () => draft[spec.name],
                                             set: (value) => propose(spec.name, value), ...spec });
@@ -127,21 +124,21 @@ function makeDice(model, draft, ask) {
   };
 }
 
-// What is told of the asking: that both write, or why they cannot.
-function makeTelling(model, asking, area, write) {
-  const note = html("p", { class: "dt-note", role: "alert", id: identity("note"), "data-value": "note" }, "");
+// What is said about the request: that both models are writing, or why they cannot.
+function makeStatus(model, request, area, write) {
+  const note = html("p", { class: "dt-note", role: "alert", id: uniqueId("note"), "data-value": "note" }, "");
   const progress = html("p", { class: "dt-progress", role: "status", "data-value": "progress" }, "");
-  put(area, { "aria-describedby": note.id });
+  setAttributes(area, { "aria-describedby": note.id });
   let clock = 0;
   const refresh = () => {
-    const text = asking.busy ? "" : model.get("note");
-    say(note, text);
-    put(note, { hidden: text ? null : "" });
-    put(area, { "aria-invalid": text ? "true" : null });
-    put(write, { "aria-disabled": String(asking.busy) });
-    say(progress, asking.busy ? "Both are writing …" : "");
+    const text = request.busy ? "" : model.get("note");
+    setText(note, text);
+    setAttributes(note, { hidden: text ? null : "" });
+    setAttributes(area, { "aria-invalid": text ? "true" : null });
+    setAttributes(write, { "aria-disabled": String(request.busy) });
+    setText(progress, request.busy ? "Both are writing …" : "");
     clearTimeout(clock);
-    if (asking.busy) clock = setTimeout(() => say(progress, LATE), PATIENCE);
+    if (request.busy) clock = setTimeout(() => setText(progress, STILL_WRITING), SLOW_AFTER);
   };
   const stopWatching = watch(model, ["note"], refresh);
   refresh();
@@ -153,7 +150,7 @@ function makeTelling(model, asking, area, write) {
 }
 
 function makeSuggestions(model, field) {
-  const select = html("select", { id: identity("suggestions"), class: "dt-menu", "data-name": "suggestions" },
+  const select = html("select", { id: uniqueId("suggestions"), class: "dt-menu", "data-name": "suggestions" },
                       html("option", { value: "" }, "pick one …"));
   for (const text of model.get("suggestions")) select.append(html("option", { value: text }, text));
   select.addEventListener("change", () => {
@@ -162,27 +159,27 @@ function makeSuggestions(model, field) {
   field.addEventListener("input", () => { select.value = ""; });
   const label = html("label", { for: select.id, class: "dt-label" }, "or a suggestion");
   const node = html("div", { class: "dt-choice" }, label, select);
-  put(node, { hidden: model.get("suggestions").length ? null : "" });
+  setAttributes(node, { hidden: model.get("suggestions").length ? null : "" });
   return node;
 }
 
-// Ask Python to write; asked while it writes, it is asked once more at the end, for what is wanted then.
-function makeAsking(model, wanted, changed) {
+// Ask Python to write. A request made while it writes is sent when it is done, with the settings of that moment.
+function makeRequest(model, settings, changed) {
   let [busy, again] = [model.get("writing"), false];
-  const ask = () => {
+  const send = () => {
     again = busy;
     if (busy) return;
     busy = true;
     changed();
-    model.send({ ask: "write", ...wanted() });
+    model.send({ command: "write", ...settings() });
   };
   const stop = watch(model, ["writing"], () => {
     busy = model.get("writing");
-    if (!busy && again) ask();
+    if (!busy && again) send();
     else changed();
   });
   return {
-    ask,
+    send,
     stop,
     get busy() {
       return busy;
@@ -193,9 +190,9 @@ function makeAsking(model, wanted, changed) {
   };
 }
 
-const LATE = "Still writing: a large model takes its time, and Python answers only when no other cell is running.";
+const STILL_WRITING = "Still writing: a large model takes its time, and Python answers only when no other cell is running.";
 
-// One writer: a heading with the means, and as many cards as may be wanted.
+// One writer: a heading with the means, and cards for the largest number of texts.
 
 function makeColumn(name, group) {
   const mean = html("span", { class: "dt-muted", "data-value": `${name}-mean` }, "");
@@ -205,9 +202,9 @@ function makeColumn(name, group) {
     nodes: [heading, ...cards.map((card) => card.node)],
     draw(texts, end, judge) {
       const judged = judge ? `, ${judge} ${signed(total(texts.map((text) => text.judged)) / texts.length, 1)}` : "";
-      say(mean, `on average: log-ratio ${signed(meanOf(texts), 2)} nats${judged}`);
+      setText(mean, `on average: log-ratio ${signed(meanOf(texts), 2)} nats${judged}`);
       cards.forEach((card, i) => {
-        put(card.node, { hidden: texts[i] ? null : "" });
+        setAttributes(card.node, { hidden: texts[i] ? null : "" });
         if (texts[i]) card.draw(texts[i], end, judge);
       });
     },
@@ -225,10 +222,10 @@ function makeCard(name, i, group) {
                html("p", { class: "dt-muted" }, "log-ratio ", sum, " nats", judge, judged, rest)),
     draw(given, end, judgeName) {
       text.draw(given, given.values, end);
-      say(sum, signed(given.sum, 2));
-      say(judge, judgeName ? ` · ${judgeName} ` : "");
-      say(judged, judgeName ? signed(given.judged, 1) : "");
-      say(rest, given.ended ? "" : ` · cut after ${given.texts.length} tokens`);
+      setText(sum, signed(given.sum, 2));
+      setText(judge, judgeName ? ` · ${judgeName} ` : "");
+      setText(judged, judgeName ? signed(given.judged, 1) : "");
+      setText(rest, given.ended ? "" : ` · cut after ${given.texts.length} tokens`);
     },
   };
 }
@@ -240,7 +237,9 @@ function meanOf(texts) {
 function headline({ texts }) {
   if (!texts) return "Type the beginning of a text, and let both models go on with it.";
   const all = WRITERS.flatMap((name) => texts[name].flatMap((text) => text.values));
-  if (all.every((value) => value === 0)) return "Policy and reference are the same: the same dice, the same texts, no log-ratio.";
+  if (all.every((value) => value === 0)) {
+    return "Policy and reference are the same: the same seed, the same texts, no log-ratio.";
+  }
   const [reference, policy] = WRITERS.map((name) => meanOf(texts[name]));
   return `Mean log-ratio: ${signed(policy, 1)} nats on what the policy wrote, ` +
     `${signed(reference, 1)} on what the reference wrote.`;

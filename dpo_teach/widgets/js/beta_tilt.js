@@ -1,19 +1,16 @@
 // The reference as bars over readable responses, tilted by exp(reward / beta) to the optimum.
 
 import { sum, tilt } from "./dpo.js";
-import { html, put, say, svg } from "./nodes.js";
-import { brief, exponential, plain, roundRange, signed } from "./numbers.js";
-import { assign, paced, watch } from "./model.js";
-import { button, key, menu, slider } from "./controls.js";
-import { drags, follow, frame } from "./frame.js";
-import { chart } from "./chart.js";
-import { bar } from "./bars.js";
+import { assign, brief, button, exponential, html, menu, plain, setAttributes, setText, signed, slider, svg, throttled,
+         watch } from "./dom.js";
+import { frame, trackDrag } from "./frame.js";
+import { bar, chart, legendEntry, onResize, roundRange } from "./chart.js";
 
-const NAMES = ["beta", "prompt", "rewards", "shift"];
+const SETTINGS = ["beta", "shown_prompt", "rewards", "shift"];
 
 export function betaTilt({ model: traits, el }) {
-  const model = paced(traits);
-  const { root, body, finding, read, close } = frame(el, "How far the reward tilts the reference", model);
+  const model = throttled(traits);
+  const { root, body, setHeadline, announce, close } = frame(el, "How far the reward tilts the reference", model);
   const responses = model.get("responses");
   const controls = makeControls(model);
   const rows = responses.map((text, i) => makeRow(model, text, i));
@@ -29,63 +26,66 @@ export function betaTilt({ model: traits, el }) {
   const draw = () => {
     const state = stateOf(model);
     const found = tilt(state.reference, state.rewards, state.beta);
-    finding(headline(found.kl));
+    setHeadline(headline(found.kl));
     rows.forEach((row, i) => row.draw(state.reference[i], found.policy[i]));
     numbers.draw(state, found);
     frontier.draw(state, found);
-    read(inWords(state, found));
+    announce(inWords(state, found));
   };
-  const settle = () => {
-    frontier.settle(stateOf(model));
+  const rescale = () => {
+    frontier.rescale(stateOf(model));
     draw();
   };
-  const hand = drags(root, settle);
+  const drag = trackDrag(root, rescale);
   const stops = [
-    watch(model, ["prompt"], () => assign(model, { rewards: model.get("given")[model.get("prompt")] })),
-    watch(model, NAMES, () => (hand.held ? draw() : settle())),
-    follow(frontier.node, (width) => { frontier.fit(width); draw(); }),
+    watch(model, SETTINGS, () => (drag.active ? draw() : rescale())),
+    onResize(frontier.node, (width) => { frontier.fit(width); draw(); }),
   ];
-  settle();
+  rescale();
   return () => {
-    [...stops, controls.beta.stop, controls.prompt.stop, controls.shift.stop, ...rows.map((row) => row.stop), hand.stop]
+    [...stops, controls.beta.stop, controls.prompt.stop, controls.shift.stop, ...rows.map((row) => row.stop), drag.stop]
       .forEach((stop) => stop());
     close();
   };
 }
 
 function stateOf(model) {
-  const shift = model.get("shift");
+  const [prompt, shift] = [model.get("shown_prompt"), model.get("shift")];
   return {
     beta: model.get("beta"),
-    prompt: model.get("prompt"),
+    prompt,
     shift,
-    reference: model.get("references")[model.get("prompt")],
+    reference: model.get("references")[prompt],
     rewards: model.get("rewards").map((reward) => reward + shift),
   };
 }
 
 function makeControls(model) {
+  const given = model.get("given_rewards");
   return {
     beta: slider(model, { name: "beta", label: "β", low: 0.05, high: 20, least: 0.001, most: 100, log: true }),
-    prompt: menu(model, { name: "prompt", label: "prompt", options: Object.keys(model.get("given")).map((p) => [p, p]) }),
+    prompt: menu(model, {
+      name: "prompt", label: "prompt", names: ["shown_prompt"], options: Object.keys(given).map((prompt) => [prompt, prompt]),
+      get: () => model.get("shown_prompt"),
+      set: (prompt) => assign(model, { shown_prompt: prompt, rewards: given[prompt] }), // a prompt comes with its rewards
+    }),
     shift: slider(model, { name: "shift", label: "add to every reward", low: -5, high: 5, least: -50, most: 50,
                            step: 0.25, show: (value) => signed(value, 2) }),
-    reset: button("as given", () =>
-      assign(model, { rewards: model.get("given")[model.get("prompt")], shift: 0 }),
+    reset: button("as given", () => assign(model, { rewards: given[model.get("shown_prompt")], shift: 0 }),
       { class: "dt-button dt-small", title: "the rewards of this prompt, and nothing added" }),
   };
 }
 
 function heading(reset) {
   return html("div", { class: "dt-tilt-row dt-tilt-head" }, html("span", {}, "response"),
-              html("span", { class: "dt-legend" }, key("reference", "reference"), key("policy", "optimum")),
+              html("span", { class: "dt-legend" }, legendEntry("reference", "reference"), legendEntry("policy", "optimum")),
               html("span", { class: "dt-between" }, "its reward: drag it", reset));
 }
 
 function makeRow(model, text, i) {
   const reward = slider(model, {
-    name: `reward-${i}`, names: ["rewards"], label: `reward of “${text}”`, low: -5, high: 5, least: -50, most: 50, step: 0.1,
-    show: (value) => signed(value, 1),
+    name: `reward-${i}`, names: ["rewards"], label: `reward of “${text}”`, low: -5, high: 5, least: -50, most: 50,
+    step: 0.1, show: (value) => signed(value, 1),
     get: () => model.get("rewards")[i],
     set: (value) => assign(model, { rewards: model.get("rewards").map((old, j) => (j === i ? value : old)) }),
   });
@@ -114,13 +114,13 @@ function makeNumbers() {
   return {
     node: html("div", { class: "dt-words" }, html("h4", {}, "In numbers"), list, note),
     draw({ beta, shift }, { reward, kl, logZ }) {
-      say(by.reward, signed(reward, 3));
-      say(by.kl, plain(kl, 3));
-      say(by.logZ, plain(logZ, 3));
-      say(by.z, exponential(logZ));
-      say(by.objective, signed(reward - beta * kl, 3));
-      say(by.same, signed(beta * logZ, 3));
-      say(note, shift === 0 ? "Add a constant to every reward, and see which of these move."
+      setText(by.reward, signed(reward, 3));
+      setText(by.kl, plain(kl, 3));
+      setText(by.logZ, plain(logZ, 3));
+      setText(by.z, exponential(logZ));
+      setText(by.objective, signed(reward - beta * kl, 3));
+      setText(by.same, signed(beta * logZ, 3));
+      setText(note, shift === 0 ? "Add a constant to every reward, and see which of these move."
         : `${signed(shift)} on every reward: E[r] and β log Z moved by just that. Bars and KL did not move at all.`);
     },
   };
@@ -136,18 +136,19 @@ function makeFrontier() {
   picture.over.append(start, dot);
   return {
     node: html("div", { class: "dt-plot" }, html("h4", {}, "Reward is bought with KL"),
-               html("p", { class: "dt-legend" }, key("policy", "every β"), key("reference dt-key-dot", "the reference"), key("ink dt-key-dot", "this β")),
+               html("p", { class: "dt-legend" }, legendEntry("policy", "every β"),
+                    legendEntry("reference dt-key-dot", "the reference"), legendEntry("ink dt-key-dot", "this β")),
                picture.node),
     fit: picture.resize,
-    // The axes are set when a hand lets go, and stand still while it drags.
-    settle({ reference, rewards }) {
+    // The axes stand still during a drag, and are set anew when it ends.
+    rescale({ reference, rewards }) {
       const y = roundRange(Math.min(...rewards), Math.max(...rewards));
-      picture.range({ x: [0, Math.ceil(-Math.log(Math.min(...reference)))], y: y[0] === y[1] ? [y[0] - 1, y[1] + 1] : y });
+      picture.setRange({ x: [0, Math.ceil(-Math.log(Math.min(...reference)))], y: y[0] === y[1] ? [y[0] - 1, y[1] + 1] : y });
     },
     draw({ reference, rewards }, { reward, kl }) {
       const points = BETAS.map((beta) => tilt(reference, rewards, beta)).map((at) => [at.kl, at.reward]);
       const home = sum(reference.map((p, i) => p * rewards[i]));
-      put(line, { d: picture.path([[0, home], ...points]) });
+      setAttributes(line, { d: picture.path([[0, home], ...points]) });
       place(picture, start, [0, home], "dt-fill-reference");
       place(picture, dot, [kl, reward], "dt-dot");
     },
@@ -157,8 +158,9 @@ function makeFrontier() {
 const BETAS = Array.from({ length: 121 }, (_, i) => 10 ** (2 - i / 24));
 
 function place(picture, mark, point, name) {
-  const [x, y] = picture.inside(point);
-  put(mark, { cx: picture.px(x), cy: picture.py(y), class: x === point[0] && y === point[1] ? name : `${name} dt-away` });
+  const [x, y] = picture.clamp(point);
+  const off = x !== point[0] || y !== point[1];
+  setAttributes(mark, { cx: picture.px(x), cy: picture.py(y), class: off ? `${name} dt-off-chart` : name });
 }
 
 function headline(distance) {

@@ -1,7 +1,6 @@
-// A chart with two axes. All its nodes are made once; ranges, width and marks are set.
+// What explorers draw: a chart with two axes, bars, legends. All nodes are made once; ranges, widths and texts are set.
 
-import { identity, put, say, svg } from "./nodes.js";
-import { brief, ticksOf } from "./numbers.js";
+import { brief, html, setAttributes, setText, svg, uniqueId } from "./dom.js";
 
 const TICKS = 9;
 const LEFT = 46;
@@ -9,66 +8,64 @@ const RIGHT = 14;
 const TOP = 12;
 const BOTTOM = 40;
 
+// A chart with two axes.
+//   x, y          the ends of the axes, data
+//   marks, over   where to append what is clipped at the axes, and what is not
+//   px, py        from data to pixels
 export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, tickText = brief }) {
   let width = 400;
   let ranges = { x, y };
-  const clip = identity("clip");
-  const window_ = svg("rect");
+  const clip = uniqueId("clip");
+  const clipRect = svg("rect");
   const axes = svg("g", { class: "dt-axes" });
   const marks = svg("g", { "clip-path": `url(#${clip})` });
   const over = svg("g");
-  const xTicks = pool(axes, "dt-x");
-  const yTicks = pool(axes, "dt-y");
+  const xTicks = makeTicks(axes, "dt-x");
+  const yTicks = makeTicks(axes, "dt-y");
   const xName = svg("text", { class: "dt-name", "text-anchor": "end" }, xLabel);
   const yName = svg("text", { class: "dt-name", x: left, y: TOP - 1 }, yLabel);
   const node = svg("svg", { class: "dt-chart", role: "img", "aria-label": label, height: height + 8 },
-                   svg("defs", {}, svg("clipPath", { id: clip }, window_)), axes, marks, over, xName, yName);
+                   svg("defs", {}, svg("clipPath", { id: clip }, clipRect)), axes, marks, over, xName, yName);
   const top = TOP + 10;
   const bottom = height - BOTTOM;
 
   const px = (value) => left + ((value - ranges.x[0]) / (ranges.x[1] - ranges.x[0])) * (width - left - RIGHT);
   const py = (value) => bottom - ((value - ranges.y[0]) / (ranges.y[1] - ranges.y[0])) * (bottom - top);
 
-  function settle() {
-    put(node, { width, viewBox: `0 0 ${width} ${height + 8}` });
-    put(window_, { x: left, y: top - 4, width: Math.max(width - left - RIGHT, 1), height: bottom - top + 8 });
-    put(xName, { x: width - RIGHT, y: height - 2 });
+  function layout() {
+    setAttributes(node, { width, viewBox: `0 0 ${width} ${height + 8}` });
+    setAttributes(clipRect, { x: left, y: top - 4, width: Math.max(width - left - RIGHT, 1), height: bottom - top + 8 });
+    setAttributes(xName, { x: width - RIGHT, y: height - 2 });
     const count = width < 360 ? 4 : 6;
-    lay(xTicks, ticksOf(ranges.x, count), (tick, line, text) => {
-      put(line, { x1: px(tick), x2: px(tick), y1: top, y2: bottom });
-      put(text, { x: px(tick), y: bottom + 17, "text-anchor": "middle" });
+    placeTicks(xTicks, ticksOf(ranges.x, count), (tick, line, text) => {
+      setAttributes(line, { x1: px(tick), x2: px(tick), y1: top, y2: bottom });
+      setAttributes(text, { x: px(tick), y: bottom + 17, "text-anchor": "middle" });
     }, tickText);
-    lay(yTicks, ticksOf(ranges.y, 4), (tick, line, text) => {
-      put(line, { x1: left, x2: width - RIGHT, y1: py(tick), y2: py(tick) });
-      put(text, { x: left - 7, y: py(tick) + 4, "text-anchor": "end" });
+    placeTicks(yTicks, ticksOf(ranges.y, 4), (tick, line, text) => {
+      setAttributes(line, { x1: left, x2: width - RIGHT, y1: py(tick), y2: py(tick) });
+      setAttributes(text, { x: left - 7, y: py(tick) + 4, "text-anchor": "end" });
     }, tickText);
   }
 
-  settle();
+  layout();
   return {
     node, marks, over, px, py,
-    get x() {
-      return ranges.x;
-    },
-    get y() {
-      return ranges.y;
-    },
     resize(to) {
       width = to;
-      settle();
+      layout();
     },
-    range(to) {
+    setRange(to) {
       ranges = { ...ranges, ...to };
-      settle();
+      layout();
     },
-    // The path through points of the data.
+    // The path through points, as the attribute `d`.
     path: (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${px(a).toFixed(2)} ${bounded(py(b)).toFixed(2)}`).join(""),
-    // A point that has left the chart waits at its edge.
-    inside: ([a, b]) => [within(a, ranges.x), within(b, ranges.y)],
+    // A point outside the axes, moved to their edge.
+    clamp: ([a, b]) => [within(a, ranges.x), within(b, ranges.y)],
   };
 }
 
-// SVG gives up on coordinates with many digits; what is that far away is outside in any case.
+// SVG cannot draw coordinates with many digits; a point this far away is outside the chart in any case.
 function bounded(pixel) {
   return Math.min(Math.max(pixel, -5000), 5000);
 }
@@ -77,7 +74,8 @@ function within(value, [low, high]) {
   return Math.min(Math.max(value, low), high);
 }
 
-function pool(parent, kind) {
+// As many ticks as will ever be shown, made once.
+function makeTicks(parent, kind) {
   return Array.from({ length: TICKS }, () => {
     const line = svg("line", { class: "dt-grid" });
     const text = svg("text", { class: `dt-tick-text ${kind}` }, "");
@@ -86,13 +84,71 @@ function pool(parent, kind) {
   });
 }
 
-function lay(ticks, values, position, tickText) {
+function placeTicks(ticks, values, position, tickText) {
   ticks.forEach(({ line, text }, i) => {
     const shown = i < values.length;
-    put(line, { visibility: shown ? "visible" : "hidden" });
-    put(text, { visibility: shown ? "visible" : "hidden" });
+    setAttributes(line, { visibility: shown ? "visible" : "hidden" });
+    setAttributes(text, { visibility: shown ? "visible" : "hidden" });
     if (!shown) return;
     position(values[i], line, text);
-    say(text, tickText(values[i]));
+    setText(text, tickText(values[i]));
   });
+}
+
+// Bounds at round numbers, between which `low` and `high` lie.
+export function roundRange(low, high, count = 5) {
+  const step = roundStep((high - low || 1) / count);
+  return [Math.floor(low / step + 1e-9) * step, Math.ceil(high / step - 1e-9) * step];
+}
+
+function ticksOf([low, high], count) {
+  const [start, end] = roundRange(low, high, count);
+  const step = roundStep((end - start) / count);
+  const ticks = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) ticks.push(i * step);
+  return ticks;
+}
+
+// The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `least`.
+function roundStep(least) {
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 2.5, 5, 10].map((part) => part * power).find((part) => part >= least * 0.999);
+}
+
+// A horizontal bar with its number, as HTML: text wraps and keeps its size on any screen. `set` takes a share of 1.
+export function bar(colour, label) {
+  const fill = html("i", { class: `dt-bar-fill dt-back-${colour}` });
+  const number = html("span", { class: "dt-bar-number" }, "");
+  const node = html("div", { class: "dt-bar", title: label }, html("div", { class: "dt-bar-track" }, fill), number);
+  return {
+    node,
+    set(share, text) {
+      setWidth(fill, Math.min(Math.max(share, 0), 1));
+      setText(number, text);
+    },
+  };
+}
+
+// The width of an element as a share of its parent's.
+export function setWidth(element, share) {
+  const width = `${(100 * share).toFixed(3)}%`;
+  if (element.style.width !== width) element.style.width = width;
+}
+
+// A line of a legend: the stroke, and what it stands for.
+export function legendEntry(kind, text) {
+  return html("span", { class: "dt-entry" }, html("i", { class: `dt-key dt-key-${kind}` }), text);
+}
+
+// Call `resize(width)` at once, and whenever the element's width changes.
+export function onResize(element, resize) {
+  let last = 0;
+  const observer = new ResizeObserver(([entry]) => {
+    const width = Math.round(entry.contentRect.width);
+    if (width > 0 && width !== last) resize((last = width));
+  });
+  observer.observe(element);
+  const width = Math.round(element.clientWidth);
+  if (width > 0) resize((last = width));
+  return () => observer.disconnect();
 }

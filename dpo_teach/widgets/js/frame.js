@@ -1,79 +1,64 @@
-// The frame of an explorer: its heading, its finding, room for what it draws, and its reading for who cannot see it.
-// A trait `fault` of the model, an error of Python's, is shown where it cannot be missed.
+// What surrounds an explorer: title, headline, an error of Python's, and a description for screen readers.
 
-import { html, put, say } from "./nodes.js";
-import { watch } from "./model.js";
-
-// Keys that JupyterLab would take for its own; a control needs them, so they stop at the frame.
-export function keepKeys(event) {
-  const shortcut = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
-  if (!shortcut && event.key !== "Escape") event.stopPropagation();
-}
+import { html, setAttributes, setText, watch } from "./dom.js";
 
 export function frame(el, title, model) {
   const headline = html("p", { class: "dt-headline" }, "");
-  const fault = html("p", { class: "dt-fault", role: "alert" }, "");
+  const error = html("p", { class: "dt-error", role: "alert" }, "");
   const body = html("div", { class: "dt-body" });
-  const reading = html("p", { class: "dt-reading", role: "status" }, "");
+  const description = html("p", { class: "dt-visually-hidden", role: "status" }, "");
   const root = html("div", { class: "dpo-teach", role: "region", "aria-label": title },
-                    html("h3", { class: "dt-title" }, title), headline, fault, body, reading);
+                    html("h3", { class: "dt-title" }, title), headline, error, body, description);
   root.addEventListener("keydown", keepKeys);
   el.append(root);
-  let waiting = 0;
-  const complain = () => {
-    const text = model.get("fault");
-    put(fault, { hidden: text ? null : "" });
-    say(fault, text ? `This panel has a fault. ${text}` : "");
+  let timer = 0;
+  const showError = () => {
+    const text = model.get("error_message");
+    setAttributes(error, { hidden: text ? null : "" });
+    setText(error, text ? `Error in this panel. ${text}` : "");
   };
-  const stop = watch(model, ["fault"], complain);
-  complain();
+  const stop = watch(model, ["error_message"], showError);
+  showError();
   return {
     root,
     body,
-    finding: (text) => say(headline, text),
-    // Told when the hand has come to rest: a screen reader should not read every pixel.
-    read(text) {
-      clearTimeout(waiting);
-      waiting = setTimeout(() => say(reading, text), 300);
+    setHeadline: (text) => setText(headline, text),
+    // Waits for a pause: a screen reader should not read every pixel of a drag.
+    announce(text) {
+      clearTimeout(timer);
+      timer = setTimeout(() => setText(description, text), 300);
     },
     close() {
-      clearTimeout(waiting);
+      clearTimeout(timer);
       stop();
       root.remove();
     },
   };
 }
 
-// Call `fit(width)` when the element's width changes, and at once.
-export function follow(element, fit) {
-  let last = 0;
-  const observer = new ResizeObserver(([entry]) => {
-    const width = Math.round(entry.contentRect.width);
-    if (width > 0 && width !== last) fit((last = width));
-  });
-  observer.observe(element);
-  const width = Math.round(element.clientWidth);
-  if (width > 0) fit((last = width));
-  return () => observer.disconnect();
+// Stop keys that a control needs and JupyterLab would take for shortcuts, such as a double d, which deletes a cell.
+export function keepKeys(event) {
+  const shortcut = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+  if (!shortcut && event.key !== "Escape") event.stopPropagation();
 }
 
-// Whether a pointer holds a slider of the frame at the moment: axes stand still while it does.
-export function drags(root, letGo) {
-  let held = false;
+// Whether one of the sliders in `root` is being dragged: axes stand still meanwhile, and `onRelease` may move them.
+export function trackDrag(root, onRelease) {
+  let active = false;
   const down = (event) => {
-    if (event.target.type === "range") held = true;
+    if (event.target.type === "range") active = true;
   };
   const up = () => {
-    if (!held) return;
-    held = false;
-    letGo();
+    if (!active) return;
+    active = false;
+    onRelease();
   };
   root.addEventListener("pointerdown", down);
   addEventListener("pointerup", up);
   addEventListener("pointercancel", up);
   return {
-    get held() {
-      return held;
+    get active() {
+      return active;
     },
     stop() {
       removeEventListener("pointerup", up);

@@ -1,21 +1,17 @@
 // Where the pairs of a batch sit on the curve of the gradient weight, and which of them drive the step.
 
 import { sigmoid, sum, weighBatch } from "./dpo.js";
-import { html, put, say, svg } from "./nodes.js";
-import { brief, percent, plain, signed } from "./numbers.js";
-import { assign, paced, watch } from "./model.js";
-import { menu, slider } from "./controls.js";
-import { follow, frame } from "./frame.js";
-import { chart } from "./chart.js";
-import { bar } from "./bars.js";
+import { assign, brief, html, percent, plain, presetMenu, setAttributes, setText, signed, slider, svg, throttled,
+         watch } from "./dom.js";
+import { frame } from "./frame.js";
+import { bar, chart, onResize } from "./chart.js";
 
 const SPAN = 8;
-const OWN = "your own";
 const PAIRS = 4;
 
 export function gradientWeights({ model: traits, el }) {
-  const model = paced(traits);
-  const { body, finding, read, close } = frame(el, "Which pairs drive the step?", model);
+  const model = throttled(traits);
+  const { body, setHeadline, announce, close } = frame(el, "Which pairs drive the step?", model);
   const controls = makeControls(model);
   const pairs = Array.from({ length: PAIRS }, (_, i) => makePair(model, i));
   const curve = makeCurve();
@@ -31,20 +27,15 @@ export function gradientWeights({ model: traits, el }) {
   const draw = () => {
     const beta = model.get("beta");
     const found = weighBatch(model.get("differences").map((difference) => difference + model.get("moved")), beta);
-    finding(headline(found));
+    setHeadline(headline(found));
     pairs.forEach((pair, i) => pair.draw(found.weights[i], found.shares[i]));
     curve.draw(found, beta);
-    say(whole, `all four weights together: ${plain(sum(found.weights), 4)} of at most 4β = ${brief(4 * beta)}`);
-    read(inWords(beta, found));
+    setText(whole, `all four weights together: ${plain(sum(found.weights), 4)} of at most 4β = ${brief(4 * beta)}`);
+    announce(inWords(beta, found));
   };
   const stops = [
-    watch(model, ["batch"], () => {
-      const differences = model.get("batches")[model.get("batch")];
-      if (differences) assign(model, { differences });
-    }),
-    watch(model, ["differences"], () => nameBatch(model)),
     watch(model, ["beta", "moved", "differences"], draw),
-    follow(curve.node, (width) => { curve.fit(width); draw(); }),
+    onResize(curve.node, (width) => { curve.fit(width); draw(); }),
   ];
   return () => {
     [...stops, ...Object.values(controls).map((control) => control.stop), ...pairs.map((pair) => pair.control.stop)]
@@ -54,9 +45,8 @@ export function gradientWeights({ model: traits, el }) {
 }
 
 function makeControls(model) {
-  const names = [...Object.keys(model.get("batches")), OWN];
   return {
-    batch: menu(model, { name: "batch", label: "batch", options: names.map((name) => [name, name]) }),
+    batch: presetMenu(model, { name: "batch", label: "batch", presets: model.get("presets") }),
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
     moved: slider(model, { name: "moved", label: "all four move by, nats", low: -20, high: 20, least: -2000, most: 2000,
                            show: (value) => signed(value, 1) }),
@@ -80,13 +70,6 @@ function makePair(model, i) {
   };
 }
 
-function nameBatch(model) {
-  const now = model.get("differences");
-  const found = Object.entries(model.get("batches")).find(([, values]) => values.every((value, i) => value === now[i]));
-  const name = found ? found[0] : OWN;
-  if (model.get("batch") !== name) assign(model, { batch: name });
-}
-
 function makeCurve() {
   const picture = chart({ label: "the gradient weight against the margin", height: 250, x: [-SPAN, SPAN], y: [0, 1.15],
                           xLabel: "margin, nats", yLabel: "gradient weight, as a part of β" });
@@ -99,7 +82,7 @@ function makeCurve() {
   picture.over.append(wrong, settled);
   const dots = Array.from({ length: PAIRS }, () => {
     const dot = svg("circle", { r: 6.5 });
-    const label = svg("text", { class: "dt-carry" }, "");
+    const label = svg("text", { class: "dt-small-value" }, "");
     picture.over.append(dot, label);
     return { dot, label };
   });
@@ -107,20 +90,20 @@ function makeCurve() {
     node: html("div", { class: "dt-plot" }, html("h4", {}, "The weight of a pair, by its margin"), picture.node),
     fit(width) {
       picture.resize(width);
-      put(line, { d: picture.path(margins.map((margin) => [margin, sigmoid(-margin)])) });
-      put(middle, { x1: picture.px(0), x2: picture.px(0), y1: picture.py(0), y2: picture.py(1.15) });
-      put(wrong, { x: picture.px(-SPAN) + 6, y: picture.py(0) - 6 });
-      put(settled, { x: picture.px(SPAN) - 4, y: picture.py(0.3) });
+      setAttributes(line, { d: picture.path(margins.map((margin) => [margin, sigmoid(-margin)])) });
+      setAttributes(middle, { x1: picture.px(0), x2: picture.px(0), y1: picture.py(0), y2: picture.py(1.15) });
+      setAttributes(wrong, { x: picture.px(-SPAN) + 6, y: picture.py(0) - 6 });
+      setAttributes(settled, { x: picture.px(SPAN) - 4, y: picture.py(0.3) });
     },
     draw({ margins: found }) {
       found.forEach((margin, i) => {
-        const [x, y] = picture.inside([margin, sigmoid(-margin)]);
-        const away = x !== margin ? " dt-away" : "";
-        put(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: margin < 0 ? `dt-dot dt-wrong${away}` : `dt-dot${away}` });
-        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // inwards, where the chart ends
-        put(dots[i].label, { x: picture.px(x) + (left ? -9 : 9), y: picture.py(y) + (margin < 0 ? 16 : -7),
+        const [x, y] = picture.clamp([margin, sigmoid(-margin)]);
+        const off = x !== margin ? " dt-off-chart" : "";
+        setAttributes(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: `dt-dot${margin < 0 ? " dt-wrong" : ""}${off}` });
+        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // inwards at the chart's edges
+        setAttributes(dots[i].label, { x: picture.px(x) + (left ? -9 : 9), y: picture.py(y) + (margin < 0 ? 16 : -7),
                              "text-anchor": left ? "end" : "start" });
-        say(dots[i].label, labelOf(found, i));
+        setText(dots[i].label, labelOf(found, i));
       });
     },
   };

@@ -1,21 +1,19 @@
-// One pair: four log-probabilities and beta, and everything that follows from them, drawn as the flow that it is.
+// One pair: four log-probabilities and beta, and everything that follows from them, drawn as a flow.
 
 import { expectedLoss, logSigmoid, readPair } from "./dpo.js";
-import { html, identity, put, say, svg } from "./nodes.js";
-import { brief, plain, signed } from "./numbers.js";
-import { assign, paced, watch } from "./model.js";
-import { key, menu, slider } from "./controls.js";
-import { drags, follow, frame } from "./frame.js";
-import { chart } from "./chart.js";
+import { brief, html, plain, presetMenu, setAttributes, setText, signed, slider, svg, throttled, uniqueId,
+         watch } from "./dom.js";
+import { frame, trackDrag } from "./frame.js";
+import { chart, legendEntry, onResize } from "./chart.js";
 
 const LOGPS = ["policy_chosen", "reference_chosen", "policy_rejected", "reference_rejected"];
-const OWN = "your own";
 const SPAN = 20;
 const TALLEST = 3;
 
 export function lossExplorer({ model: traits, el }) {
-  const model = paced(traits);
-  const { root, body, finding, read, close } = frame(el, "One pair, from four log-probabilities to the gradient weight", model);
+  const model = throttled(traits);
+  const title = "One pair, from four log-probabilities to the gradient weight";
+  const { root, body, setHeadline, announce, close } = frame(el, title, model);
   const controls = makeControls(model);
   const flow = makeFlow();
   const curve = makeCurve();
@@ -29,35 +27,34 @@ export function lossExplorer({ model: traits, el }) {
 
   const draw = () => {
     const state = stateOf(model);
-    const reading = readPair(state);
-    finding(headline(reading));
-    flow.draw(state, reading);
-    curve.draw(state, reading);
-    roles.draw(state, reading);
-    read(inWords(state, reading));
+    const numbers = readPair(state);
+    setHeadline(headline(numbers));
+    flow.draw(state, numbers);
+    curve.draw(state, numbers);
+    roles.draw(state, numbers);
+    announce(inWords(state, numbers));
   };
-  const scale = () => {
+  const rescale = () => {
     const [low, high] = scaleOf(LOGPS.map((name) => model.get(name)));
-    LOGPS.forEach((name) => controls[name].limit(low, high));
+    LOGPS.forEach((name) => controls[name].setEnds(low, high));
   };
-  const hand = drags(root, scale);
+  const drag = trackDrag(root, rescale);
   const stops = [
     watch(model, [...LOGPS, "beta", "agreement"], draw),
-    watch(model, LOGPS, () => hand.held || scale()),
-    keepInStep(model),
-    follow(flow.node, (width) => { flow.fit(width, isLeftOf(sources, flow.node)); draw(); }),
-    follow(curve.node, (width) => { curve.fit(width); draw(); }),
+    watch(model, LOGPS, () => drag.active || rescale()),
+    onResize(flow.node, (width) => { flow.fit(width, isLeftOf(sources, flow.node)); draw(); }),
+    onResize(curve.node, (width) => { curve.fit(width); draw(); }),
   ];
-  scale();
+  rescale();
   return () => {
     stops.forEach((stop) => stop());
     Object.values(controls).forEach((control) => control.stop());
-    hand.stop();
+    drag.stop();
     close();
   };
 }
 
-// Where there is room the sliders stand beside the flow, and their arrows leave from there; otherwise above it.
+// On a wide page the sliders are left of the flow, and its arrows start at their thumbs; otherwise they are above it.
 function isLeftOf(one, other) {
   return one.getBoundingClientRect().right <= other.getBoundingClientRect().left + 1;
 }
@@ -74,9 +71,8 @@ function stateOf(model) {
 }
 
 function makeControls(model) {
-  const names = [...Object.keys(model.get("presets")), OWN];
   const controls = {
-    preset: menu(model, { name: "preset", label: "a pair to start from", options: names.map((name) => [name, name]) }),
+    preset: presetMenu(model, { name: "preset", label: "a pair to start from", presets: model.get("presets") }),
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
     agreement: slider(model, { name: "agreement", label: "annotators who agree, p", low: 0.5, high: 0.99, step: 0.01,
                                show: (value) => plain(value, 2) }),
@@ -90,7 +86,7 @@ function makeControls(model) {
   return controls;
 }
 
-// One scale for the four sliders, so that their thumbs can be compared; wider where a value needs it.
+// One scale for the four sliders, so that their thumbs can be compared; wider if a value needs it.
 function scaleOf(values) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   if (least >= -60 && most <= -40) return [-60, -40];
@@ -98,27 +94,6 @@ function scaleOf(values) {
   const middle = Math.round((least + most) / 20) * 10;
   const high = Math.min(middle + span / 2, 0);
   return [Math.max(high - span, -2000), Math.max(high, -2000 + span)];
-}
-
-// A preset sets the four log-probabilities, all at once; and four that are a preset's name it.
-function keepInStep(model) {
-  let following = false;
-  const pull = () => {
-    const logps = model.get("presets")[model.get("preset")];
-    if (!logps) return;
-    following = true;
-    assign(model, logps);
-    following = false;
-  };
-  const name = () => {
-    if (following) return;
-    const same = ([, logps]) => LOGPS.every((logp) => logps[logp] === model.get(logp));
-    const found = Object.entries(model.get("presets")).find(same);
-    const preset = found ? found[0] : OWN;
-    if (model.get("preset") !== preset) assign(model, { preset });
-  };
-  const stops = [watch(model, ["preset"], pull), watch(model, LOGPS, name)];
-  return () => stops.forEach((stop) => stop());
 }
 
 function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
@@ -152,7 +127,7 @@ const BOXES = {
   weight: { name: "gradient weight", colour: "policy", value: (r) => plain(r.gradientWeight, 4) },
 };
 
-// From, to, what is done, and the number that is carried; the number of a source stands beside its slider.
+// From, to, the operation, and the number that is passed on; the number of a source is next to its slider.
 const ARROWS = [
   ["policyChosen", "chosen", "+", () => ""],
   ["referenceChosen", "chosen", "−", () => ""],
@@ -172,16 +147,16 @@ const ROW = 68; // as tall as a slider of the sources
 const THUMB = 43; // how far below its top a slider's thumb is
 
 function makeFlow() {
-  const tip = identity("tip");
+  const tip = uniqueId("tip");
   const head = svg("marker", { id: tip, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
                    svg("path", { d: "M0 0L8 4L0 8z", class: "dt-head" }));
   const node = svg("svg", { class: "dt-graph", role: "img", "aria-label": "the flow of the numbers" }, svg("defs", {}, head));
-  const arrows = ARROWS.map(([from, to, act, number]) => {
+  const arrows = ARROWS.map(([from, to, operation, number]) => {
     const line = svg("path", { class: "dt-arrow", "marker-end": `url(#${tip})` });
-    const does = svg("text", { class: "dt-act" }, act);
-    const carries = svg("text", { class: "dt-carry", "data-arrow": `${from}-${to}` }, "");
-    node.append(line, does, carries);
-    return { from, to, line, does, carries, number };
+    const sign = svg("text", { class: "dt-operation" }, operation);
+    const value = svg("text", { class: "dt-small-value", "data-arrow": `${from}-${to}` }, "");
+    node.append(line, sign, value);
+    return { from, to, line, sign, value, number };
   });
   const boxes = Object.fromEntries(Object.entries(BOXES).map(([key, { name, colour, value }]) => {
     const edge = svg("rect", { width: BOX_WIDTH, height: BOX_HEIGHT, rx: 7, class: `dt-node dt-stroke-${colour}` });
@@ -192,24 +167,24 @@ function makeFlow() {
   }));
 
   return {
-    node: html("div", { class: "dt-graph-room" }, node),
+    node: html("div", { class: "dt-graph-frame" }, node),
     fit(width, wide) {
       const { places, height } = wide ? wideLayout(width) : tallLayout(width);
-      put(node, { width, height, viewBox: `0 0 ${width} ${height}` });
+      setAttributes(node, { width, height, viewBox: `0 0 ${width} ${height}` });
       Object.entries(boxes).forEach(([key, box]) => placeBox(box, places[key]));
       arrows.forEach((arrow) => (wide ? drawAcross : drawDown)(arrow, places[arrow.from], places[arrow.to]));
     },
-    draw(state, reading) {
-      Object.values(boxes).forEach((box) => say(box.number, box.value(reading)));
-      arrows.forEach((arrow) => say(arrow.carries, arrow.number(state, reading)));
+    draw(state, numbers) {
+      Object.values(boxes).forEach((box) => setText(box.number, box.value(numbers)));
+      arrows.forEach((arrow) => setText(arrow.value, arrow.number(state, numbers)));
     },
   };
 }
 
 function placeBox({ edge, text, number }, [x, y]) {
-  put(edge, { x: x - BOX_WIDTH / 2, y: y - BOX_HEIGHT / 2 });
-  put(text, { x, y: y - BOX_HEIGHT / 2 - 6 });
-  put(number, { x, y: y + 6 });
+  setAttributes(edge, { x: x - BOX_WIDTH / 2, y: y - BOX_HEIGHT / 2 });
+  setAttributes(text, { x, y: y - BOX_HEIGHT / 2 - 6 });
+  setAttributes(number, { x, y: y + 6 });
 }
 
 // Left to right: the four arrows of the sources start where their thumbs are.
@@ -238,48 +213,48 @@ function tallLayout(width) {
   return { places, height: 450 };
 }
 
-function drawAcross({ from, line, does, carries }, [x0, y0], [x1, y1]) {
+function drawAcross({ from, line, sign, value }, [x0, y0], [x1, y1]) {
   const [start, end] = [x0 + BOX_WIDTH / 2 + 2, x1 - BOX_WIDTH / 2 - 3];
   const middle = (start + end) / 2;
   const up = y1 < y0;
   if (y0 === y1) {
-    put(line, { d: `M${start} ${y0}H${end}` });
-    put(does, { x: middle, y: y0 - 7, "text-anchor": "middle" });
+    setAttributes(line, { d: `M${start} ${y0}H${end}` });
+    setAttributes(sign, { x: middle, y: y0 - 7, "text-anchor": "middle" });
     const below = end - start < 64 ? BOX_HEIGHT / 2 + 14 : 17; // a number as wide as the gap goes below the boxes
-    put(carries, { x: middle, y: y0 + below, "text-anchor": "middle" });
+    setAttributes(value, { x: middle, y: y0 + below, "text-anchor": "middle" });
     return;
   }
   const forks = from === "probability";
-  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows that meet keep apart
-  put(line, { d: `M${start} ${y0}C${middle} ${y0} ${middle} ${y} ${end} ${y}` });
+  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows to one box end apart
+  setAttributes(line, { d: `M${start} ${y0}C${middle} ${y0} ${middle} ${y} ${end} ${y}` });
   if (forks) {
-    put(does, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
-    put(carries, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
+    setAttributes(sign, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
+    setAttributes(value, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    const early = x0 < 0; // a source's sign stands where its arrow begins: the name of the box wants the other end
-    put(does, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
+    const early = x0 < 0; // the sign of a source is where its arrow begins: the name of the box is at the other end
+    setAttributes(sign, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
                     : { x: end, y: up ? y + 18 : y - 9, "text-anchor": "end" });
-    put(carries, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
+    setAttributes(value, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
   }
 }
 
-function drawDown({ from, line, does, carries }, [x0, y0], [x1, y1]) {
+function drawDown({ from, line, sign, value }, [x0, y0], [x1, y1]) {
   const [start, end] = [Math.max(y0 + BOX_HEIGHT / 2 + 2, 2), y1 - BOX_HEIGHT / 2 - 22];
   const middle = (start + end) / 2;
   if (x0 === x1) {
-    put(line, { d: `M${x0} ${start}V${end}` });
-    put(does, { x: x0 + 10, y: middle + 4, "text-anchor": "start" });
-    put(carries, { x: x0 + 42, y: middle + 4, "text-anchor": "start" });
+    setAttributes(line, { d: `M${x0} ${start}V${end}` });
+    setAttributes(sign, { x: x0 + 10, y: middle + 4, "text-anchor": "start" });
+    setAttributes(value, { x: x0 + 42, y: middle + 4, "text-anchor": "start" });
     return;
   }
   const forks = from === "probability";
-  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows that meet keep apart
-  put(line, { d: `M${x0} ${start}C${x0} ${middle} ${x} ${middle} ${x} ${end}` });
+  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows to one box end apart
+  setAttributes(line, { d: `M${x0} ${start}C${x0} ${middle} ${x} ${middle} ${x} ${end}` });
   const onLeft = forks ? x1 < x0 : x0 < x1;
   const anchor = { y: forks ? middle - 2 : middle + 16, "text-anchor": onLeft ? "end" : "start" };
   const beside = forks ? x1 : (x0 + x) / 2 - (onLeft ? 10 : -10);
-  put(does, { x: beside + (onLeft && forks ? -40 : 0), ...anchor });
-  put(carries, { x: beside + (onLeft ? (forks ? 0 : -16) : forks ? 26 : 16), ...anchor });
+  setAttributes(sign, { x: beside + (onLeft && forks ? -40 : 0), ...anchor });
+  setAttributes(value, { x: beside + (onLeft ? (forks ? 0 : -16) : forks ? 26 : 16), ...anchor });
 }
 
 // The loss as a curve
@@ -294,7 +269,7 @@ function makeCurve() {
   picture.marks.append(mean, pair);
   picture.over.append(best, dot);
   const average = html("span", {}, "");
-  const legend = html("p", { class: "dt-legend" }, key("policy", "this pair"), key("dashed", average));
+  const legend = html("p", { class: "dt-legend" }, legendEntry("policy", "this pair"), legendEntry("dashed", average));
   const node = html("div", { class: "dt-plot" }, html("h4", {}, "The loss of this pair, and on average over annotators"),
                     legend, picture.node);
   const differences = Array.from({ length: 161 }, (_, i) => -SPAN + (i * SPAN) / 80);
@@ -302,14 +277,15 @@ function makeCurve() {
     node,
     fit: picture.resize,
     draw({ beta, agreement }, { difference, loss, bestDifference }) {
-      put(pair, { d: picture.path(differences.map((d) => [d, -logSigmoid(beta * d)])) });
-      put(mean, { d: picture.path(differences.map((d) => [d, expectedLoss(d, beta, agreement)])) });
-      const [x, y] = picture.inside([difference, loss]);
-      put(dot, { cx: picture.px(x), cy: picture.py(y), class: x === difference && y === loss ? "dt-dot" : "dt-dot dt-away" });
+      setAttributes(pair, { d: picture.path(differences.map((d) => [d, -logSigmoid(beta * d)])) });
+      setAttributes(mean, { d: picture.path(differences.map((d) => [d, expectedLoss(d, beta, agreement)])) });
+      const [x, y] = picture.clamp([difference, loss]);
+      const off = x !== difference || y !== loss;
+      setAttributes(dot, { cx: picture.px(x), cy: picture.py(y), class: off ? "dt-dot dt-off-chart" : "dt-dot" });
       const shown = bestDifference <= SPAN;
       const [bx, by] = [picture.px(Math.min(bestDifference, SPAN)), picture.py(expectedLoss(bestDifference, beta, agreement))];
-      put(best, { d: `M${bx - 6} ${by - 12}h12l-6 10z`, visibility: shown ? "visible" : "hidden" });
-      say(average, `average, ${percentOf(agreement)} agree; ▼ its lowest point`);
+      setAttributes(best, { d: `M${bx - 6} ${by - 12}h12l-6 10z`, visibility: shown ? "visible" : "hidden" });
+      setText(average, `average, ${percentOf(agreement)} agree; ▼ its lowest point`);
     },
   };
 }
@@ -327,8 +303,8 @@ function makeRoles() {
   return {
     node,
     draw({ beta, agreement }, { gradientWeight, bestDifference }) {
-      say(here, `At the dot the slope is −${plain(gradientWeight, 4)}, and never more than β\u00a0=\u00a0${brief(beta)}.`);
-      say(far, `If ${percentOf(agreement)} annotators agree, the average loss is least at log(p/(1−p))/β = ` +
+      setText(here, `At the dot the slope is −${plain(gradientWeight, 4)}, and never more than β\u00a0=\u00a0${brief(beta)}.`);
+      setText(far, `If ${percentOf(agreement)} annotators agree, the average loss is least at log(p/(1−p))/β = ` +
         `${plain(bestDifference)} nats${bestDifference > SPAN ? ", beyond the chart" : ""}. Larger β: nearer to the reference.`);
     },
   };

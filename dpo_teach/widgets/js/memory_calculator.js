@@ -1,19 +1,17 @@
 // The models that RLHF and DPO hold in memory, counted.
 
 import { countMemory, sum, totalOf } from "./dpo.js";
-import { html, say } from "./nodes.js";
-import { brief } from "./numbers.js";
-import { paced, watch } from "./model.js";
-import { menu, slider, tick } from "./controls.js";
-import { drags, frame } from "./frame.js";
+import { brief, checkbox, html, menu, setText, slider, throttled, watch } from "./dom.js";
+import { frame, trackDrag } from "./frame.js";
+import { setWidth } from "./chart.js";
 
-const NAMES = ["billions", "dtype", "optimizer", "precomputed_reference", "lora"];
+const SETTINGS = ["billions", "dtype", "optimizer", "precomputed_reference", "lora"];
 const ROLES = { RLHF: ["policy", "value", "reward", "reference"], DPO: ["policy", "reference"] };
 const PARTS = ["weights", "gradients", "optimizer"];
 
 export function memoryCalculator({ model: traits, el }) {
-  const model = paced(traits);
-  const { root, body, finding, read, close } = frame(el, "Models in memory, counted", model);
+  const model = throttled(traits);
+  const { root, body, setHeadline, announce, close } = frame(el, "Models in memory, counted", model);
   const controls = makeControls(model);
   const rows = Object.entries(ROLES).flatMap(([pipeline, roles]) => roles.map((role) => makeRow(pipeline, role)));
   const scaleText = html("span", { "data-value": "scale" }, "");
@@ -23,27 +21,28 @@ export function memoryCalculator({ model: traits, el }) {
     html("div", { class: "dt-controls" }, controls.precomputed_reference.node, controls.lora.node),
     legend(scaleText),
     html("div", { class: "dt-memory" }, ...rows.map((row) => row.node)),
-    html("p", { class: "dt-muted" }, "1 GB is 10⁹ bytes. Activations are not counted: they grow with the batch and the text."),
+    html("p", { class: "dt-muted" },
+         "1 GB is 10⁹ bytes. Activations are not counted: they grow with the batch and the text."),
   );
 
   const draw = () => {
-    const state = Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
+    const state = Object.fromEntries(SETTINGS.map((name) => [name, model.get(name)]));
     const found = countMemory(1e9 * state.billions, state.dtype, state.optimizer, state.precomputed_reference, state.lora,
                               model.get("rules"));
-    const totals = Object.fromEntries(Object.entries(found).map(([name, models]) => [name, sum(Object.values(models).map(totalOf))]));
-    if (!hand.held) scale = roundScale(Math.max(...rows.map((row) => totalOf(found[row.pipeline][row.role]))));
+    const [rlhf, dpo] = [found.RLHF, found.DPO].map((models) => sum(Object.values(models).map(totalOf)));
+    if (!drag.active) scale = roundScale(Math.max(...rows.map((row) => totalOf(found[row.pipeline][row.role]))));
     rows.forEach((row) => row.draw(found[row.pipeline][row.role], scale, absent(state)));
-    say(scaleText, `from 0 to ${gigabytes(scale)}`);
-    const text = `RLHF holds ${gigabytes(totals.RLHF)}, DPO ${gigabytes(totals.DPO)}: ${(totals.RLHF / totals.DPO).toFixed(1)} times as much.`;
-    finding(text);
-    read(`${brief(state.billions)} billion parameters, ${state.dtype}, ${state.optimizer}. ${text}`);
+    setText(scaleText, `from 0 to ${gigabytes(scale)}`);
+    const text = `RLHF holds ${gigabytes(rlhf)}, DPO ${gigabytes(dpo)}: ${(rlhf / dpo).toFixed(1)} times as much.`;
+    setHeadline(text);
+    announce(`${brief(state.billions)} billion parameters, ${state.dtype}, ${state.optimizer}. ${text}`);
   };
-  const hand = drags(root, draw);
-  const stop = watch(model, NAMES, draw);
+  const drag = trackDrag(root, draw);
+  const stop = watch(model, SETTINGS, draw);
   draw();
   return () => {
     stop();
-    hand.stop();
+    drag.stop();
     Object.values(controls).forEach((control) => control.stop());
     close();
   };
@@ -56,8 +55,8 @@ function makeControls(model) {
     dtype: menu(model, { name: "dtype", label: "weights held as", options: model.get("dtypes").map((name) => [name, name]) }),
     optimizer: menu(model, { name: "optimizer", label: "trained with",
                              options: [["none", "nothing: weights only"], ["sgd", "SGD"], ["adamw", "AdamW"]] }),
-    precomputed_reference: tick(model, { name: "precomputed_reference", label: "reference precomputed" }),
-    lora: tick(model, { name: "lora", label: "LoRA: train an adapter of 1 %" }),
+    precomputed_reference: checkbox(model, { name: "precomputed_reference", label: "reference precomputed" }),
+    lora: checkbox(model, { name: "lora", label: "LoRA: train an adapter of 1 %" }),
   };
 }
 
@@ -76,15 +75,12 @@ function makeRow(pipeline, role) {
   const fills = Object.fromEntries(PARTS.map((part) => [part, html("i", { class: `dt-part dt-part-${part}` })]));
   const number = html("span", { class: "dt-bar-number", "data-value": `${pipeline}-${role}` }, "");
   const node = html("div", { class: `dt-memory-row dt-memory-${pipeline}` }, html("span", {}, `${pipeline}: ${role}`),
-                    html("div", { class: "dt-memory-room" }, ...Object.values(fills)), number);
+                    html("div", { class: "dt-memory-track" }, ...Object.values(fills)), number);
   return {
     node, pipeline, role,
     draw(model, scale, why) {
-      for (const part of PARTS) {
-        const width = `${((100 * (model ? model[part] : 0)) / scale).toFixed(3)}%`;
-        if (fills[part].style.width !== width) fills[part].style.width = width;
-      }
-      say(number, model ? gigabytes(totalOf(model)) : why);
+      for (const part of PARTS) setWidth(fills[part], (model ? model[part] : 0) / scale);
+      setText(number, model ? gigabytes(totalOf(model)) : why);
     },
   };
 }

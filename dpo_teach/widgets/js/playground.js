@@ -1,6 +1,6 @@
-// The explorers on a page of their own, with nothing behind it.
+// The explorers on a page without Python.
 
-import { createModel } from "./host.js";
+import { createModel } from "./kernelless_model.js";
 import { lossExplorer } from "./loss_explorer.js";
 import { betaTilt } from "./beta_tilt.js";
 import { gradientWeights } from "./gradient_weights.js";
@@ -8,7 +8,7 @@ import { memoryCalculator } from "./memory_calculator.js";
 
 const EXPLORERS = { lossExplorer, betaTilt, gradientWeights, memoryCalculator };
 
-// Put an explorer into an element that names one; its model is kept on the element, for whoever looks.
+// Put an explorer into an element that names one. Its model is kept on the element, for tests.
 export function fillPlace(el, state) {
   el.model = createModel(state);
   EXPLORERS[el.dataset.explorer]({ model: el.model, el });

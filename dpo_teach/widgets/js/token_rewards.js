@@ -1,18 +1,15 @@
-// A pair as text, each token on the colour of its share of the implicit reward.
+// A pair as text, each token coloured by its share of the implicit reward.
 
-import { html, put, say } from "./nodes.js";
-import { brief, plain, signed } from "./numbers.js";
-import { assign, watch } from "./model.js";
-import { button, menu, slider } from "./controls.js";
-import { drags, frame } from "./frame.js";
+import { assign, brief, button, html, menu, plain, setAttributes, setText, signed, slider, watch } from "./dom.js";
+import { frame, trackDrag } from "./frame.js";
 import { sigmoid } from "./dpo.js";
 import { colourScale, logRatios, scaled, scaleEnd, strongest, tokenGroup, tokenName, total } from "./tokens.js";
 
 const RESPONSES = ["chosen", "rejected"];
-const PATIENCE = 400; // milliseconds before it is said that Python is asked
+const SLOW_AFTER = 400; // milliseconds until the headline says that Python computes
 
 export function tokenRewards({ model, el }) {
-  const { root, body, finding, read, close } = frame(el, "Which tokens earned the reward", model);
+  const { root, body, setHeadline, announce, close } = frame(el, "Which tokens earned the reward", model);
   let [state, end, waiting] = [stateOf(model), 1, 0];
   const group = tokenGroup((text, token) => sentence(state, end, RESPONSES[text], token));
   const controls = makeControls(model);
@@ -28,44 +25,44 @@ export function tokenRewards({ model, el }) {
 
   const draw = () => {
     state = stateOf(model);
-    say(note, model.get("note"));
-    put(note, { hidden: model.get("note") ? null : "" });
-    put(pair, { hidden: state.responses.chosen ? null : "" });
-    say(prompt, state.prompt);
+    setText(note, model.get("note"));
+    setAttributes(note, { hidden: model.get("note") ? null : "" });
+    setAttributes(pair, { hidden: state.responses.chosen ? null : "" });
+    setText(prompt, state.prompt);
     follow();
     if (!state.responses.chosen) return;
     RESPONSES.forEach((name) => cards[name].draw(state.responses[name], end));
     scale.draw(end, model.get("view") === VIEWS[0] ? "share of the reward, nats" : "reward up to the token, nats");
     numbers.draw(state);
     group.refresh();
-    read(inWords(state));
+    announce(inWords(state));
   };
-  // The headline; where Python takes long over a pair, that it is asked.
+  // The headline: what is shown or, if Python is slow, that it computes.
   const follow = () => {
     clearTimeout(waiting);
     const late = state.number !== model.get("pair");
-    put(root, { "aria-busy": String(late) });
-    if (late) waiting = setTimeout(() => finding(`Pair ${model.get("pair")} is being computed …`), PATIENCE);
-    else finding(headline(state));
+    setAttributes(root, { "aria-busy": String(late) });
+    if (late) waiting = setTimeout(() => setHeadline(`Pair ${model.get("pair")} is being computed …`), SLOW_AFTER);
+    else setHeadline(headline(state));
   };
-  const settle = () => {
+  const rescale = () => {
     const { responses } = stateOf(model);
     end = scaleEnd(RESPONSES.flatMap((name) => responses[name]?.values ?? []));
     draw();
   };
-  const hand = drags(root, settle);
-  const stop = watch(model, ["shown", "note", "pair", "beta", "view"], () => (hand.held ? draw() : settle()));
-  settle();
+  const drag = trackDrag(root, rescale);
+  const stop = watch(model, ["shown", "note", "pair", "beta", "view"], () => (drag.active ? draw() : rescale()));
+  rescale();
   return () => {
     clearTimeout(waiting);
-    [stop, controls.pair.stop, controls.beta.stop, controls.view.stop, hand.stop].forEach((undo) => undo());
+    [stop, controls.pair.stop, controls.beta.stop, controls.view.stop, drag.stop].forEach((undo) => undo());
     close();
   };
 }
 
 const VIEWS = ["each token", "summed so far"];
 
-// All that is shown, from what Python computed and β; a pair that does not fit has no responses.
+// What is shown, from Python's log-probabilities and β; a pair that does not fit has no responses.
 function stateOf(model) {
   const { number, prompt, ...given } = model.get("shown");
   const [beta, summed] = [model.get("beta"), model.get("view") !== VIEWS[0]];
@@ -94,8 +91,8 @@ function makeControls(model) {
     button(sign, () => go(model.get("pair") + step), { class: "dt-button dt-step", "aria-label": label, title: label,
                                                       "data-name": step < 0 ? "previous" : "next" }));
   const mark = () => {
-    put(before, { "aria-disabled": String(model.get("pair") === 1) });
-    put(after, { "aria-disabled": String(model.get("pair") === count) });
+    setAttributes(before, { "aria-disabled": String(model.get("pair") === 1) });
+    setAttributes(after, { "aria-disabled": String(model.get("pair") === count) });
   };
   const stopMarking = watch(model, ["pair"], mark);
   mark();
@@ -118,11 +115,11 @@ function makeCard(name, group) {
     node: html("div", { class: `dt-text-card dt-${name}`, "data-name": name },
                html("h4", {}, `${name}: `, sum), text.node, most),
     draw(response, end) {
-      say(sum, `${signed(response.reward)} nats`);
+      setText(sum, `${signed(response.reward)} nats`);
       text.draw(response, response.values, end);
       const places = strongest(response.rewards);
       const named = places.map((i) => `${tokenName(response.texts, i)} ${signed(response.rewards[i])}`);
-      say(most, named.length ? `Most of it: ${named.join(", ")}.` : "No token has a share.");
+      setText(most, named.length ? `Most of it: ${named.join(", ")}.` : "No token has a share.");
     },
   };
 }
@@ -135,10 +132,10 @@ function makeNumbers() {
   return {
     node: html("dl", { class: "dt-sums" }, ...cells.map(([name, cell]) => html("div", {}, html("dt", {}, names[name]), cell))),
     draw({ responses, margin }) {
-      say(by.chosen, signed(responses.chosen.reward, 3));
-      say(by.rejected, signed(responses.rejected.reward, 3));
-      say(by.margin, signed(margin, 3));
-      say(by.probability, plain(sigmoid(margin), 4));
+      setText(by.chosen, signed(responses.chosen.reward, 3));
+      setText(by.rejected, signed(responses.rejected.reward, 3));
+      setText(by.margin, signed(margin, 3));
+      setText(by.probability, plain(sigmoid(margin), 4));
     },
   };
 }

@@ -1,8 +1,7 @@
-// Text as its tokens, each on the colour of a number; the number itself on hover, on focus and on tap.
-// The sign is told without colour too: a solid line below what raises, a dotted one below what lowers.
+// Text as tokens, each coloured by a number, which is shown on hover, on focus and on tap. The sign is visible without
+// colour too: a solid line below positive tokens, a dotted one below negative ones.
 
-import { html, identity, put, say } from "./nodes.js";
-import { brief, signed } from "./numbers.js";
+import { brief, html, setAttributes, setText, signed, uniqueId } from "./dom.js";
 
 export const DEEPEST = 50; // per cent of the colour at the end of the scale: ink can be read on it
 const HINT = "Point at a token for its number, or step through a text with the arrow keys.";
@@ -16,7 +15,7 @@ export function scaleEnd(values) {
   return STEPS.map((step) => step * power).find((end) => end >= largest * 0.999);
 }
 
-// A number with as many decimals as tell a hundredth of the scale's end.
+// A number with enough decimals for a hundredth of the scale's end.
 export function scaled(value, end) {
   return signed(value, Math.min(Math.max(2 - Math.floor(Math.log10(end) + 1e-9), 2), 6));
 }
@@ -29,70 +28,70 @@ export function logRatios({ policy, reference }) {
   return policy.map((logp, i) => logp - reference[i]);
 }
 
-// How a token is called in a sentence; one that begins a character is a part of what a later one completes.
+// The name of a token in a sentence; one that begins a character is a part of what a later token completes.
 export function tokenName(texts, i) {
   if (texts[i] !== "") return `“${visible(texts[i]).trim() || "space"}”`;
   const whole = texts.slice(i).find((text) => text !== "");
   return whole ? `a part of “${visible(whole).trim()}”` : "a part of a character";
 }
 
-// The places of the numbers that are largest in size, the largest first; zeros are none.
+// The indices of the largest numbers by size, the largest first; zeros are left out.
 export function strongest(values, count = 3) {
   const places = values.map((_, i) => i).filter((i) => values[i] !== 0);
   return places.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a])).slice(0, count);
 }
 
-// Several texts under one line that tells the token which is pointed at.
+// Several texts with one line that describes the token under the pointer or with the focus.
 //   describe(text, token)   the sentence about it
 export function tokenGroup(describe) {
   const detail = html("p", { class: "dt-detail", role: "status" }, HINT);
   const texts = [];
-  let [here, held] = [null, null]; // what is pointed at, and what has the focus
-  const tell = () => {
-    say(detail, here ? describe(texts.indexOf(here.text), here.place) : HINT);
-    detail.classList.toggle("dt-told", here !== null);
+  let [here, focused] = [null, null]; // the token that is described, and the one with the focus
+  const refreshDetail = () => {
+    setText(detail, here ? describe(texts.indexOf(here.text), here.place) : HINT);
+    detail.classList.toggle("dt-sticky", here !== null);
   };
   const point = (to) => {
     if (here) here.text.mark(here.place, false);
     here = to && to.place < to.text.length() ? to : null;
     if (here) here.text.mark(here.place, true);
-    tell();
+    refreshDetail();
   };
   return {
     detail,
     text(label) {
       const made = tokenText(label, {
-        hover: (place) => point(place === null ? held : { text: made, place }),
-        hold: (place) => point((held = place === null ? null : { text: made, place })),
+        hover: (place) => point(place === null ? focused : { text: made, place }),
+        focus: (place) => point((focused = place === null ? null : { text: made, place })),
         leave: () => point(null),
       });
       texts.push(made);
       return made;
     },
-    // After new numbers: what is pointed at may have another one, or be gone.
+    // After new numbers: the described token may have changed, or be gone.
     refresh: () => point(here),
   };
 }
 
-function tokenText(label, { hover, hold, leave }) {
+function tokenText(label, { hover, focus, leave }) {
   const node = html("div", { class: "dt-tokens", role: "listbox", "aria-orientation": "horizontal", dir: "auto",
                              "aria-label": label });
   const [gaps, spans] = [[], []];
   let [count, current] = [0, 0];
   const placeOf = (event) => spans.indexOf(event.target.closest(".dt-token"));
   const rove = (place) => {
-    if (spans[current]) put(spans[current], { tabindex: -1 });
+    if (spans[current]) setAttributes(spans[current], { tabindex: -1 });
     current = Math.min(Math.max(place, 0), Math.max(count - 1, 0));
-    if (spans[current]) put(spans[current], { tabindex: 0 });
+    if (spans[current]) setAttributes(spans[current], { tabindex: 0 });
   };
 
   node.addEventListener("pointerover", (event) => placeOf(event) >= 0 && hover(placeOf(event)));
   node.addEventListener("pointerleave", () => hover(null));
   node.addEventListener("focusin", (event) => {
     rove(placeOf(event));
-    hold(current);
+    focus(current);
   });
-  node.addEventListener("focusout", () => hold(null));
+  node.addEventListener("focusout", () => focus(null));
   node.addEventListener("click", (event) => placeOf(event) >= 0 && spans[placeOf(event)].focus());
   node.addEventListener("keydown", (event) => {
     if (event.key === "Escape") leave();
@@ -110,9 +109,9 @@ function tokenText(label, { hover, hold, leave }) {
       if (!span) return;
       span.classList.toggle("dt-here", on);
       span.classList.toggle("dt-leftwards", on && span.offsetLeft > node.clientWidth / 2);
-      put(span, { "aria-selected": String(on) });
+      setAttributes(span, { "aria-selected": String(on) });
     },
-    // Tokens and their numbers; nodes that are there are used again, and those too many are hidden.
+    // Tokens and their numbers; existing nodes are reused, and surplus ones hidden.
     draw({ texts, special }, values, end) {
       while (spans.length < texts.length) {
         gaps.push(node.appendChild(document.createTextNode("")));
@@ -122,9 +121,9 @@ function tokenText(label, { hover, hold, leave }) {
       spans.forEach((span, i) => {
         const [gap, word] = parted(texts[i] ?? "");
         if (gaps[i].data !== gap) gaps[i].data = gap;
-        put(span, { hidden: i < count ? null : "" });
+        setAttributes(span, { hidden: i < count ? null : "" });
         if (i >= count) return;
-        say(span, word || "⋯");
+        setText(span, word || "⋯");
         colour(span, values[i], end);
         span.classList.toggle("dt-special", special[i] || word === "");
       });
@@ -133,14 +132,14 @@ function tokenText(label, { hover, hold, leave }) {
   };
 }
 
-// The space before a word is not coloured: a line may end there.
+// The space before a word is not coloured, since a line may break there.
 function parted(text) {
   const [, gap, word] = /^( ?)([^]*)$/.exec(text);
   return word === "" ? ["", gap] : [gap, visible(word)];
 }
 
 function makeSpan(place) {
-  return html("span", { class: "dt-token", role: "option", id: identity("token"), tabindex: -1, "data-index": place,
+  return html("span", { class: "dt-token", role: "option", id: uniqueId("token"), tabindex: -1, "data-index": place,
                         "aria-selected": "false" });
 }
 
@@ -150,13 +149,13 @@ function stepped(key, place, count) {
   return to === undefined || count === 0 ? null : Math.min(Math.max(to, 0), count - 1);
 }
 
-// Colour and line of a token; a number that is written as 0 has neither.
+// Colour and line of a token; a number that is shown as 0 has neither.
 export function colour(span, value, end) {
   const number = scaled(value, end);
   const weight = Math.min(Math.abs(value) / end, 1).toFixed(3);
   span.classList.toggle("dt-up", number.startsWith("+"));
   span.classList.toggle("dt-down", number.startsWith("−"));
-  put(span, { "data-number": number });
+  setAttributes(span, { "data-number": number });
   if (span.style.getPropertyValue("--weight") === weight) return;
   span.style.setProperty("--weight", weight);
   span.style.setProperty("--share", `${(DEEPEST * weight).toFixed(1)}%`);
@@ -171,16 +170,16 @@ export function colourScale(what) {
     node: html("p", { class: "dt-legend dt-scale" }, name, html("span", { class: "dt-patches" }, ...patches.map((p) => p.node)),
                note),
     draw(end, called = what) {
-      say(name, called);
+      setText(name, called);
       patches.forEach(({ share, node }) => {
         colour(node, share * end, end);
-        say(node, `${share > 0 ? "+" : ""}${brief(share * end)}`);
+        setText(node, `${share > 0 ? "+" : ""}${brief(share * end)}`);
       });
     },
   };
 }
 
-// White space that would not be seen, shown by a sign.
+// Invisible white space, shown by a sign.
 function visible(text) {
   return text.replace(/\r?\n/g, "↵\n").replace(/\t/g, "⇥\t");
 }

@@ -1,4 +1,4 @@
-"""Every widget that a notebook shows is driven over its range, here by Python and in tests/browser by a hand."""
+"""Every widget of a notebook is driven over its range, here by Python and in tests/browser by keyboard and pointer."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,12 +7,12 @@ import pytest
 import traitlets
 from strictness.checks import NOTEBOOKS
 from strictness.shown import cells_in_the_browser, widgets_shown
-from test_widgets import settings_of
+from test_panels import settings_of
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, Panel, TokenRewards
-from dpo_teach.widgets.annotation_pairs import Candidate
-from dpo_teach.widgets.explorer import Number, Numbers
+from dpo_teach.widgets.annotation import Candidate
+from dpo_teach.widgets.explorer import CUSTOM, Number, Numbers
 
 SHOWN = sorted({kind for path in NOTEBOOKS for _, kind in widgets_shown(path)}, key=lambda kind: kind.__name__)
 NO_CONTROL = {
@@ -32,6 +32,8 @@ MAKERS: dict[str, Callable[[], Any]] = {
     ),
 }
 RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
+    ("LossExplorer", "preset"): lambda explorer: (*explorer.presets, CUSTOM),
+    ("GradientWeights", "batch"): lambda weights: (*weights.presets, CUSTOM),
     ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts,
     ("TokenRewards", "pair"): lambda panel: range(1, panel.count + 1),
     ("BeforeAfter", "prompt"): lambda _: ("the plot", "the plot was very"),
@@ -46,15 +48,15 @@ def make(kind: type) -> Any:
 
 
 def settings(widget: Any) -> Iterable[str]:
-    """The names of what a hand can move."""
+    """The names of the settings or controls."""
     return widget.inputs if isinstance(widget, Panel) else widget.settings
 
 
 def range_of(widget: Any, name: str) -> Iterable[Any]:
-    """The values that a hand can bring a setting to: the ends and between, every choice, both states of a box."""
+    """The values of a setting: both ends and the middle, every choice, both states of a checkbox."""
     if isinstance(widget, Panel):
         return settings_of(widget.inputs[name])
-    trait = widget.traits()[name]
+    trait = widget.traits().get(name)
     if isinstance(trait, Number):
         return between(trait)
     if isinstance(trait, Numbers):
@@ -75,7 +77,7 @@ def between(trait: Number | Numbers) -> tuple[float, ...]:
 
 
 def move(widget: Any, name: str, value: Any) -> None:
-    """As a hand does: a panel keeps an error to itself, in `error`, and an explorer raises it."""
+    """Set a value as a user does: a panel keeps an error in `error`, and an explorer raises it."""
     if isinstance(widget, Panel):
         widget.inputs[name].value = value
     else:
@@ -88,7 +90,7 @@ def test_the_notebooks_show_widgets() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHOWN)
-def test_every_setting_of_a_widget_that_is_shown_goes_over_its_range(kind: type) -> None:
+def test_every_setting_over_its_range(kind: type) -> None:
     names = list(settings(make(kind)))
     assert names or kind.__name__ in NO_CONTROL
     for name in names:
@@ -107,7 +109,7 @@ def check_setting(widget: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SHOWN)
-def test_a_hand_moves_it_in_a_real_browser(kind: type) -> None:
+def test_a_browser_test_runs_its_cell(kind: type) -> None:
     cells = {cell for path in NOTEBOOKS for cell, shown in widgets_shown(path) if shown is kind}
     assert kind.__name__ in NO_CONTROL or cells & cells_in_the_browser(), (
         f"tests/browser runs none of the cells {sorted(cells)}"

@@ -11,12 +11,12 @@ def scores(*, true_reward: float = 1.0, kl: float = 2.0, fluency: float = 0.9) -
     return ReviewScores(256, true_reward, 0.1, kl, 0.2, fluency, 18.0)
 
 
-def test_a_table_keeps_texts_left_and_numbers_right() -> None:
+def test_a_table_aligns_texts_left_and_numbers_right() -> None:
     table = Table(["run", "KL"], [["a long name", 1.5], ["b", 12]])
     assert repr(table) == "run           KL\na long name  1.5\nb             12"
 
 
-def test_a_table_on_a_page_escapes_what_models_write() -> None:
+def test_a_table_escapes_html() -> None:
     html = Table(["text"], [["<|pad|> & <b>"]])._repr_html_()
     assert "&lt;|pad|&gt; &amp; &lt;b&gt;" in html
     assert html.count("<tr>") == 2
@@ -24,12 +24,12 @@ def test_a_table_on_a_page_escapes_what_models_write() -> None:
     assert "text-align: right" in Table(["n"], [[1]])._repr_html_()
 
 
-def test_a_crooked_row_is_named() -> None:
+def test_a_row_of_wrong_length_is_named() -> None:
     with pytest.raises(ValueError, match="row 2 has 1 cells, but the header has 2"):
         Table(["a", "b"], [[1, 2], [3]])
 
 
-def test_the_annotator_is_counted_by_hand() -> None:
+def test_the_annotator_by_hand() -> None:
     # Up to 0.5: one of two right; from 4 to 6: two of two; the tie is left out.
     picture = plot_annotator([0.5, -0.5, 0.0, 5.0, 4.5], "A title.")
     assert repr(picture) == (
@@ -43,7 +43,7 @@ def test_a_gap_beyond_the_last_edge_is_not_lost() -> None:
     assert "100 % at 9.0" in repr(plot_annotator([9.0], "A title."))
 
 
-def test_the_frontier_tells_its_points() -> None:
+def test_the_alt_text_of_the_frontier() -> None:
     runs = {"reference": scores(true_reward=0.0, kl=0.0), "beta 0.05": scores(true_reward=-3.0, kl=20.0, fluency=0.1)}
     picture = plot_frontier(runs, "A title.")
     assert "reference: true reward 0.0, KL 0.0, fluency 0.90; beta 0.05: true reward -3.0, KL 20.0" in repr(picture)

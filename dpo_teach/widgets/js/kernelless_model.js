@@ -1,4 +1,4 @@
-// A model without a kernel: as much of anywidget's as the explorers use, for a page of their own.
+// A model for pages without a kernel: the part of anywidget's that the explorers use.
 
 export function createModel(state) {
   const values = { ...state };

@@ -29,14 +29,14 @@ def drive(curves: LiveCurves, steps: int) -> list[bytes]:
 
 
 @pytest.mark.slow
-def test_the_picture_changes_every_few_steps_and_after_the_last() -> None:
+def test_the_image_changes_every_few_steps_and_after_the_last() -> None:
     pictures = drive(LiveCurves(steps=10, beta=0.1, every=4), 10)
     changes = [step for step, (a, b) in enumerate(itertools.pairwise(pictures), start=2) if a != b]
     assert changes == [4, 8, 10]
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 60_000 for picture in pictures)
 
 
-def test_one_figure_and_its_artists_serve_the_whole_run() -> None:
+def test_a_run_reuses_one_figure_and_its_artists() -> None:
     curves = LiveCurves(steps=8, beta=0.1)
     figure, lines = curves.figure, dict(curves._lines)
     drive(curves, 8)
@@ -46,7 +46,7 @@ def test_one_figure_and_its_artists_serve_the_whole_run() -> None:
 
 
 @pytest.mark.slow
-def test_the_same_run_gives_the_same_words_and_bytes() -> None:
+def test_equal_runs_give_equal_reprs_and_images() -> None:
     first, second = LiveCurves(steps=8, beta=0.1), LiveCurves(steps=8, beta=0.1)
     assert drive(first, 8) == drive(second, 8)
     assert repr(first) == repr(second)
@@ -80,7 +80,7 @@ def test_a_bold_point_is_the_mean_of_the_steps_before_it() -> None:
         (-0.1, 0.1, -0.2, "The margin did not grow: chosen fell, rejected rose."),
     ],
 )
-def test_the_headline_says_what_the_run_found(chosen: float, rejected: float, margin: float, finding: str) -> None:
+def test_the_headline_states_the_result_of_the_run(chosen: float, rejected: float, margin: float, finding: str) -> None:
     curves = LiveCurves(steps=1, beta=0.1)
     assert curves._headline.get_text() == "Waiting for the first step."
     curves(row(1, chosen=chosen, rejected=rejected, margin=margin))
@@ -99,7 +99,7 @@ def test_no_value_leaves_its_axes() -> None:
 
 
 @pytest.mark.slow
-def test_no_lettering_leaves_the_card() -> None:
+def test_no_text_leaves_the_figure() -> None:
     curves = LiveCurves(steps=64, beta=0.3)
     drive(curves, 64)
     curves.figure.canvas.draw()
@@ -122,7 +122,7 @@ def test_a_second_run_starts_over() -> None:
 
 
 @pytest.mark.slow
-def test_it_follows_a_real_run() -> None:
+def test_a_real_run() -> None:
     curves = LiveCurves(steps=6, beta=0.5, every=2)
     config = DPOConfig(beta=0.5, batch_size=8, max_steps=6, epochs=2, learning_rate=1e-2, save_every=0)
     rows = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), config, on_step=curves).train()
@@ -131,7 +131,7 @@ def test_it_follows_a_real_run() -> None:
     assert [0.5 * ratio for ratio in ratios] == pytest.approx([r["margin"] for r in rows], abs=1e-5)
 
 
-def test_a_fault_stops_the_run_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_stops_the_run_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = LiveCurves(steps=2, beta=0.1, every=1)
 
     def update() -> None:
@@ -143,7 +143,7 @@ def test_a_fault_stops_the_run_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> 
     assert "RuntimeError: the &lt;artist&gt; is gone" in curves.status.value
 
 
-def test_the_saved_picture_is_the_finished_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_saved_image_is_the_finished_one(monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[str] = []
 
     class Handle:
@@ -171,6 +171,6 @@ def test_the_saved_picture_is_the_finished_one(monkeypatch: pytest.MonkeyPatch) 
         (5, math.nan, 4, "beta must be above 0, found nan"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(steps: int, beta: float, every: int, words: str) -> None:
+def test_invalid_arguments_are_rejected(steps: int, beta: float, every: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LiveCurves(steps=steps, beta=beta, every=every)

@@ -1,4 +1,4 @@
-"""Curves, tokens and recorded runs: what their descriptions say, and that every input is seen in the picture."""
+"""Curves, tokens and recorded runs: their alternative texts, and that every input changes the image."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from dpo_teach.plots.runs import plot_runs
 X = torch.linspace(0, 1, 5)
 
 
-def test_curves_tell_their_ends_and_repeat() -> None:
+def test_the_alt_text_of_curves_and_equal_bytes() -> None:
     panels = {"Up": {"chosen": X, "rejected": -X}, "Flat": {"policy": 0 * X}}
     picture = plot_curves(X, panels, "x", "A title.")
     assert repr(picture) == "A title. Up: chosen from 0 to 1, rejected from 0 to -1; Flat: policy from 0 to 0."
@@ -25,12 +25,12 @@ def test_limits_and_dots_are_drawn(changed: dict) -> None:
     assert plot_curves(X, {"Up": {"policy": X}}, "x", "A title.", **changed).png != plain.png
 
 
-def test_no_panel_is_an_error() -> None:
+def test_no_panel_is_rejected() -> None:
     with pytest.raises(ValueError, match="panels is empty"):
         plot_curves(X, {}, "x", "A title.")
 
 
-def test_token_rewards_tell_totals_and_the_most_telling() -> None:
+def test_the_alt_text_of_token_rewards() -> None:
     tokens = [(" The", 0.0), (" plot", -0.1), (" was", 0.05), (" fun", 0.5)] * 4  # more than fit on one line
     picture = plot_token_rewards({"chosen": tokens, "rejected": [(" dull", -0.6)]}, "A title.")
     assert repr(picture) == (
@@ -49,7 +49,7 @@ def run(loss: float) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-def test_runs_tell_where_they_began_and_ended() -> None:
+def test_the_alt_text_of_runs() -> None:
     picture = plot_runs({"A": run(0.69), "B": run(2.0)}, 0.3, "A title.")
     assert repr(picture) == (
         "A title. Run A: loss 0.68 to 0.61, held out 0.60; margin 0.10 to 0.10, held out 0.20. "

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 import dpo_teach
-from dpo_teach.plots import card, picture_of, plot_log_ratios, plot_token_rewards
+from dpo_teach.plots import new_figure, plot_log_ratios, plot_token_rewards, render_with_alt
 from dpo_teach.plots.tables import Table
-from dpo_teach.projection import projector_scale, room, write_lab_settings
+from dpo_teach.projector import figure_scale, projector_scale, write_lab_settings
 from dpo_teach.widgets import BetaRoles, LossExplorer
-from dpo_teach.widgets.bundles import projector_style
-from dpo_teach.widgets.living_picture import LivingPicture
+from dpo_teach.widgets.js_bundle import projector_style
+from dpo_teach.widgets.panel import ImageWithAlt
 
 Switch = Callable[[str], None]
 
@@ -45,32 +45,32 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
 def test_the_switch_in_the_environment(said: str, scale: float, switch: Switch) -> None:
     switch(said)
     assert projector_scale() == scale
-    assert room() == pytest.approx(scale**-0.5)
+    assert figure_scale() == pytest.approx(scale**-0.5)
 
 
-def test_there_is_no_projector_unless_somebody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_projector_is_off_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DPO_TEACH_PROJECTOR", raising=False)
     assert projector_scale() == 1.0
 
 
 @pytest.mark.parametrize("said", ["large", "0.5", "3", "-1", "nan"])
-def test_a_switch_that_says_nothing_known_is_told(said: str, switch: Switch) -> None:
+def test_an_unknown_switch_is_rejected(said: str, switch: Switch) -> None:
     switch(said)
     words = f"DPO_TEACH_PROJECTOR must be on, off or a number from 1 to 2, found {said}"
     with pytest.raises(ValueError, match=words):
-        card(1.0, 1.0)
+        new_figure(1.0, 1.0)
 
 
 def test_the_switch_from_a_cell(switch: Switch) -> None:
     switch("off")
-    dpo_teach.projector()
+    dpo_teach.set_projector_scale()
     assert projector_scale() == 1.6
-    dpo_teach.projector(2)
+    dpo_teach.set_projector_scale(2)
     assert projector_scale() == 2.0
     with pytest.raises(ValueError, match=r"scale must be .* from 1 to 2, found 4"):
-        dpo_teach.projector(4)
+        dpo_teach.set_projector_scale(4)
     assert projector_scale() == 2.0
-    dpo_teach.projector(1)
+    dpo_teach.set_projector_scale(1)
     assert projector_scale() == 1.0
 
 
@@ -87,26 +87,26 @@ def test_off_and_unset_are_the_same_to_the_last_byte(
     switch(value)
     assert (_arrows(), BetaRoles().image.value, Table(["a"], [[1]])._repr_html_(), LossExplorer()._css) == unset
     assert projector_style() == ""
-    assert BetaRoles().image._css == LivingPicture()._css
+    assert BetaRoles().image._css == ImageWithAlt()._css
     assert "--dpo-teach-zoom:" not in BetaRoles().image._css
 
 
-def test_a_card_of_the_usual_size(switch: Switch) -> None:
+def test_a_figure_of_the_usual_size(switch: Switch) -> None:
     switch("off")
-    figure = card(9.0, 3.0)
+    figure = new_figure(9.0, 3.0)
     assert (figure.get_size_inches().tolist(), figure.dpi) == ([9.0, 3.0], 100)
 
 
 # With it
 
 
-def test_lettering_grows_by_the_scale_and_the_card_by_its_root(switch: Switch) -> None:
+def test_text_grows_by_the_scale_and_figures_by_its_root(switch: Switch) -> None:
     switch("1.44")
-    figure = card(9.0, 3.0)
+    figure = new_figure(9.0, 3.0)
     assert figure.dpi == pytest.approx(144)
     assert (figure.get_size_inches() * figure.dpi).tolist() == pytest.approx([9 * 120, 3 * 120])
-    assert picture_of(figure, "Nothing yet.").width == 1080
-    crowded = card(9.0, 3.0, crowded=True)
+    assert render_with_alt(figure, "Nothing yet.").width == 1080
+    crowded = new_figure(9.0, 3.0, crowded=True)
     assert (crowded.get_size_inches() * crowded.dpi).tolist() == pytest.approx([9 * 144, 3 * 144])
 
 
@@ -137,7 +137,7 @@ def test_a_panel_keeps_its_layout_and_is_drawn_finer(switch: Switch) -> None:
     assert repr(panel) == repr(BetaRoles())
 
 
-def test_an_explorer_brings_the_zoom_with_its_style(switch: Switch) -> None:
+def test_the_style_of_an_explorer_has_the_zoom(switch: Switch) -> None:
     switch("off")
     usual = LossExplorer()
     switch("1.6")
@@ -153,9 +153,7 @@ def test_an_explorer_brings_the_zoom_with_its_style(switch: Switch) -> None:
     [("1.6", 1740, 1.6), ("1.6", 1452, 1.5), ("1.6", 1100, 1.2), ("1.6", 500, 1.2), ("1.25", 1100, 1.2),
      ("1.1", 500, 1.1), ("2", 1740, 1.9), ("2", 1820, 2)],
 )  # fmt: skip
-def test_an_explorer_of_two_columns_grows_as_far_as_they_have_room(
-    said: str, room: int, zoom: float, switch: Switch
-) -> None:
+def test_an_explorer_is_enlarged_as_far_as_its_columns_fit(said: str, room: int, zoom: float, switch: Switch) -> None:
     """The last rule that holds decides, as in the browser."""
     switch(said)
     rules = re.findall(r"\(max-width: (\d+)px\) \{ \S+ \{ --dpo-teach-zoom: ([\d.]+); \} \}", projector_style())
@@ -163,7 +161,7 @@ def test_an_explorer_of_two_columns_grows_as_far_as_they_have_room(
     assert room / zoom >= 906 or zoom <= 1.2
 
 
-def test_a_table_is_enlarged_and_says_the_same(switch: Switch) -> None:
+def test_a_table_is_enlarged_and_its_text_unchanged(switch: Switch) -> None:
     table = Table(["beta"], [[0.1]])
     switch("off")
     usual, words = table._repr_html_(), repr(table)
@@ -173,7 +171,7 @@ def test_a_table_is_enlarged_and_says_the_same(switch: Switch) -> None:
     assert repr(table) == words
 
 
-def test_jupyterlab_is_enlarged_alike(tmp_path: Path, switch: Switch) -> None:
+def test_jupyterlab_is_enlarged_too(tmp_path: Path, switch: Switch) -> None:
     switch("2")
     write_lab_settings(tmp_path / "settings")
     settings = {path.name: path for path in (tmp_path / "settings").rglob("*.jupyterlab-settings")}
@@ -187,10 +185,10 @@ def test_jupyterlab_is_enlarged_alike(tmp_path: Path, switch: Switch) -> None:
 
 
 def test_the_committed_outputs_are_never_enlarged() -> None:
-    """Whatever a teacher's shell says: the kernels of `make notebooks` and `make test` are told otherwise."""
+    """Whatever the environment of a teacher's shell is: `make notebooks` and `make test` set their own."""
     source = Path(importlib.import_module("tools.notebooks.run").__file__ or "").read_text()
     assert '"DPO_TEACH_PROJECTOR": "off"' in source
-    assert "DPO_TEACH_PROJECTOR=off" in (Path(__file__).parent.parent / "Makefile").read_text()
+    assert "DPO_TEACH_PROJECTOR=off" in (Path(__file__).parents[2] / "Makefile").read_text()
 
 
 def _arrows() -> bytes:

@@ -1,7 +1,7 @@
-"""Projector mode: larger lettering in figures, explorers and tables, by one switch for all of them.
+"""Projector mode: larger text in figures, explorers and tables, by one switch for all of them.
 
-The switch is the environment variable DPO_TEACH_PROJECTOR, which `make lab PROJECTOR=1` sets; `dpo_teach.projector`
-sets it from a cell. What was made before stays as it is: run its cell again.
+The switch is the environment variable DPO_TEACH_PROJECTOR, which `make lab PROJECTOR=1` sets; `set_projector_scale`
+sets it from a cell. Output that exists already stays as it is: run its cell again.
 """
 
 import json
@@ -9,26 +9,26 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["projector", "projector_scale", "room", "write_lab_settings"]
+__all__ = ["figure_scale", "projector_scale", "set_projector_scale", "write_lab_settings"]
 
 _VARIABLE = "DPO_TEACH_PROJECTOR"
 _OFF, _ON = {"", "off", "no", "false", "0"}, {"on", "yes", "true", "1"}
-_USUAL, _LARGEST = 1.6, 2.0
+_DEFAULT, _LARGEST = 1.6, 2.0
 
 
-def projector(scale: float | int = _USUAL) -> None:
-    """Enlarge the lettering of all that is made from now on.
+def set_projector_scale(scale: float | int = _DEFAULT) -> None:
+    """Enlarge the text of all output from now on.
 
     Args:
-        scale: how many times, 1 to 2; 1 is back to normal.
+        scale: the factor, 1 to 2; 1 is the normal size.
 
     Raises:
         ValueError: it is not between 1 and 2.
 
-    >>> projector(1.8)
+    >>> set_projector_scale(1.8)
     >>> projector_scale()
     1.8
-    >>> projector(1)
+    >>> set_projector_scale(1)
     >>> projector_scale()
     1.0
     """
@@ -36,42 +36,42 @@ def projector(scale: float | int = _USUAL) -> None:
 
 
 def projector_scale() -> float:
-    """How many times as large lettering is at the moment: 1.0 where there is no projector.
+    """The factor by which text is enlarged at the moment: 1.0 without a projector.
 
     Raises:
-        ValueError: the environment variable is neither a switch nor a number from 1 to 2.
+        ValueError: the environment variable is neither on, off nor a number from 1 to 2.
     """
-    said = os.environ.get(_VARIABLE, "").strip().lower()
-    if said in _OFF:
+    value = os.environ.get(_VARIABLE, "").strip().lower()
+    if value in _OFF:
         return 1.0
-    return _USUAL if said in _ON else _checked(said, _VARIABLE)
+    return _DEFAULT if value in _ON else _checked(value, _VARIABLE)
 
 
-def room() -> float:
-    """What is left of the usual room for lettering: a card grows by less than what is on it, for a screen has an end.
+def figure_scale() -> float:
+    """The size of a figure relative to its text: a figure is enlarged by less than its text, to fit the screen.
 
-    >>> projector(1.44)
-    >>> round(room(), 3)
+    >>> set_projector_scale(1.44)
+    >>> round(figure_scale(), 3)
     0.833
-    >>> projector(1)
+    >>> set_projector_scale(1)
     """
     return 1 / math.sqrt(projector_scale())
 
 
 def write_lab_settings(folder: str | Path) -> None:
-    """JupyterLab's own text and code, enlarged alike; lines wider than the screen go on below, between two words.
+    """Write settings that enlarge JupyterLab's own text and code, and wrap long lines between words.
 
     Args:
         folder: for JUPYTERLAB_SETTINGS_DIR, and for JUPYTER_CONFIG_DIR with `--custom-css`, since tables, diagrams and
-            printed lines have no setting; made if it is not there. Other settings in it stay.
+            printed lines have no setting; created if missing. Other settings in it stay.
     """
     scale = projector_scale()
-    sizes = {"code-font-size": 13, "content-font-size1": 14}  # what JupyterLab begins with, pixels
+    sizes = {"code-font-size": 13, "content-font-size1": 14}  # JupyterLab's defaults, pixels
     overrides = {name: f"{round(size * scale)}px" for name, size in sizes.items()}
     texts = {
         "@jupyterlab/apputils-extension/themes.jupyterlab-settings": json.dumps({"overrides": overrides}),
         "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"codeCellConfig": {"lineWrap": true}}',
-        # `body` outranks JupyterLab's own rules. Printed lines are long: they grow by less.
+        # `body` overrides JupyterLab's own rules. Printed lines are long: they are enlarged by less.
         "custom/custom.css": f"""\
 body .jp-RenderedHTMLCommon table {{ font-size: {13 * scale:.1f}px; }}
 body .jp-RenderedMermaid img {{ zoom: {scale:g}; }}

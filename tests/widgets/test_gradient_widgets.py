@@ -19,7 +19,7 @@ def weights() -> GradientWeights:
 
 
 @pytest.mark.parametrize("beta", [0.01, 0.1, 1.0])
-def test_at_the_start_every_pair_pulls_with_half_of_beta(weights: GradientWeights, beta: float) -> None:
+def test_at_the_start_every_weight_is_half_of_beta(weights: GradientWeights, beta: float) -> None:
     weights.set(batch="at the start", beta=beta, moved=0.0)
     assert weights.weights.tolist() == pytest.approx([beta / 2] * 4)
     assert "(25 %)" in repr(weights)
@@ -32,7 +32,7 @@ def test_the_weights_are_those_of_the_formula(weights: GradientWeights, batch: s
     assert weights.weights.tolist() == pytest.approx(wanted)
 
 
-def test_moving_all_pairs_changes_the_pull_and_not_the_order(weights: GradientWeights) -> None:
+def test_moving_all_pairs_changes_the_weights_and_not_their_order(weights: GradientWeights) -> None:
     pulls = []
     for moved in (-20.0, 0.0, 20.0):
         weights.set(batch="the four examples", beta=0.1, moved=moved)
@@ -41,12 +41,12 @@ def test_moving_all_pairs_changes_the_pull_and_not_the_order(weights: GradientWe
     assert pulls == sorted(pulls, reverse=True)
 
 
-def test_an_unknown_batch_is_named() -> None:
-    with pytest.raises(TraitError, match=r"at the start.*not the str 'tomorrow'"):
+def test_an_unknown_batch_is_rejected() -> None:
+    with pytest.raises(TraitError, match=r"batch must be one of at the start,.*found 'tomorrow'"):
         GradientWeights(batch="tomorrow")
 
 
-def test_one_beta_steepens_the_pair_and_holds_the_optimum() -> None:
+def test_larger_beta_is_a_steeper_loss_and_a_closer_optimum() -> None:
     panel = BetaRoles()
     distances = []
     for beta in (0.1, 0.5, 1.0, 5.0, 10.0):
@@ -68,7 +68,7 @@ MISTAKES = {
 }
 
 
-def test_every_mistake_gives_a_number_of_its_own_and_is_called_wrong() -> None:
+def test_every_mistake_gives_a_different_wrong_number() -> None:
     panel = LogpsWorkbench()
     found = {"right": panel.result}
     assert panel.is_right

@@ -1,4 +1,4 @@
-"""Be the annotator: no label is lost, none is trained on that was held back, and what is learned is said honestly."""
+"""Be the annotator: no label is lost, training sees no label that is held back, and the result is measured."""
 
 import errno
 import json
@@ -15,18 +15,17 @@ from hypothesis import strategies as st
 
 from dpo_teach.pairs import PairError, PreferencePair, load_pairs
 from dpo_teach.widgets import Annotator, annotator
-from dpo_teach.widgets.annotation import Annotation, label_candidates
-from dpo_teach.widgets.annotation_file import LabelFile
-from dpo_teach.widgets.annotation_pairs import (
+from dpo_teach.widgets.annotation import Annotation, Candidate, LabelFile, label_candidates
+from dpo_teach.widgets.annotation_experiment import (
     RULES,
-    Candidate,
+    Agreement,
+    Trait,
     mentions_the_cast,
     prefers_kinder,
     prefers_shorter,
     prefers_the_cast,
     review_candidates,
 )
-from dpo_teach.widgets.annotation_training import Agreement, Trait
 from dpo_teach.worlds import reviews
 
 ASKED = [Candidate(f"We saw film {n}.", f" Fine {n}.", f" It was awful {n}.") for n in range(12)]
@@ -47,7 +46,7 @@ def panel(path: Path, wanted: int = 10) -> Annotator:
 
 def press(shown: Annotator, name: str, **arguments: Any) -> None:
     """As the browser does."""
-    shown._answer(None, {"ask": name, "turn": shown.turn, **arguments}, None)
+    shown._run_command(None, {"command": name, "turn": shown.turn, **arguments}, None)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -57,7 +56,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 # Labels on the disk
 
 
-def test_a_label_is_a_pair_that_load_pairs_reads(path: Path) -> None:
+def test_load_pairs_reads_the_labels(path: Path) -> None:
     labelling = annotate(path)
     labelling.choose("left")
     labelling.choose("right")
@@ -68,7 +67,7 @@ def test_a_label_is_a_pair_that_load_pairs_reads(path: Path) -> None:
     assert rows(path)[0] == {"prompt": "We saw film 0.", "chosen": " Fine 0.", "rejected": " It was awful 0."}
 
 
-def test_a_label_is_on_the_disk_before_choose_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choose_waits_until_the_label_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[int, int]] = []  # which file, and how long it was when the disk was waited for
     monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, os.fstat(file).st_size)))
     labelling = annotate(path)
@@ -79,7 +78,7 @@ def test_a_label_is_on_the_disk_before_choose_returns(path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither SIGKILL nor fork")
-def test_a_kill_loses_no_label_and_the_next_session_goes_on(path: Path) -> None:
+def test_a_killed_session_loses_no_label_and_can_be_continued(path: Path) -> None:
     child = os.fork()
     if child == 0:
         labelling = annotate(path)
@@ -92,7 +91,7 @@ def test_a_kill_loses_no_label_and_the_next_session_goes_on(path: Path) -> None:
     assert resumed.current == ASKED[3]
 
 
-def test_on_a_full_disk_nothing_is_given_and_the_file_stays_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_file_and_the_labels_unchanged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -114,7 +113,7 @@ def test_on_a_full_disk_nothing_is_given_and_the_file_stays_whole(path: Path, mo
 # Skip and undo
 
 
-def test_a_skipped_pair_is_not_in_the_file_and_comes_back_behind_all_others(path: Path) -> None:
+def test_a_skipped_pair_is_not_written_and_comes_last(path: Path) -> None:
     labelling = annotate(path, wanted=12)
     labelling.skip()
     assert not path.exists()
@@ -128,7 +127,7 @@ def test_a_skipped_pair_is_not_in_the_file_and_comes_back_behind_all_others(path
     assert len(load_pairs(path)) == 12
 
 
-def test_undo_takes_a_label_out_of_the_file_and_asks_again(path: Path) -> None:
+def test_undo_removes_the_label_and_returns_to_its_pair(path: Path) -> None:
     labelling = annotate(path)
     for side in ("left", "right"):
         labelling.choose(side)
@@ -144,7 +143,7 @@ def test_undo_takes_a_label_out_of_the_file_and_asks_again(path: Path) -> None:
         labelling.undo()
 
 
-def test_undo_reaches_into_an_earlier_session(path: Path) -> None:
+def test_undo_works_on_labels_of_an_earlier_session(path: Path) -> None:
     first = annotate(path)
     first.choose("left")
     first.choose("left")
@@ -153,7 +152,7 @@ def test_undo_reaches_into_an_earlier_session(path: Path) -> None:
     assert (second.current, len(load_pairs(path))) == (ASKED[1], 1)
 
 
-def test_undo_writes_beside_the_file_and_renames(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_rename_leaves_all_labels(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labelling = annotate(path)
     labelling.choose("left")
     labelling.choose("left")
@@ -172,7 +171,7 @@ def test_undo_writes_beside_the_file_and_renames(path: Path, monkeypatch: pytest
 
 @pytest.mark.slow
 @given(answers=st.lists(st.sampled_from(["left", "right", "skip", "undo", "reopen"]), max_size=40))
-def test_whatever_is_answered_the_file_holds_just_the_labels(
+def test_the_file_holds_the_labels_after_any_sequence_of_answers(
     answers: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("answers") / "labels.jsonl"
@@ -190,15 +189,15 @@ def test_whatever_is_answered_the_file_holds_just_the_labels(
             stood.append((labelling.current, list(labelling.labels)))
             labelling.skip() if answer == "skip" else labelling.choose(answer)
         assert (load_pairs(path) if labelling.labels else []) == labelling.labels
-        assert len({pair.prompt for pair in labelling.labels}) == len(labelling.labels)  # nothing is asked twice
+        assert len({pair.prompt for pair in labelling.labels}) == len(labelling.labels)  # no pair is shown twice
 
 
 # What is held back
 
 
-def test_every_fifth_label_is_held_back_and_no_other(path: Path) -> None:
+def test_every_fifth_label_is_held_back(path: Path) -> None:
     labelling = annotate(path, wanted=11)
-    labelling.let(lambda prompt, left, right: "left")
+    labelling.answer_with(lambda prompt, left, right: "left")
     assert [pair.prompt for pair in labelling.held_back] == ["We saw film 4.", "We saw film 9."]
     assert [pair.prompt for pair in labelling.training_pairs] == [
         f"We saw film {n}." for n in (0, 1, 2, 3, 5, 6, 7, 8, 10)
@@ -221,7 +220,7 @@ GOOD = '{"prompt": "We saw it.", "chosen": " Good.", "rejected": " Bad."}\n'
         ('{"good": 1}\n', "no column 'chosen'"),
     ],
 )
-def test_a_broken_file_is_refused_in_one_line_that_says_where(path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_file_is_rejected_with_its_line(path: Path, text: str, complaint: str) -> None:
     path.parent.mkdir()
     path.write_text(text, encoding="utf-8")
     with pytest.raises(PairError) as caught:
@@ -232,30 +231,30 @@ def test_a_broken_file_is_refused_in_one_line_that_says_where(path: Path, text: 
     assert path.read_text(encoding="utf-8") == text
 
 
-def test_a_path_that_load_pairs_would_not_read_is_refused() -> None:
-    with pytest.raises(PairError, match=r"labels\.txt: the ending '\.txt' is not wanted"):
+def test_a_path_with_another_suffix_is_rejected() -> None:
+    with pytest.raises(PairError, match=r"labels\.txt: labels need a file that ends in .jsonl"):
         LabelFile("labels.txt")
 
 
 @pytest.mark.parametrize("wanted", [4, 13])
-def test_a_number_of_labels_that_cannot_be_is_refused(path: Path, wanted: int) -> None:
+def test_wanted_must_be_in_range(path: Path, wanted: int) -> None:
     with pytest.raises(ValueError, match=f"wanted must be from 5 to the 12 candidates, found {wanted}"):
         panel(path, wanted)
 
 
-def test_a_file_that_somebody_else_changed_is_left_alone(path: Path) -> None:
+def test_a_file_changed_by_another_program_is_not_overwritten(path: Path) -> None:
     labelling = annotate(path)
     labelling.choose("left")
     annotate(path).choose("left")
     before = path.read_bytes()
     for act in (lambda: labelling.choose("left"), labelling.undo):
-        with pytest.raises(PairError, match="somebody else changed it"):
+        with pytest.raises(PairError, match="another program changed"):
             act()
     assert path.read_bytes() == before
     assert len(annotate(path).labels) == 2
 
 
-def test_a_file_edited_by_hand_is_gone_on_with(path: Path) -> None:
+def test_a_file_edited_by_hand_can_be_continued(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(GOOD.rstrip("\n"), encoding="utf-8")  # no newline at its end, and of another model's pairs
     labelling = annotate(path)
@@ -270,33 +269,33 @@ def test_a_file_edited_by_hand_is_gone_on_with(path: Path) -> None:
 # Rules
 
 
-def test_a_rule_gives_what_is_missing_and_no_more(path: Path) -> None:
+def test_a_rule_gives_only_the_missing_labels(path: Path) -> None:
     labelling = annotate(path)
     labelling.choose("right")
-    labelling.let(prefers_shorter)  # "Fine" is always the shorter one, and on the left
+    labelling.answer_with(prefers_shorter)  # "Fine" is always the shorter one, and on the left
     assert [pair.chosen for pair in labelling.labels] == [" It was awful 0.", *(f" Fine {n}." for n in range(1, 10))]
     assert labelling.finished
-    labelling.let(prefers_shorter)
+    labelling.answer_with(prefers_shorter)
     assert len(labelling.labels) == 10
     with pytest.raises(ValueError, match="all 10 labels are given; undo one"):
         labelling.choose("left")
 
 
-def test_a_rule_without_an_opinion_comes_to_an_end(path: Path) -> None:
+def test_a_rule_that_skips_everything_is_stopped(path: Path) -> None:
     labelling = annotate(path)
-    with pytest.raises(ValueError, match="skips every pair that is left; it gave 1 of 10 labels"):
-        labelling.let(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
+    with pytest.raises(ValueError, match="skips all remaining pairs; it gave 1 of 10 labels"):
+        labelling.answer_with(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
     assert [pair.prompt for pair in load_pairs(path)] == ["We saw film 7."]
 
 
-def test_an_answer_that_is_none_is_named(path: Path) -> None:
+def test_an_invalid_answer_is_rejected(path: Path) -> None:
     with pytest.raises(ValueError, match="side must be 'left' or 'right', found 'both'"):
-        annotate(path).let(lambda prompt, left, right: "both")
+        annotate(path).answer_with(lambda prompt, left, right: "both")
     assert not path.exists()
 
 
 @pytest.mark.slow
-def test_the_rules_know_what_they_like() -> None:
+def test_the_rules_label_by_their_taste() -> None:
     for name, rule in RULES.items():
         labels = label_candidates(review_candidates(), rule)
         assert len(labels) >= 30, name
@@ -313,22 +312,22 @@ def test_the_rules_know_what_they_like() -> None:
 
 @pytest.mark.slow
 def test_the_pairs_to_compare_differ_visibly() -> None:
-    asked = review_candidates()
-    assert len(asked) >= 90
-    assert len({candidate.prompt for candidate in asked}) == len(asked)
-    assert all(reviews.fluency([candidate.left, candidate.right]) == 1 for candidate in asked)
-    for candidate in asked:
+    candidates = review_candidates()
+    assert len(candidates) >= 90
+    assert len({candidate.prompt for candidate in candidates}) == len(candidates)
+    assert all(reviews.fluency([candidate.left, candidate.right]) == 1 for candidate in candidates)
+    for candidate in candidates:
         left, right = (set(text.lower().split()) for text in (candidate.left, candidate.right))
         assert len(left & right) < len(left | right) / 2
     for rule in (prefers_shorter, prefers_kinder):  # neither side is the better one
-        on_the_left = sum(rule(c.prompt, c.left, c.right) == "left" for c in asked)
-        assert 0.3 < on_the_left / len(asked) < 0.7
+        on_the_left = sum(rule(c.prompt, c.left, c.right) == "left" for c in candidates)
+        assert 0.3 < on_the_left / len(candidates) < 0.7
 
 
 # The panel
 
 
-def test_the_browser_is_told_what_to_show(path: Path) -> None:
+def test_the_browser_gets_what_it_shows(path: Path) -> None:
     shown = panel(path)
     assert (shown.phase, shown.prompt, shown.left, shown.right) == (
         "labelling",
@@ -346,18 +345,18 @@ def test_the_browser_is_told_what_to_show(path: Path) -> None:
     for _ in range(10):
         press(shown, "choose", side="right")
     assert (shown.phase, shown.given, shown.kept, shown.held, shown.prompt) == ("ready", 10, 8, 2, "")
-    assert (shown.error, shown.fault) == (None, "")
+    assert (shown.error, shown.error_message) == (None, "")
 
 
-def test_a_click_that_comes_too_late_counts_for_nothing(path: Path) -> None:
+def test_a_late_click_is_ignored(path: Path) -> None:
     shown = panel(path)
     seen = shown.turn
     for name, more in (("choose", {"side": "left"}), ("choose", {"side": "left"}), ("skip", {}), ("undo", {})):
-        shown._answer(None, {"ask": name, "turn": seen, **more}, None)
-    assert (shown.given, shown.prompt, shown.fault) == (1, ASKED[1].prompt, "")
+        shown._run_command(None, {"command": name, "turn": seen, **more}, None)
+    assert (shown.given, shown.prompt, shown.error_message) == (1, ASKED[1].prompt, "")
 
 
-def test_what_the_panel_says_of_itself_depends_on_the_labels_only(path: Path) -> None:
+def test_the_repr_depends_on_the_labels_only(path: Path) -> None:
     shown = panel(path)
     assert repr(shown) == "Annotator: 0 of 10 labels, 0 to train on and 0 held back"
     for _ in range(5):
@@ -365,47 +364,47 @@ def test_what_the_panel_says_of_itself_depends_on_the_labels_only(path: Path) ->
     assert repr(shown) == repr(panel(path)) == "Annotator: 5 of 10 labels, 4 to train on and 1 held back"
 
 
-def test_a_fault_in_a_callback_is_shown_until_it_is_over(path: Path) -> None:
+def test_an_error_in_a_command_is_shown_until_one_succeeds(path: Path) -> None:
     shown = panel(path)
     press(shown, "choose", side="up")
-    assert shown.fault == "ValueError: side must be 'left' or 'right', found 'up'"
+    assert shown.error_message == "ValueError: side must be 'left' or 'right', found 'up'"
     assert isinstance(shown.error, ValueError)
     press(shown, "train")
-    assert shown.fault == "ValueError: 10 labels are wanted before training, 0 are given"
+    assert shown.error_message == "ValueError: training needs 10 labels, found 0"
     press(shown, "choose", side="left")
-    assert (shown.fault, shown.error, shown.given) == ("", None, 1)
+    assert (shown.error_message, shown.error, shown.given) == ("", None, 1)
 
 
-@pytest.mark.parametrize("name", ["", "let", "agreement_with", "close", "__init__"])
-def test_the_browser_may_ask_for_four_things_and_no_other(path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["", "answer_with", "agreement_with", "close", "__init__"])
+def test_the_browser_may_call_four_methods(path: Path, name: str) -> None:
     shown = panel(path)
-    shown._answer(None, {"ask": name}, None)
-    assert shown.fault == f"ValueError: ask must be one of choose, skip, undo, train, found {name!r}"
+    shown._run_command(None, {"command": name}, None)
+    assert shown.error_message == f"ValueError: command must be one of choose, skip, undo, train, found {name!r}"
     assert shown.given == 0
 
 
-def test_training_that_fails_says_so_and_can_be_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_training_shows_its_error_and_can_be_repeated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of memory")
 
     shown = panel(path)
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     monkeypatch.setattr(annotator, "train_on_labels", fail)
     press(shown, "train")
-    assert (shown.fault, shown.phase, shown.result) == ("RuntimeError: out of memory", "ready", {})
+    assert (shown.error_message, shown.phase, shown.result) == ("RuntimeError: out of memory", "ready", {})
     with pytest.raises(ValueError, match="there is no policy yet"):
         shown.agreement_with(prefers_shorter)
 
 
 def test_the_curve_is_sent_a_few_times_a_second_and_at_the_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown, sent, clock = panel(path), [], [100.0]
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     monkeypatch.setattr(annotator.time, "monotonic", lambda: clock[0])
     shown._begin_training()
     shown.observe(lambda change: sent.append(len(change["new"])), "curve")
     for step in range(1, shown.steps + 1):
         clock[0] += 0.1  # ten steps a second
-        shown._watch(dict.fromkeys(annotator._CURVES, 0.5) | {"step": step})
+        shown._log_step(dict.fromkeys(annotator._CURVES, 0.5) | {"step": step})
     assert sent == sorted({*range(1, shown.steps + 1, 3), shown.steps})
 
 
@@ -421,7 +420,7 @@ def test_agreement_by_hand() -> None:
     assert Agreement(2.5, 5).luck == 0.5  # a tie is half a pair; a coin gets at least 3 of 5 half the time
 
 
-def test_a_difference_within_its_error_is_chance() -> None:
+def test_a_trait_moved_only_beyond_two_standard_errors() -> None:
     assert not Trait("words", 19.0, 18.0, 0.6).moved
     assert Trait("words", 19.0, 17.0, 0.6).moved
     assert Trait("words", 17.0, 19.0, 0.6).moved
@@ -431,7 +430,7 @@ def test_a_difference_within_its_error_is_chance() -> None:
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
     """A scripted annotator who prefers the shorter review, from the first label to the judged policy."""
     shown = Annotator(tmp_path_factory.mktemp("taught") / "labels.jsonl")
-    shown.let(prefers_shorter)
+    shown.answer_with(prefers_shorter)
     shown.phases = [shown.phase]
     shown.observe(lambda change: shown.phases.append(change["new"]), "phase")
     press(shown, "train")
@@ -439,8 +438,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
 
 
 @pytest.mark.slow
-def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
-    assert (taught.fault, taught.phases) == ("", ["ready", "training", "trained"])
+def test_after_a_scripted_run_the_policy_agrees_with_the_rule(taught: Annotator) -> None:
+    assert (taught.error_message, taught.phases) == ("", ["ready", "training", "trained"])
     assert (len(taught.labels), len(taught.training_pairs), len(taught.held_back)) == (30, 24, 6)
     fresh = taught.agreement_with(prefers_shorter)
     assert fresh.pairs > 180
@@ -450,7 +449,7 @@ def test_a_scripted_run_teaches_the_policy_to_tell(taught: Annotator) -> None:
 
 
 @pytest.mark.slow
-def test_a_scripted_run_teaches_the_policy_to_write(taught: Annotator) -> None:
+def test_after_a_scripted_run_the_policy_writes_shorter_reviews(taught: Annotator) -> None:
     traits = {trait["name"]: trait for trait in taught.result["traits"]}
     assert traits["words"]["moved"]
     assert traits["words"]["after"] < traits["words"]["before"] - 2
@@ -459,7 +458,7 @@ def test_a_scripted_run_teaches_the_policy_to_write(taught: Annotator) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_shown_of_a_run_is_what_was_measured(taught: Annotator) -> None:
+def test_the_result_is_what_was_measured(taught: Annotator) -> None:
     agreement = taught.agreement
     assert agreement is not None
     assert [taught.result[name] for name in ("agreed", "pairs", "share", "error", "luck")] == [
@@ -472,7 +471,7 @@ def test_what_is_shown_of_a_run_is_what_was_measured(taught: Annotator) -> None:
 
 
 @pytest.mark.slow
-def test_the_model_that_wrote_the_pairs_stays_as_it_is(taught: Annotator) -> None:
+def test_training_leaves_the_reference_unchanged(taught: Annotator) -> None:
     moved = [
         not torch.equal(before, after)
         for before, after in zip(taught.reference.parameters(), taught.policy.parameters(), strict=True)
@@ -482,7 +481,7 @@ def test_the_model_that_wrote_the_pairs_stays_as_it_is(taught: Annotator) -> Non
 
 
 @pytest.mark.slow
-def test_undo_after_training_takes_the_policy_back_too(taught: Annotator, path: Path) -> None:
+def test_undo_after_training_drops_the_policy(taught: Annotator, path: Path) -> None:
     path.parent.mkdir()
     path.write_text("".join(json.dumps(pair.__dict__) + "\n" for pair in taught.labels), encoding="utf-8")
     again = Annotator(path)

@@ -1,4 +1,4 @@
-"""TokenRewards and BeforeAfter: their numbers are those of the package, for any tokenizer, and no fault goes unseen."""
+"""TokenRewards and BeforeAfter: their numbers are those of the package, for any tokenizer, and errors are shown."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.sampling import sample_responses
 from dpo_teach.widgets import BeforeAfter, LossExplorer, TokenRewards
-from dpo_teach.widgets.token_scores import token_texts, unread_parts
+from dpo_teach.widgets.token_scores import lost_characters, token_texts
 from dpo_teach.worlds.reviews import true_reward
 from tools.playground import explorer_state
 
@@ -74,7 +74,7 @@ def move_in_browser(widget: Any, **values: Any) -> None:
 
 
 def ask(widget: Any, **content: Any) -> None:
-    widget._answer(widget, content, [])
+    widget._run_command(widget, content, [])
 
 
 # Token texts
@@ -85,11 +85,11 @@ def test_the_texts_of_the_tokens_are_the_text() -> None:
     text = f" A {EMOJI}\n\nna\N{LATIN SMALL LETTER I WITH DIAERESIS}ve\t<b>"
     texts = token_texts([], [*tokenizer(text)["input_ids"], 0], tokenizer)
     assert "".join(texts) == text + "<|endoftext|>"
-    assert texts[:7] == [" ", "A", " ", "", "", "", EMOJI]  # told where it is whole
+    assert texts[:7] == [" ", "A", " ", "", "", "", EMOJI]  # at the token that completes it
     assert texts[7:9] == ["\n", "\n"]
 
 
-def test_bytes_that_make_no_character_are_told_and_nothing_after_them_is_lost() -> None:
+def test_invalid_bytes_are_replaced_and_lose_nothing_after_them() -> None:
     tokenizer = byte_tokenizer()
     film = tokenizer(EMOJI)["input_ids"]
     assert token_texts([], film[:2], tokenizer) == ["", "\ufffd"]  # cut within a character
@@ -101,28 +101,28 @@ def test_words_keep_the_space_before_them() -> None:
     assert token_texts([3], [4, 6, 2], tokenizer) == [" plot", " good", " <eos>"]
 
 
-def test_what_a_tokenizer_leaves_out_is_named() -> None:
-    assert unread_parts(f"All of it, {EMOJI} and \N{GREEK SMALL LETTER BETA}.", byte_tokenizer()) == []
+def test_lost_characters() -> None:
+    assert lost_characters(f"All of it, {EMOJI} and \N{GREEK SMALL LETTER BETA}.", byte_tokenizer()) == []
     letters = byte_tokenizer([*map(chr, range(97, 123)), "\u0120"])  # a to z, and the space
-    assert unread_parts("a Zebra, A zoo", letters) == ["Z", ",", "A"]
+    assert lost_characters("a Zebra, A zoo", letters) == ["Z", ",", "A"]
     halved = byte_tokenizer(sorted(pre_tokenizers.ByteLevel.alphabet())[:-40])  # without the bytes that begin some
-    lost = unread_parts(f"x {EMOJI} y", halved)
+    lost = lost_characters(f"x {EMOJI} y", halved)
     assert lost == [EMOJI]
     unknown = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"<unk>": 0, "good": 1}, unk_token="<unk>")), unk_token="<unk>"
     )
-    assert unread_parts("good", unknown) == []
-    assert unread_parts("bad", unknown) == ["b", "a", "d"]
+    assert lost_characters("good", unknown) == []
+    assert lost_characters("bad", unknown) == ["b", "a", "d"]
 
 
-def test_a_tokenizer_may_drop_case_and_accents() -> None:
+def test_lost_case_and_accents_do_not_count() -> None:
     tokenizer = byte_tokenizer()
     tokenizer.backend_tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    assert unread_parts("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
+    assert lost_characters("Caf\N{LATIN SMALL LETTER E WITH ACUTE} A", tokenizer) == []
 
 
-def test_special_tokens_in_a_prompt_are_read() -> None:
-    assert unread_parts("x<|endoftext|>", byte_tokenizer()) == []
+def test_special_tokens_in_a_prompt_are_not_lost() -> None:
+    assert lost_characters("x<|endoftext|>", byte_tokenizer()) == []
 
 
 # TokenRewards
@@ -146,7 +146,7 @@ def test_the_shares_sum_to_the_implicit_rewards(reviews: tuple[Any, Any, Any], h
         assert panel.responses["rejected"].special == (False,) * (len(ids.rejected_ids) - 1) + (True,)
 
 
-def test_where_the_policy_is_the_reference_every_share_is_exactly_0(
+def test_if_the_policy_is_the_reference_every_share_is_0(
     reviews: tuple[Any, Any, Any], held_out: list[PreferencePair]
 ) -> None:
     reference, tokenizer = reviews[1:]
@@ -157,7 +157,7 @@ def test_where_the_policy_is_the_reference_every_share_is_exactly_0(
     assert "margin +0.0" in repr(panel)
 
 
-def test_beta_scales_and_computes_nothing() -> None:
+def test_beta_needs_no_forward_pass() -> None:
     policy, reference = tiny_model(0), tiny_model(1)
     panel = TokenRewards(policy, reference, tiny_tokenizer(), tiny_pairs(3), beta=0.5)
     before, shown, calls = panel.rewards, panel.shown, calls_of(policy)
@@ -167,7 +167,7 @@ def test_beta_scales_and_computes_nothing() -> None:
     assert calls == []
 
 
-def test_a_pair_is_computed_when_it_is_looked_at_and_only_once() -> None:
+def test_a_pair_is_computed_when_shown_and_only_once() -> None:
     policy, reference = tiny_model(0), tiny_model(1)
     calls = calls_of(policy)
     panel = TokenRewards(policy, reference, tiny_tokenizer(), tiny_pairs(24))
@@ -186,7 +186,7 @@ def test_the_strongest_tokens_come_first() -> None:
         assert all(text in panel.responses[name].texts for text, _ in strongest)
 
 
-def test_a_gpt_2_with_bytes_for_tokens_shows_emoji_and_its_end() -> None:
+def test_a_byte_level_gpt_2_shows_emoji_and_the_end_token() -> None:
     pair = PreferencePair(f"Film {EMOJI}:", f" great {EMOJI}!\n", " bad")
     tokenizer = byte_tokenizer()
     panel = TokenRewards(byte_model(0), byte_model(1), tokenizer, [pair])
@@ -198,7 +198,7 @@ def test_a_gpt_2_with_bytes_for_tokens_shows_emoji_and_its_end() -> None:
     json.dumps(explorer_state(panel), allow_nan=False)
 
 
-def test_dropout_is_off_for_the_time() -> None:
+def test_dropout_is_off_temporarily() -> None:
     policy = byte_model(0, dropout=0.5).train()
     pair = PreferencePair("Film:", " great", " bad")
     first, second = (TokenRewards(policy, byte_model(1), byte_tokenizer(), [pair]).shown for _ in range(2))
@@ -206,7 +206,7 @@ def test_dropout_is_off_for_the_time() -> None:
     assert policy.training
 
 
-def test_a_pair_that_does_not_fit_is_told_and_the_others_are_shown() -> None:
+def test_a_pair_that_does_not_fit_gets_a_note() -> None:
     pairs = [PreferencePair("x" * 80, " good", " bad"), PreferencePair("Film:", " good", " bad")]
     panel = TokenRewards(byte_model(0), byte_model(1), byte_tokenizer(), pairs)
     assert "its 80 tokens leave no room for a response within 64 tokens" in panel.note
@@ -221,7 +221,7 @@ def test_a_pair_that_does_not_fit_is_told_and_the_others_are_shown() -> None:
     assert cut.note == ""
 
 
-def test_wrong_settings_are_named() -> None:
+def test_invalid_settings_are_rejected_by_name() -> None:
     given = (tiny_model(0), tiny_model(1), tiny_tokenizer())
     panel = TokenRewards(*given, tiny_pairs(3))
     with pytest.raises(traitlets.TraitError, match="pair must lie between 1 and 3, found 4"):
@@ -237,16 +237,16 @@ def test_wrong_settings_are_named() -> None:
     assert (panel.pair, panel.shown["number"]) == (1, 1)
 
 
-def test_an_error_behind_a_move_is_shown_and_goes_with_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_a_move_is_shown_until_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     panel = TokenRewards(tiny_model(0), tiny_model(1), tiny_tokenizer(), tiny_pairs(5))
     with monkeypatch.context() as patch:
         patch.setattr("dpo_teach.widgets.token_rewards.score_responses", broken)
         move_in_browser(panel, pair=2)
-        assert panel.fault == "RuntimeError: the model is gone"
+        assert panel.error_message == "RuntimeError: the model is gone"
         with pytest.raises(RuntimeError, match="is gone"):  # from code it is raised
             panel.pair = 3
     move_in_browser(panel, pair=4)
-    assert panel.fault == ""
+    assert panel.error_message == ""
     assert panel.shown["number"] == 4
 
 
@@ -254,11 +254,11 @@ def broken(*_: Any, **__: Any) -> Any:
     raise RuntimeError("the model is gone")
 
 
-def test_weights_that_are_no_numbers_are_named() -> None:
+def test_weights_that_are_nan_are_named() -> None:
     policy = tiny_model(0)
     with torch.no_grad():
         policy.transformer.wte.weight.fill_(math.nan)
-    with pytest.raises(ValueError, match="policy: a log-probability that it gives is not finite"):
+    with pytest.raises(ValueError, match="policy: a log-probability is not finite"):
         TokenRewards(policy, tiny_model(1), tiny_tokenizer(), tiny_pairs(1))
 
 
@@ -294,7 +294,7 @@ def test_the_texts_and_their_numbers_are_those_of_the_package(
     json.dumps(explorer_state(panel), allow_nan=False)
 
 
-def test_the_same_model_throws_the_same_dice(reviews: tuple[Any, Any, Any]) -> None:
+def test_the_same_model_writes_the_same_texts(reviews: tuple[Any, Any, Any]) -> None:
     reference, tokenizer = reviews[1:]
     panel = BeforeAfter(copy.deepcopy(reference), reference, tokenizer, prompt=OPENING)
     assert panel.texts["policy"] == panel.texts["reference"]
@@ -304,7 +304,7 @@ def test_the_same_model_throws_the_same_dice(reviews: tuple[Any, Any, Any]) -> N
 
 
 @pytest.mark.slow
-def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter) -> None:
+def test_the_seed_determines_the_texts(panel: BeforeAfter) -> None:
     before, reading = panel.shown, repr(panel)
     panel.seed = 2
     assert panel.shown["texts"] != before["texts"]
@@ -317,35 +317,35 @@ def test_the_same_dice_give_the_same_texts_and_others_do_not(panel: BeforeAfter)
 @pytest.mark.parametrize(
     ("prompt", "line"),
     [
-        ("", "The prompt is empty: the beginning of a text is wanted."),
-        (" \n", "The prompt is empty: the beginning of a text is wanted."),
-        ("x" * 64, "The prompt has 64 tokens, and the models take 64 with the response: at most 63 are wanted."),
+        ("", "The prompt is empty: enter the beginning of a text."),
+        (" \n", "The prompt is empty: enter the beginning of a text."),
+        ("x" * 64, "The prompt has 64 tokens, and the models take 64 with the response: shorten it to at most 63."),
     ],
 )
-def test_a_prompt_that_will_not_do_is_told_and_nothing_is_lost(prompt: str, line: str) -> None:
+def test_an_invalid_prompt_gets_a_note_and_changes_nothing(prompt: str, line: str) -> None:
     panel = BeforeAfter(byte_model(0), byte_model(1), byte_tokenizer(), prompt="Film:")
     before = panel.shown
-    told: list[bool] = []
-    panel.observe(lambda change: told.append(change["new"]), "writing")
-    ask(panel, ask="write", prompt=prompt, seed=5, count=4)
-    assert (panel.note, panel.fault) == (line, "")
-    assert told == [True, False]  # what the browser waits for
+    writing: list[bool] = []
+    panel.observe(lambda change: writing.append(change["new"]), "writing")
+    ask(panel, command="write", prompt=prompt, seed=5, count=4)
+    assert (panel.note, panel.error_message) == (line, "")
+    assert writing == [True, False]  # what the browser waits for
     assert (panel.prompt, panel.seed, panel.shown) == ("Film:", 0, before)
     with pytest.raises(traitlets.TraitError, match=re.escape(line)):
         panel.prompt = prompt
-    ask(panel, ask="write", prompt="Film", seed=5, count=4)
+    ask(panel, command="write", prompt="Film", seed=5, count=4)
     assert (panel.note, panel.prompt, panel.shown["seed"], len(panel.texts["policy"])) == ("", "Film", 5, 4)
 
 
 def test_characters_that_the_tokenizer_cannot_read_are_named() -> None:
     letters = byte_tokenizer([*map(chr, range(97, 123)), "\u0120"])
     panel = BeforeAfter(byte_model(0), byte_model(1), letters)
-    ask(panel, ask="write", prompt="What? No.", seed=0, count=2)
-    assert panel.note == "The tokenizer cannot read W ? N . in this prompt: it is wanted without."
+    ask(panel, command="write", prompt="What? No.", seed=0, count=2)
+    assert panel.note == "The tokenizer cannot read W ? N . in this prompt: remove it."
     assert panel.shown == {}
 
 
-def test_a_prompt_that_leaves_little_room_is_written_after_and_the_cut_is_told() -> None:
+def test_a_long_prompt_gets_short_texts() -> None:
     panel = BeforeAfter(byte_model(0), byte_model(1), byte_tokenizer(), prompt="x" * 61)
     texts = [text for name in ("reference", "policy") for text in panel.shown["texts"][name]]
     assert max(len(text["texts"]) for text in texts) == 3
@@ -365,7 +365,7 @@ def test_nothing_is_written_before_there_is_a_prompt(reviews: tuple[Any, Any, An
 
 
 @pytest.mark.slow
-def test_a_suggestion_is_what_is_begun_with(reviews: tuple[Any, Any, Any]) -> None:
+def test_the_first_suggestion_is_the_first_prompt(reviews: tuple[Any, Any, Any]) -> None:
     panel = BeforeAfter(*reviews, suggestions=[OPENING, "Last night we saw The Paper Lighthouse."], count=2)
     assert panel.prompt == OPENING == panel.shown["prompt"]
 
@@ -377,47 +377,45 @@ def test_several_settings_at_once_are_written_once(panel: BeforeAfter, monkeypat
     monkeypatch.setattr(panel, "_write", lambda: (calls.append(1), write()))
     panel.set(seed=8, count=3, prompt="Last night we saw The Paper Lighthouse.")
     assert len(calls) == 1
-    move_in_browser(panel, seed=9)  # the browser moves it first, and asks afterwards
-    assert len(calls) == 1
-    ask(panel, ask="write", prompt=panel.prompt, seed=9, count=3)
+    ask(panel, command="write", prompt=panel.prompt, seed=9, count=3)
     assert len(calls) == 2
-    ask(panel, ask="write", prompt=panel.prompt, seed=9, count=3)  # the policy may have been trained on
+    ask(panel, command="write", prompt=panel.prompt, seed=9, count=3)  # the policy may have been trained on
     assert len(calls) == 3
     assert panel.shown["seed"] == 9
 
 
 @pytest.mark.slow
-def test_an_error_while_writing_is_shown_and_what_was_written_stays(panel: BeforeAfter) -> None:
+def test_an_error_while_writing_is_shown_and_the_texts_stay(panel: BeforeAfter) -> None:
     before = panel.shown
     panel.judge, judge = broken, panel.judge
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert (panel.fault, panel.writing) == ("RuntimeError: the model is gone", False)
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert (panel.error_message, panel.writing) == ("RuntimeError: the model is gone", False)
     assert panel.shown == before
     panel.judge = lambda _: math.nan
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert panel.fault.startswith("ValueError: judge: a finite number is wanted")
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert panel.error_message.startswith("ValueError: judge: expected a finite number")
     panel.judge = judge
-    ask(panel, ask="write", prompt=OPENING, seed=4, count=2)
-    assert panel.fault == ""
+    ask(panel, command="write", prompt=OPENING, seed=4, count=2)
+    assert panel.error_message == ""
     assert panel.shown["seed"] == 4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["_write", "set", "", None])
-def test_what_may_not_be_asked_is_refused(panel: BeforeAfter, name: str | None) -> None:
+def test_unknown_commands_are_rejected(panel: BeforeAfter, name: str | None) -> None:
     before = panel.shown
-    ask(panel, ask=name, prompt=OPENING, seed=3, count=2)
-    assert panel.fault == f"ValueError: ask must be one of write, found {name!r}"
+    ask(panel, command=name, prompt=OPENING, seed=3, count=2)
+    assert panel.error_message == f"ValueError: command must be one of write, found {name!r}"
     assert panel.shown == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "value", "least", "most"), [("seed", -1, 0, 9999), ("count", 7, 2, 6)])
-def test_dice_and_number_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
+def test_seed_and_count_have_bounds(panel: BeforeAfter, name: str, value: int, least: int, most: int) -> None:
     with pytest.raises(traitlets.TraitError, match=f"{name} must lie between {least} and {most}, found {value}"):
         panel.set(**{name: value})
-    ask(panel, **{"ask": "write", "prompt": OPENING, "seed": 1, "count": 2, name: value})
-    assert f"{name} must lie between {least} and {most}" in panel.fault
+    ask(panel, **{"command": "write", "prompt": OPENING, "seed": 1, "count": 2, name: value})
+    assert f"{name} must lie between {least} and {most}" in panel.error_message
 
 
 # Both
@@ -433,7 +431,7 @@ def pair_of_panels(request: pytest.FixtureRequest, reviews: tuple[Any, Any, Any]
 
 
 @pytest.mark.slow
-def test_the_same_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> None:
+def test_equal_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> None:
     one, other = pair_of_panels
     assert repr(one) == repr(other)
     assert "\n" not in repr(one)
@@ -442,7 +440,7 @@ def test_the_same_settings_show_the_same(pair_of_panels: tuple[Any, Any]) -> Non
     assert one._repr_mimebundle_()[0]["text/plain"] == repr(one)
 
 
-def test_the_style_of_tokens_is_where_tokens_are() -> None:
+def test_only_widgets_with_tokens_have_their_style() -> None:
     assert ".dt-token " in str(TokenRewards._css)
     assert ".dt-token " in str(BeforeAfter._css)
     assert ".dt-token " not in str(LossExplorer._css)
@@ -450,13 +448,13 @@ def test_the_style_of_tokens_is_where_tokens_are() -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tint", ["dt-chosen", "dt-rejected"])
-def test_ink_is_read_on_every_colour_of_a_token(theme: str, tint: str) -> None:
+def test_text_has_enough_contrast_on_every_token_colour(theme: str, tint: str) -> None:
     found = colours(theme)
     text = (files("dpo_teach.widgets") / "js" / "tokens.js").read_text(encoding="utf-8")
     deepest = int(re.findall(r"const DEEPEST = (\d+);", text)[0])
     for percent in range(deepest + 1):
-        assert contrast(found["ink"], mixed(found[tint], found["card"], percent / 100)) >= 4.5, percent
-    assert contrast(found[tint], found["card"]) >= 3  # the line that tells the sign
+        assert contrast(found["ink"], mixed(found[tint], found["background"], percent / 100)) >= 4.5, percent
+    assert contrast(found[tint], found["background"]) >= 3  # the line that tells the sign
 
 
 def mixed(one: str, other: str, share: float) -> str:

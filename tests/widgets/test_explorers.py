@@ -1,4 +1,4 @@
-"""The explorers, seen from Python: their settings, their numbers, and what they say when something is wrong."""
+"""The explorers, seen from Python: their settings, their numbers, and their error messages."""
 
 import base64
 import json
@@ -10,10 +10,9 @@ import traitlets
 
 from dpo_teach.memory import Dtype, Optimizer, count_memory
 from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
-from dpo_teach.widgets.bundles import bundle
 from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import PRESETS
-from dpo_teach.widgets.photographs import PICTURES
 from dpo_teach.worlds.tabular import film_world, optimal_policy
 from tools.playground import explorer_state
 from tools.screenshots import INDEX, TARGETS, fingerprint
@@ -25,13 +24,13 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LossExplorer, "beta", math.nan, "beta must lie between 0.001 and 10, found nan"),
     (LossExplorer, "beta", "0.1", "beta must lie between 0.001 and 10, found '0.1'"),
     (LossExplorer, "policy_chosen", 1.0, "policy_chosen must lie between -2000 and 0, found 1.0"),
-    (LossExplorer, "preset", "example 5", "example 1.*not the str 'example 5'"),
+    (LossExplorer, "preset", "example 5", "preset must be one of example 1,.*found 'example 5'"),
     (BetaTilt, "beta", 0.0, "beta must lie between 0.001 and 100, found 0.0"),
     (BetaTilt, "prompt", "Tomorrow.", "prompt must be one of We went on a rainy Tuesday.,.*found 'Tomorrow.'"),
     (BetaTilt, "rewards", [1.0, 2.0], "rewards must be 6 numbers, found 2"),
     (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must lie between -50 and 50, found 51.0"),
     (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
-    (GradientWeights, "batch", "tomorrow", "at the start.*not the str 'tomorrow'"),
+    (GradientWeights, "batch", "tomorrow", "batch must be one of at the start,.*found 'tomorrow'"),
     (MemoryCalculator, "billions", 0.0, "billions must lie between 0.001 and 1000, found 0.0"),
     (MemoryCalculator, "dtype", "float64", "int8.*not the str 'float64'"),
 ]
@@ -39,7 +38,7 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
 
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(("kind", "name", "value", "words"), WRONG)
-def test_a_wrong_setting_is_named_and_changes_nothing(kind: type[Explorer], name: str, value: Any, words: str) -> None:
+def test_an_invalid_value_is_rejected_by_name(kind: type[Explorer], name: str, value: Any, words: str) -> None:
     explorer = kind()
     before = repr(explorer)
     with pytest.raises(traitlets.TraitError, match=words):
@@ -52,7 +51,7 @@ def test_a_wrong_setting_is_named_and_changes_nothing(kind: type[Explorer], name
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_setting_that_there_is_not_is_named(kind: type[Explorer]) -> None:
+def test_an_unknown_setting_is_rejected_by_name(kind: type[Explorer]) -> None:
     with pytest.raises(AttributeError, match=f"has no setting 'gamma'; it has {kind.settings[0]}"):
         kind().set(gamma=1.0)
     with pytest.raises(TypeError, match="gamma"):
@@ -60,37 +59,57 @@ def test_a_setting_that_there_is_not_is_named(kind: type[Explorer]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_settings_give_the_same_words(kind: type[Explorer]) -> None:
+def test_equal_settings_give_equal_reprs(kind: type[Explorer]) -> None:
     assert repr(kind()) == repr(kind())
     assert "0x" not in repr(kind())
     assert "\n" not in repr(kind())
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_browser_gets_is_plain_data(kind: type[Explorer]) -> None:
+def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
-    assert set(kind.settings) <= state.keys()
+    derived = {"preset", "batch", "prompt"}  # properties: only the values that they stand for are sent
+    assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_move_in_the_browser_is_taken_as_it_is(kind: type[Explorer]) -> None:
-    """The browser has already pulled along what hangs together: Python must not do so once more, and late."""
+def test_a_move_in_the_browser_changes_one_trait(kind: type[Explorer]) -> None:
     explorer = kind()
-    sent: list[str] = []
-    explorer.observe(lambda change: sent.append(change["name"]), list(kind.settings))
-    name = "beta" if "beta" in kind.settings else "billions"
-    explorer.set_state({name: 0.5})
-    assert sent == [name]
-    if isinstance(explorer, LossExplorer):
-        explorer.set_state({"policy_chosen": -42.0})
-        assert explorer.preset == "example 1"  # until the browser says so
-        explorer.set_state({"preset": "your own"})
-        assert explorer.policy_chosen == -42.0
+    changed: list[str] = []
+    explorer.observe(lambda change: changed.append(change["name"]), list(explorer_state(explorer)))
+    explorer.set_state({"beta" if "beta" in kind.settings else "billions": 0.5})
+    assert changed == ["beta" if "beta" in kind.settings else "billions"]
 
 
-class Asked(Explorer):
-    asks = ("double",)
+def test_a_preset_follows_from_what_the_browser_sends() -> None:
+    explorer, weights = LossExplorer(), GradientWeights()
+    explorer.set_state({"policy_chosen": -42.0})
+    assert (explorer.preset, explorer.policy_chosen) == ("your own", -42.0)
+    explorer.set_state(explorer.presets["both fell"])
+    assert explorer.preset == "both fell"
+    weights.set_state({"differences": [0.0] * 4})
+    assert weights.batch == "at the start"
+
+
+def test_a_prompt_of_the_browser_keeps_the_rewards_that_it_sends() -> None:
+    """A slow kernel gets a new prompt and a reward that was dragged afterwards in one message."""
+    tilt = BetaTilt()
+    tilt.set_state({"shown_prompt": film_world().prompts[2], "rewards": [1.0] * 6})
+    assert (tilt.prompt, tilt.rewards) == (film_world().prompts[2], [1.0] * 6)
+
+
+def test_a_wrong_value_from_the_browser_is_shown() -> None:
+    tilt = BetaTilt()
+    tilt.set_state({"shown_prompt": "Tomorrow."})
+    assert "prompt must be one of We went" in tilt.error_message
+    assert tilt.prompt == film_world().prompts[0]
+    tilt.set_state({"beta": 0.5})
+    assert tilt.error_message == ""
+
+
+class Doubling(Explorer):
+    commands = ("double",)
     number = traitlets.Int(2)
 
     def double(self, times: int = 1) -> None:
@@ -98,33 +117,33 @@ class Asked(Explorer):
             raise RuntimeError("the number is full")
         self.number *= 2**times
 
-    def reading(self) -> str:
-        return f"Asked: {self.number}"
+    def describe(self) -> str:
+        return f"Doubling: {self.number}"
 
 
-def test_the_browser_asks_and_a_fault_is_seen() -> None:
-    explorer = Asked()
-    explorer._answer(None, {"ask": "double", "times": 3}, [])
+def test_a_command_of_the_browser_runs_and_an_error_is_shown() -> None:
+    explorer = Doubling()
+    explorer._run_command(None, {"command": "double", "times": 3}, [])
     assert explorer.number == 16
-    explorer._answer(None, {"ask": "double", "times": 6}, [])
+    explorer._run_command(None, {"command": "double", "times": 6}, [])
     assert isinstance(explorer.error, RuntimeError)
-    assert explorer.fault == "RuntimeError: the number is full"
-    explorer._answer(None, {"ask": "double"}, [])
-    assert (explorer.error, explorer.fault, explorer.number) == (None, "", 32)
+    assert explorer.error_message == "RuntimeError: the number is full"
+    explorer._run_command(None, {"command": "double"}, [])
+    assert (explorer.error, explorer.error_message, explorer.number) == (None, "", 32)
 
 
-@pytest.mark.parametrize("name", ["close", "reading", "__init__", ""])
-def test_the_browser_may_ask_only_for_what_is_offered(name: str) -> None:
-    explorer = Asked()
-    explorer._answer(None, {"ask": name}, [])
-    assert explorer.fault == f"ValueError: ask must be one of double, found {name!r}"
+@pytest.mark.parametrize("name", ["close", "describe", "__init__", ""])
+def test_the_browser_may_call_no_other_method(name: str) -> None:
+    explorer = Doubling()
+    explorer._run_command(None, {"command": name}, [])
+    assert explorer.error_message == f"ValueError: command must be one of double, found {name!r}"
 
 
 # What is saved with a notebook
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_without_a_kernel_gets_the_photograph(kind: type[Explorer]) -> None:
+def test_a_page_without_a_kernel_gets_the_screenshot(kind: type[Explorer]) -> None:
     data, _ = kind()._repr_mimebundle_()
     assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
     assert data["text/plain"] == repr(kind())
@@ -133,24 +152,24 @@ def test_a_page_without_a_kernel_gets_the_photograph(kind: type[Explorer]) -> No
     assert len(png) < 120_000
 
 
-def test_no_photograph_is_shown_of_another_state() -> None:
+def test_other_settings_have_no_screenshot() -> None:
     data, _ = LossExplorer(beta=0.7)._repr_mimebundle_()
     assert "image/png" not in data
 
 
-def test_the_photographs_are_those_of_this_code() -> None:
+def test_the_screenshots_are_up_to_date() -> None:
     index = json.loads(INDEX.read_text())
     assert index["fingerprint"] == fingerprint(), "the explorers have changed: `make screenshots`"
-    assert index["photographs"] == {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
-    assert all((PICTURES / file).is_file() for file in index["photographs"].values())
+    assert index["screenshots"] == {repr(explorer): file for file, (_, explorer) in TARGETS.items()}
+    assert all((INDEX.parent / file).is_file() for file in index["screenshots"].values())
 
 
 # Bundles
 
 
-def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
+def test_a_bundle_has_each_module_once_after_its_imports() -> None:
     text = bundle("playground")
-    names = ("nodes", "numbers", "model", "dpo", "controls", "frame", "chart", "bars", "loss_explorer", "playground")
+    names = ("dom", "frame", "chart", "dpo", "loss_explorer", "playground")
     places = [text.index(f"const ${name} = (() => {{") for name in names]
     assert [text.count(f"const ${name} =") for name in names] == [1] * len(names)
     assert places[-1] == max(places)
@@ -158,7 +177,7 @@ def test_a_bundle_holds_each_module_once_and_after_its_needs() -> None:
     assert "export " not in text
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(FileNotFoundError, match=r"nonsense\.js"):
         bundle("nonsense")
 
@@ -175,13 +194,13 @@ def test_the_explorer_on_the_four_examples_by_hand() -> None:
     assert f"{sum(losses) / 4:.4f}" == "0.6262"
 
 
-def test_at_the_reference_the_loss_is_ln_2_and_the_pull_is_half_of_beta() -> None:
+def test_at_the_reference_the_loss_is_ln_2_and_the_weight_half_of_beta() -> None:
     values = LossExplorer(preset="policy = reference", beta=0.3).values
     assert values.loss == pytest.approx(math.log(2))
     assert values.gradient_weight == pytest.approx(0.15)
 
 
-def test_beta_steepens_one_pair_and_holds_the_optimum_back() -> None:
+def test_larger_beta_steepens_the_loss_and_moves_the_optimum_closer() -> None:
     small, large = (
         LossExplorer(preset="policy = reference", beta=0.1),
         LossExplorer(preset="policy = reference", beta=0.4),
@@ -191,13 +210,15 @@ def test_beta_steepens_one_pair_and_holds_the_optimum_back() -> None:
     assert small.values.best_difference == pytest.approx(math.log(3) / 0.1)  # 75 of 100: odds of 3
 
 
-def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
+def test_a_preset_is_named_by_its_log_probabilities() -> None:
     explorer = LossExplorer()
     assert explorer.preset == "example 1"
     explorer.preset = "both fell"
     assert tuple(getattr(explorer, name) for name in LOGPS) == PRESETS["both fell"]
     explorer.policy_chosen = -42.5
     assert explorer.preset == "your own"
+    explorer.preset = "your own"  # changes nothing
+    assert explorer.policy_chosen == -42.5
     explorer.preset = "example 3"
     assert explorer.policy_rejected == -58.0
     explorer.set(policy_chosen=-48.0, policy_rejected=-46.0, reference_chosen=-49.0, reference_rejected=-49.0)
@@ -206,7 +227,7 @@ def test_a_preset_and_the_log_probabilities_name_each_other() -> None:
     assert (explorer.policy_chosen, explorer.beta) == (-50.0, 0.5)
 
 
-def test_both_fell_is_what_it_says() -> None:
+def test_both_log_ratios_of_both_fell_are_negative() -> None:
     values = LossExplorer(preset="both fell").values
     assert values.chosen_log_ratio < 0 > values.rejected_log_ratio
     assert values.loss < math.log(2)
@@ -233,7 +254,7 @@ def test_a_constant_on_every_reward_moves_reward_and_log_z_alone() -> None:
     assert shifted.log_z == pytest.approx(plain.log_z + 3 / 0.5)
 
 
-def test_rewards_can_be_set_and_a_prompt_brings_its_own() -> None:
+def test_rewards_can_be_set_and_a_prompt_comes_with_its_own() -> None:
     panel = BetaTilt(rewards=[0.0] * 6)
     assert panel.policy.tolist() == pytest.approx(panel.reference.tolist())  # nothing to tilt by
     assert panel.kl == pytest.approx(0, abs=1e-12)
@@ -243,7 +264,7 @@ def test_rewards_can_be_set_and_a_prompt_brings_its_own() -> None:
     assert panel.rewards == [1.0] * 6
 
 
-def test_a_larger_beta_comes_home() -> None:
+def test_a_larger_beta_lowers_the_kl() -> None:
     panel = BetaTilt()
     distances = []
     for beta in (0.1, 1.0, 10.0):
@@ -289,6 +310,6 @@ def test_dpo_never_needs_more(dtype: Dtype, optimizer: Optimizer, lora: bool, pr
 
 
 @pytest.mark.parametrize("parameters", [0.0, -1.0, math.nan, math.inf])
-def test_a_model_without_parameters_is_named(parameters: float) -> None:
+def test_an_invalid_number_of_parameters_is_rejected(parameters: float) -> None:
     with pytest.raises(ValueError, match="parameters must be a finite number above 0"):
         count_memory(parameters)

@@ -1,0 +1,258 @@
+// The kit of the explorers: nodes, numbers as text, the model's traits and the controls that set them. frame.js has what
+// surrounds an explorer, chart.js what it draws. widgets/README.md follows one slider through this file.
+
+// Nodes: made once and changed afterwards. Moving a slider adds no node and removes none, so the focus stays where it is.
+
+export function html(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  setAttributes(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+// Touches only the attributes that differ; null removes one.
+export function setAttributes(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null) element.removeAttribute(name);
+    else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+  }
+}
+
+// Reuses the text node that the element already has.
+export function setText(element, text) {
+  if (!element.firstChild) element.append("");
+  if (element.firstChild.data !== text) element.firstChild.data = text;
+}
+
+let ids = 0;
+
+export function uniqueId(prefix) {
+  ids += 1;
+  return `dpo-teach-${prefix}-${ids}`;
+}
+
+// Numbers as text: a real minus sign, and fewer decimals for larger numbers, so that none outgrows its place.
+
+export function plain(value, digits = 2) {
+  const size = Math.abs(value);
+  if (size >= 1e7) return value.toExponential(1).replace("-", "−").replace("e+", "e");
+  const fewer = size >= 10000 ? digits - 4 : size >= 1000 ? digits - 2 : size >= 100 ? digits - 1 : digits;
+  const text = value.toFixed(Math.max(fewer, 0));
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
+}
+
+export function signed(value, digits = 2) {
+  const text = plain(value, digits);
+  return text.startsWith("−") || Number(text) === 0 ? text : `+${text}`;
+}
+
+// At most four significant digits and no trailing zeros: for settings such as beta.
+export function brief(value) {
+  return String(Number(value.toPrecision(4))).replace("-", "−");
+}
+
+export function percent(share) {
+  return `${(100 * share).toFixed(0)} %`;
+}
+
+// exp(log), as a power of ten where it is very large or small: it may exceed the largest float.
+export function exponential(log) {
+  return Math.abs(log) < 7 ? plain(Math.exp(log), 3) : `10^${plain(log / Math.LN10, 1)}`;
+}
+
+// The model: anywidget's, whose traits are those of the Python object, or kernelless_model.js on a page without Python.
+
+// Set several traits, and send them to Python in one message.
+export function assign(model, values) {
+  for (const [name, value] of Object.entries(values)) model.set(name, value);
+  model.save_changes();
+}
+
+// Call `react` whenever one of the traits changes; returns a function that stops watching.
+export function watch(model, names, react) {
+  const events = names.map((name) => `change:${name}`);
+  events.forEach((event) => model.on(event, react));
+  return () => events.forEach((event) => model.off(event, react));
+}
+
+const SEND_EVERY = 400; // milliseconds
+
+// The same model, with fewer messages to Python. The page reacts to every change at once. Python hears of it at once too,
+// but only every 0.4 seconds while a slider is dragged: a kernel, or a hub with thirty of them, cannot take a message a
+// pixel. Unsent values are kept here and not in the model: Python's echo of an older value must not overwrite them.
+export function throttled(model) {
+  const unsent = new Map();
+  const reactions = new Map(); // by event, the reactions to it and the one listener that forwards to them
+  let timer = 0;
+  let dragging = false;
+  let sending = false;
+  const get = (name) => (unsent.has(name) ? unsent.get(name) : model.get(name));
+  const react = (name) => [...(reactions.get(`change:${name}`)?.all ?? [])].forEach((reaction) => reaction());
+  const send = () => {
+    clearTimeout(timer);
+    timer = 0;
+    if (unsent.size === 0) return;
+    if (dragging) timer = setTimeout(send, SEND_EVERY);
+    sending = true;
+    unsent.forEach((value, name) => model.set(name, value));
+    sending = false;
+    unsent.clear();
+    model.save_changes();
+  };
+  return {
+    get,
+    set(name, value) {
+      if (JSON.stringify(get(name)) === JSON.stringify(value)) return;
+      unsent.set(name, value);
+      react(name);
+    },
+    save_changes: () => (dragging && timer) || send(),
+    setDragging(now) {
+      dragging = now;
+      if (!dragging) send();
+    },
+    on(event, reaction) {
+      const name = event.replace("change:", "");
+      if (!reactions.has(event)) {
+        const forward = () => sending || unsent.has(name) || react(name);
+        reactions.set(event, { all: new Set(), forward });
+        model.on(event, forward);
+      }
+      reactions.get(event).all.add(reaction);
+    },
+    off(event, reaction) {
+      const { all, forward } = reactions.get(event);
+      all.delete(reaction);
+      if (all.size > 0) return;
+      model.off(event, forward);
+      reactions.delete(event);
+    },
+  };
+}
+
+// Controls: labelled, for keyboard and pointer. Each has a `node`, and a `stop` that stops watching the model.
+
+// A slider for the usual values, with a number box for any value.
+//   name, label   the trait, and its name for people
+//   low, high     ends of the slider; `log` for a logarithmic one
+//   least, most   what the number box accepts; by default the slider's ends
+//   step, show    the slider's step; a function that formats a value
+//   get, set      read and write the value, where it is not a trait of its own
+//   names         the traits on which the value depends; [name] by default
+export function slider(model, spec) {
+  const at = { least: spec.low, most: spec.high, step: 0.5, show: brief, names: [spec.name], ...spec };
+  const get = spec.get ?? (() => model.get(at.name));
+  const set = spec.set ?? ((value) => assign(model, { [at.name]: value }));
+  const range = html("input", { type: "range", id: uniqueId("range") });
+  const box = html("input", { type: "text", inputmode: "decimal", class: "dt-box", autocomplete: "off",
+                              "aria-label": `${at.label}, typed` });
+  const label = html("label", { for: range.id, class: "dt-label" }, at.label);
+  const error = html("span", { class: "dt-error", role: "alert", id: uniqueId("error") }, "");
+  setAttributes(box, { "aria-describedby": error.id });
+  const node = html("div", { class: "dt-slider", "data-name": at.name }, label, range, box, error);
+  const position = (value) => (at.log ? Math.log10(value) : value);
+
+  const refresh = () => {
+    const value = get();
+    setAttributes(range, { min: position(at.low), max: position(at.high), step: at.log ? 0.01 : at.step });
+    const shown = Math.min(Math.max(position(value), position(at.low)), position(at.high));
+    if (Number(range.value) !== shown) range.value = shown;
+    setAttributes(range, { "aria-valuetext": `${at.show(value)}${at.unit ? ` ${at.unit}` : ""}` });
+    if (box !== box.getRootNode().activeElement || !box.classList.contains("dt-typing")) box.value = at.show(value);
+  };
+  const setEnds = (low, high) => {
+    Object.assign(at, { low, high });
+    refresh();
+  };
+
+  range.addEventListener("input", () => {
+    const value = at.log ? roundedPower(Number(range.value), at.low, at.high) : Number(range.value);
+    setText(error, "");
+    setAttributes(box, { "aria-invalid": null });
+    set(value);
+  });
+  let before = get(); // the value when the drag began
+  range.addEventListener("pointerdown", () => {
+    before = get();
+    model.setDragging?.(true);
+  });
+  range.addEventListener("pointercancel", () => { // the finger scrolls the page, and only began on the slider
+    set(before);
+    refresh();
+  });
+  for (const end of ["change", "pointerup", "pointercancel"]) range.addEventListener(end, () => model.setDragging?.(false));
+  box.addEventListener("input", () => box.classList.add("dt-typing"));
+  box.addEventListener("change", () => {
+    box.classList.remove("dt-typing");
+    const value = Number(box.value.replace("−", "-").replace(",", "."));
+    const good = box.value.trim() !== "" && value >= at.least && value <= at.most;
+    setAttributes(box, { "aria-invalid": good ? null : "true" });
+    setText(error, good ? "" : `${at.label}: enter a number from ${brief(at.least)} to ${brief(at.most)}`);
+    if (good) set(value);
+    else box.classList.add("dt-typing"); // what was typed stays, to be corrected
+  });
+  refresh();
+  return { node, range, box, refresh, setEnds, stop: watch(model, at.names, refresh) };
+}
+
+// Three digits are enough on a logarithmic scale, and the ends are exact.
+function roundedPower(exponent, low, high) {
+  const value = Number((10 ** exponent).toPrecision(3));
+  return Math.min(Math.max(value, low), high);
+}
+
+// A menu; `options` are [value, text], and `get`, `set` and `names` are those of a slider.
+export function menu(model, { name, label, options, names = [name], get = () => model.get(name),
+                              set = (value) => assign(model, { [name]: value }) }) {
+  const select = html("select", { id: uniqueId("menu"), class: "dt-menu" });
+  for (const [value, text] of options) select.append(html("option", { value }, text));
+  const refresh = () => {
+    select.value = get();
+  };
+  select.addEventListener("change", () => {
+    set(select.value);
+    refresh();
+  });
+  refresh();
+  const node = html("div", { class: "dt-choice", "data-name": name },
+                    html("label", { for: select.id, class: "dt-label" }, label), select);
+  return { node, refresh, stop: watch(model, names, refresh) };
+}
+
+export const CUSTOM = "your own"; // what the menu shows for values that are no preset
+
+// A menu of presets, which are values by trait. No preset is stored: the menu shows the one that the values are equal to.
+export function presetMenu(model, { name, label, presets }) {
+  const traits = Object.keys(Object.values(presets)[0]);
+  const same = (values) => traits.every((trait) => JSON.stringify(values[trait]) === JSON.stringify(model.get(trait)));
+  return menu(model, {
+    name, label, names: traits,
+    options: [...Object.keys(presets), CUSTOM].map((preset) => [preset, preset]),
+    get: () => Object.keys(presets).find((preset) => same(presets[preset])) ?? CUSTOM,
+    set: (preset) => assign(model, presets[preset] ?? {}),
+  });
+}
+
+export function checkbox(model, { name, label }) {
+  const box = html("input", { type: "checkbox", id: uniqueId("checkbox") });
+  const refresh = () => {
+    box.checked = model.get(name);
+  };
+  box.addEventListener("change", () => assign(model, { [name]: box.checked }));
+  refresh();
+  const node = html("div", { class: "dt-checkbox", "data-name": name }, box, html("label", { for: box.id }, label));
+  return { node, box, refresh, stop: watch(model, [name], refresh) };
+}
+
+export function button(label, press, attributes = {}) {
+  const node = html("button", { type: "button", class: "dt-button", ...attributes }, label);
+  node.addEventListener("click", press);
+  return node;
+}

@@ -1,0 +1,107 @@
+"""JavaScript modules and stylesheets as one text each, which load without a server."""
+
+import math
+import re
+from functools import cache
+from importlib.resources import files
+
+from dpo_teach.plots import BACKGROUND, CHOSEN, FAINT, INK, MUTED, POLICY, REFERENCE, REJECTED, SERIES
+from dpo_teach.projector import projector_scale
+
+__all__ = ["bundle", "projector_style", "stylesheet", "widget_module"]
+
+_FOLDER = files("dpo_teach.widgets") / "js"
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ((?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+
+_COLOURS = {
+    "chosen": CHOSEN,
+    "rejected": REJECTED,
+    "policy": POLICY,
+    "reference": REFERENCE,
+    "series-1": SERIES[0],
+    "series-2": SERIES[1],
+    "series-3": SERIES[2],
+    "light-background": BACKGROUND,
+    "light-ink": INK,
+    "light-muted": MUTED,
+    "light-faint": FAINT,
+}
+
+_TWO_COLUMNS = 908
+"""The width that the loss explorer needs for two columns, pixels: explorers.css has 870, and its padding is 38."""
+
+_LEAST_ZOOM = 1.2
+"""On a projector an explorer is enlarged at least by this, even if it loses its second column."""
+
+
+@cache
+def bundle(name: str) -> str:
+    """A module of `widgets/js` after all modules that it imports, as one script.
+
+    Each module becomes a function, so that two modules may use one name for different things. Supported are
+    `import { a, b } from "./x.js";` and `export` before a function, const or class; no renaming, no default.
+
+    Args:
+        name: of the module, without ".js".
+
+    Returns:
+        A script that defines a constant `$name`, an object of what the module exports.
+
+    Raises:
+        FileNotFoundError: there is no such module.
+
+    >>> bundle("dom").startswith("const $dom = (() => {")
+    True
+    """
+    scripts: dict[str, str] = {}  # by name, in the order of loading
+
+    def load(name: str) -> None:
+        source = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+        for _, imported in _IMPORT.findall(source):
+            if imported not in scripts:
+                load(imported)
+        exports = ", ".join(name for _, name in _EXPORT.findall(source))
+        body = _EXPORT.sub(r"\1", _IMPORT.sub(r"const {\1} = $\2;\n", source))
+        scripts[name] = f"const ${name} = (() => {{\n{body}return {{ {exports} }};\n}})();"
+
+    load(name)
+    return "\n".join(scripts.values())
+
+
+def widget_module(name: str, render: str) -> str:
+    """The module that anywidget loads: a bundle, with the function `render` in its default export."""
+    return f"{bundle(name)}\nexport default {{ render: ${name}.{render} }};\n"
+
+
+@cache
+def stylesheet(*names: str) -> str:
+    """The stylesheet of all explorers, with the colours of `plots`, followed by those that only some of them need.
+
+    Args:
+        names: of those further stylesheets, without ".css".
+    """
+    colours = "".join(f"--dt-{name}:{value};" for name, value in _COLOURS.items())
+    texts = [(_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in ("explorers", *names)]
+    return "\n".join([f".dpo-teach{{{colours}}}", *texts])
+
+
+def projector_style() -> str:
+    """The rules that enlarge explorers and panels on a projector; empty without one.
+
+    An explorer of two columns is enlarged by less where it would lose one of them: a rule for each tenth of the zoom.
+    """
+    scale = projector_scale()
+    if scale == 1:
+        return ""
+    rules = [
+        "",
+        f":root {{ --dpo-teach-zoom: {scale:g}; }}",
+        ".dpo-teach-panel { zoom: var(--dpo-teach-zoom, 1); }",
+        ":has(> .dpo-teach) { container: dpo-teach-parent / inline-size; }",
+    ]
+    for tenths in range(math.ceil(10 * scale) - 1, round(10 * _LEAST_ZOOM) - 1, -1):
+        width = math.ceil(_TWO_COLUMNS * min(scale, (tenths + 1) / 10))
+        less = f".dpo-teach:has(.dt-two) {{ --dpo-teach-zoom: {tenths / 10:g}; }}"
+        rules.append(f"@container dpo-teach-parent (max-width: {width}px) {{ {less} }}")
+    return "\n".join([*rules, ""])
