@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpo_teach.evaluation import FrontierPoint
-from dpo_teach.frontier.settings import Cell
+from dpo_teach.frontier.settings import SweepRun
 from dpo_teach.runs.atomic_io import atomic_write
 
 __all__ = ["Result", "Results", "read_results"]
@@ -40,9 +40,9 @@ class Result:
     texts: tuple[str, ...] = ()
 
     @property
-    def cell(self) -> Cell:
+    def run(self) -> SweepRun:
         """Which run it was."""
-        return Cell(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
+        return SweepRun(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""

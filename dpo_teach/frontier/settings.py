@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["METHODS", "Cell", "Method", "SweepConfig"]
+__all__ = ["METHODS", "Method", "SweepConfig", "SweepRun"]
 
 Method = Literal["reference", "sft", "dpo", "ppo-learned", "ppo-true", "best-of-n", "optimum"]
 
@@ -20,7 +20,7 @@ METHODS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepRun:
     """One run of the sweep: a method, its setting (β, or n, or 0 where there is none), and a seed."""
 
     method: Method
@@ -68,15 +68,15 @@ class SweepConfig:
         """PPO's iterations: each has rollouts / 32 × 2 gradient steps."""
         return self.steps * 16 // self.rollouts
 
-    def cells(self) -> list[Cell]:
+    def runs(self) -> list[SweepRun]:
         """Every run, seed by seed, so that a sweep that was stopped early has all methods; the limits come last."""
-        cells = [Cell("reference", 0.0, self.seeds[0])]
+        runs = [SweepRun("reference", 0.0, self.seeds[0])]
         for seed in self.seeds:
-            cells.append(Cell("sft", 0.0, seed))
+            runs.append(SweepRun("sft", 0.0, seed))
             for beta in self.betas:
-                cells += [Cell(method, beta, seed) for method in ("dpo", "ppo-learned", "ppo-true")]
-        cells += [Cell("best-of-n", float(n), self.seeds[0]) for n in self.best_of]
-        return cells + [Cell("optimum", beta, self.seeds[0]) for beta in self.optimum_betas]
+                runs += [SweepRun(method, beta, seed) for method in ("dpo", "ppo-learned", "ppo-true")]
+        runs += [SweepRun("best-of-n", float(n), self.seeds[0]) for n in self.best_of]
+        return runs + [SweepRun("optimum", beta, self.seeds[0]) for beta in self.optimum_betas]
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""

@@ -1,19 +1,22 @@
 """Reinforcement learning from human feedback: a reward model, then PPO. The pipeline that DPO replaces, run for real.
 
-Read in this order: `reward_model` (preferences become a reward), `rollouts` (the policy writes), `advantages` (a
-response's reward becomes one number a token), `objective` (the clipped loss), `ppo` (all of it in a loop), and
-`tabular` (the same objective without noise, held against the closed form).
+Read in this order: `reward_model` (preferences become a reward), `rollouts` (the policy writes), `objective` (a
+response's reward becomes an advantage for each token, and the clipped loss), `ppo` (all of it in a loop), and `tabular`
+(the same objective without noise, compared with the closed form).
 """
 
-from dpo_teach.rlhf.advantages import (
+from dpo_teach.rlhf.config import PPOConfig
+from dpo_teach.rlhf.heads import RewardModel, ScalarModel, ValueModel
+from dpo_teach.rlhf.objective import (
+    clip_fraction,
+    clipped_surrogate,
     explained_variance,
     generalised_advantages,
     normalise_advantages,
     penalised_rewards,
+    policy_loss,
+    value_loss,
 )
-from dpo_teach.rlhf.config import PPOConfig
-from dpo_teach.rlhf.heads import RewardModel, ScalarModel, ValueModel
-from dpo_teach.rlhf.objective import clip_fraction, clipped_surrogate, policy_loss, value_loss
 from dpo_teach.rlhf.ppo import PPOTrainer
 from dpo_teach.rlhf.reward_model import (
     LearnedReward,

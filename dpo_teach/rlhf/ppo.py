@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from dpo_teach.logps import response_token_logps
 from dpo_teach.models import freeze_reference, switch_dropout_off, takes_packed
-from dpo_teach.rlhf.advantages import (
+from dpo_teach.rlhf.config import PPOConfig
+from dpo_teach.rlhf.heads import ValueModel
+from dpo_teach.rlhf.objective import (
+    clip_fraction,
     explained_variance,
     generalised_advantages,
     normalise_advantages,
     penalised_rewards,
+    policy_loss,
+    value_loss,
 )
-from dpo_teach.rlhf.config import PPOConfig
-from dpo_teach.rlhf.heads import ValueModel
-from dpo_teach.rlhf.objective import clip_fraction, policy_loss, value_loss
 from dpo_teach.rlhf.reward_model import LearnedReward
 from dpo_teach.rlhf.rollouts import RewardFunction, Rollouts, collect_rollouts
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from dpo_teach.evaluation import FrontierPoint, ReviewScores, TooFewSamplesError
-from dpo_teach.frontier import sweep as sweeping
-from dpo_teach.frontier.methods import Bench
 from dpo_teach.frontier.results import Result, Results, read_results
-from dpo_teach.frontier.settings import Cell, SweepConfig
+from dpo_teach.frontier.settings import SweepConfig, SweepRun
+from dpo_teach.frontier.sweep import SweepRunner, sweep
 from dpo_teach.plots.frontier import mean_scores, plot_results
 
 SMALL = SweepConfig(betas=(0.1, 0.5), seeds=(0, 1), best_of=(2,), optimum_betas=(0.1, 2.0))
@@ -20,8 +19,8 @@ def scores(reward: float = 1.0, kl: float = 2.0, fluency: float = 0.9) -> Review
     return ReviewScores(64, reward, 0.1, kl, 0.2, fluency, 20.0, 0.03, 0.5)
 
 
-def result(cell: Cell) -> Result:
-    point = FrontierPoint(cell.method, cell.setting, scores(), cell.seed)
+def result(run: SweepRun) -> Result:
+    point = FrontierPoint(run.method, run.setting, scores(), run.seed)
     return Result(point, gradient_steps=160, samples_drawn=0, seconds=1.5, learned_reward=None, texts=(" Fine.",))
 
 
@@ -29,10 +28,10 @@ def result(cell: Cell) -> Result:
 
 
 def test_every_method_is_run_with_every_beta_and_seed_one_seed_after_the_other() -> None:
-    cells = SMALL.cells()
-    assert len(cells) == len(set(cells)) == 1 + 2 * (1 + 2 * 3) + 1 + 2
+    runs = SMALL.runs()
+    assert len(runs) == len(set(runs)) == 1 + 2 * (1 + 2 * 3) + 1 + 2
     for method in ("dpo", "ppo-learned", "ppo-true"):
-        found = [(cell.setting, cell.seed) for cell in cells if cell.method == method]
+        found = [(run.setting, run.seed) for run in runs if run.method == method]
         assert found == [(0.1, 0), (0.5, 0), (0.1, 1), (0.5, 1)]
 
 
@@ -59,52 +58,54 @@ def test_settings_that_make_no_sense_are_named(settings: dict, words: str) -> No
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
-    """The cells that a sweep runs, without the hours."""
-    done: list[Cell] = []
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[SweepRun]:
+    """The runs that a sweep measures, without the hours."""
+    done: list[SweepRun] = []
 
-    def run(bench: Bench, cell: Cell) -> Result:
-        if cell == Cell("optimum", 0.1, 0):
+    def measure(runner: SweepRunner, run: SweepRun) -> Result:
+        if run == SweepRun("optimum", 0.1, 0):
             raise TooFewSamplesError("an effective sample size of 3.0")
-        done.append(cell)
-        return result(cell)
+        done.append(run)
+        return result(run)
 
-    monkeypatch.setattr(Bench, "run", run)
+    monkeypatch.setattr(SweepRunner, "measure", measure)
     return done
 
 
-def test_a_sweep_writes_every_cell_and_leaves_out_what_it_cannot_know(tmp_path: Path, runs: list[Cell], capsys) -> None:
-    found = sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
-    assert [one.cell for one in found.results] == runs == [c for c in SMALL.cells() if c != Cell("optimum", 0.1, 0)]
+def test_a_sweep_writes_every_run_and_leaves_out_what_it_cannot_know(
+    tmp_path: Path, runs: list[SweepRun], capsys
+) -> None:
+    found = sweep(tmp_path / "results.json", SMALL, progress=False)
+    assert [one.run for one in found.results] == runs == [c for c in SMALL.runs() if c != SweepRun("optimum", 0.1, 0)]
     assert "optimum at 0.1: left out; an effective sample size of 3.0" in capsys.readouterr().out
     assert read_results(tmp_path / "results.json").results == found.results
 
 
-def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path, runs: list[Cell], monkeypatch) -> None:
-    counted = Bench.run
+def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path, runs: list[SweepRun], monkeypatch) -> None:
+    counted = SweepRunner.measure
 
-    def killed(bench: Bench, cell: Cell) -> Result:
+    def killed(runner: SweepRunner, run: SweepRun) -> Result:
         if len(runs) == 5:
             raise KeyboardInterrupt
-        return counted(bench, cell)
+        return counted(runner, run)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Bench, "run", killed)
+        patch.setattr(SweepRunner, "measure", killed)
         with pytest.raises(KeyboardInterrupt):
-            sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
+            sweep(tmp_path / "results.json", SMALL, progress=False)
     assert len(read_results(tmp_path / "results.json").results) == 5
-    sweeping.sweep(tmp_path / "results.json", SMALL, progress=False)
-    assert len(runs) == len(set(runs)) == len(SMALL.cells()) - 1
+    sweep(tmp_path / "results.json", SMALL, progress=False)
+    assert len(runs) == len(set(runs)) == len(SMALL.runs()) - 1
 
 
-def test_seeds_may_be_added_and_budgets_may_not_change(tmp_path: Path, runs: list[Cell]) -> None:
+def test_seeds_may_be_added_and_budgets_may_not_change(tmp_path: Path, runs: list[SweepRun]) -> None:
     path = tmp_path / "results.json"
-    sweeping.sweep(path, SMALL, progress=False)
+    sweep(path, SMALL, progress=False)
     before = len(runs)
-    sweeping.sweep(path, replace(SMALL, seeds=(0, 1, 2)), progress=False)
-    assert {cell.seed for cell in runs[before:]} == {2}
+    sweep(path, replace(SMALL, seeds=(0, 1, 2)), progress=False)
+    assert {run.seed for run in runs[before:]} == {2}
     with pytest.raises(ValueError, match="steps was 160, is 80"):
-        sweeping.sweep(path, replace(SMALL, steps=80), progress=False)
+        sweep(path, replace(SMALL, steps=80), progress=False)
 
 
 def test_a_file_that_no_sweep_has_written_is_named(tmp_path: Path) -> None:
@@ -145,10 +146,10 @@ def shipped() -> Results:
 def test_the_shipped_sweep_is_whole(shipped: Results) -> None:
     assert {"date", "torch", "transformers", "dpo_teach", "cores", "reward_models"} <= set(shipped.made)
     for method in ("dpo", "ppo-learned", "ppo-true"):
-        cells = {(one.point.setting, one.point.seed) for one in shipped.of(method)}
-        assert len({beta for beta, _ in cells}) >= 5
-        assert len({seed for _, seed in cells}) >= 3
-        assert len(cells) == len({beta for beta, _ in cells}) * len({seed for _, seed in cells})
+        runs = {(one.point.setting, one.point.seed) for one in shipped.of(method)}
+        assert len({beta for beta, _ in runs}) >= 5
+        assert len({seed for _, seed in runs}) >= 3
+        assert len(runs) == len({beta for beta, _ in runs}) * len({seed for _, seed in runs})
         assert {one.gradient_steps for one in shipped.of(method)} == {160}
         assert all(one.texts for one in shipped.of(method))
     assert len(shipped.of("best-of-n")) >= 5
@@ -164,16 +165,16 @@ def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
             error = (found.true_reward_error**2 + best.true_reward_error**2) ** 0.5
             error += beta * (found.kl_error**2 + best.kl_error**2) ** 0.5
             gap = (found.true_reward - beta * found.kl) - (best.true_reward - beta * best.kl)
-            assert gap < 4 * error, (one.cell, beta)
+            assert gap < 4 * error, (one.run, beta)
 
 
 @pytest.mark.slow
-def test_a_cell_that_is_run_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
-    cell = Cell("sft", 0.0, 0)  # the cheapest that trains
+def test_a_run_that_is_measured_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
+    run = SweepRun("sft", 0.0, 0)  # the cheapest that trains
     config = SweepConfig(**{**shipped.config, **{name: tuple(shipped.config[name]) for name in
                                                  ("betas", "seeds", "best_of", "optimum_betas")}})  # fmt: skip
-    again = Bench(config, tmp_path).run(cell).point.scores
-    (stored,) = (one.point.scores for one in shipped.of("sft") if one.cell == cell)
+    again = SweepRunner(config, tmp_path).measure(run).point.scores
+    (stored,) = (one.point.scores for one in shipped.of("sft") if one.run == run)
     assert again.true_reward == pytest.approx(stored.true_reward, abs=2 * again.true_reward_error)
     assert again.kl == pytest.approx(stored.kl, abs=2 * again.kl_error)
     assert again.fluency == pytest.approx(stored.fluency, abs=2 * again.fluency_error)
