@@ -1,0 +1,89 @@
+"""The recorded runs: what is in them, and that what the notebooks say about them holds."""
+
+from pathlib import Path
+from statistics import fmean, stdev
+
+import pytest
+
+from dpo_teach.evaluation import PairScores, ReviewScores
+from dpo_teach.frontier.snapshots import Snapshot, read_snapshots
+from dpo_teach.plots.snapshots import plot_identity, plot_long_run, tabulate_rates
+from tools.snapshots import RUNS, record
+
+
+def snapshot(beta: float = 1.0, rate: float = 5e-4, seed: int = 0, step: int = 96, **values: float) -> Snapshot:
+    numbers = {"kl": 1.0, "reward": 0.5, "fluency": 0.9, "accuracy": 0.7, "chosen": -0.5, "rejected": -1.5} | values
+    return Snapshot(
+        beta, rate, seed, 96, step,
+        PairScores(512, numbers["accuracy"], 0.6, 1.0, numbers["chosen"], numbers["rejected"]),
+        ReviewScores(512, numbers["reward"], 0.1, numbers["kl"], 0.1, numbers["fluency"], 20.0),
+        reference_kl=1.0, reference_kl_error=0.05,
+    )  # fmt: skip
+
+
+def test_a_snapshot_survives_json() -> None:
+    assert Snapshot.from_dict(snapshot().as_dict()) == snapshot()
+
+
+def test_the_mean_log_ratio_is_that_of_both_responses() -> None:
+    assert snapshot(chosen=-0.5, rejected=-1.5).mean_log_ratio == -1.0
+
+
+def test_the_table_has_means_over_seeds_and_their_standard_errors() -> None:
+    table = tabulate_rates([snapshot(seed=0, kl=1.0, fluency=0.8), snapshot(seed=1, kl=3.0, fluency=0.6)])
+    assert "KL 2.0 ± 1.0, fluency 0.70" in repr(table)  # sqrt(2) / sqrt(2)
+
+
+def test_the_figure_of_a_long_run_names_the_extreme_between_first_and_last() -> None:
+    found = [snapshot(step=step, reward=reward) for step, reward in ((10, 0.0), (20, 2.0), (30, 1.0))]
+    assert "0.00 at step 10, at most 2.00 at step 20, 1.00 at step 30" in repr(plot_long_run(found, "A title."))
+
+
+def test_the_figure_of_the_identity_reports_the_largest_distance() -> None:
+    found = [snapshot(), snapshot(beta=0.1, chosen=-1.0, rejected=-1.6)]
+    assert "2 points from 1.00 to 1 nats; at most 0.3 nats from the diagonal" in repr(plot_identity(found, "A title."))
+
+
+# What is bundled
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[Snapshot]:
+    return read_snapshots()
+
+
+def test_every_run_is_there_with_three_seeds(recorded: list[Snapshot]) -> None:
+    found = [(one.beta, one.learning_rate, one.seed, one.steps, one.step) for one in recorded]
+    expected = [(run.beta, run.learning_rate, run.seed, run.evaluated_at[-1], step) for run in RUNS
+                for step in run.evaluated_at]  # fmt: skip
+    assert sorted(found) == sorted(expected)
+    assert {one.seed for one in recorded} == {0, 1, 2}
+
+
+def test_both_responses_fall_by_the_kl_whatever_the_run(recorded: list[Snapshot]) -> None:
+    """Both responses of a pair were drawn from the reference: their mean log-ratio is minus KL(reference ‖ policy)."""
+    for one in recorded:
+        error = 3**0.5 * one.reference_kl_error  # 2,048 responses for the KL, and 1,024 for the pairs
+        assert abs(one.mean_log_ratio + one.reference_kl) < 4 * error, one
+
+
+def test_runs_that_are_recorded_are_not_repeated(tmp_path: Path, recorded: list[Snapshot]) -> None:
+    path = tmp_path / "snapshots.jsonl"
+    path.write_text((Path(__file__).parents[2] / "dpo_teach/assets/runs/snapshots.jsonl").read_text())
+    record(path, RUNS)  # would take half an hour
+    assert read_snapshots(path) == recorded
+
+
+def test_a_long_run_gains_accuracy_and_loses_its_language(recorded: list[Snapshot]) -> None:
+    """DPO's over-optimisation, beta 1 and 640 steps: in every seed, and on average by several standard errors."""
+    long = [one for one in recorded if one.steps == 640]
+
+    def gain(value, late: int, early: int) -> tuple[float, float]:
+        by_step = {step: {one.seed: value(one) for one in long if one.step == step} for step in (late, early)}
+        gains = [by_step[late][seed] - by_step[early][seed] for seed in (0, 1, 2)]
+        return fmean(gains), stdev(gains) / 3**0.5
+
+    for value, sign in ((lambda one: one.pairs.margin, 1), (lambda one: one.pairs.preference_accuracy, 1),
+                        (lambda one: one.reviews.fluency, -1)):  # fmt: skip
+        mean, error = gain(value, 640, 96)
+        assert sign * mean > 3 * error, (mean, error)
