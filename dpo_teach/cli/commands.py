@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,11 @@ from dpo_teach.training.config import DPOConfig, SFTConfig
 if TYPE_CHECKING:
     from dpo_teach.batches import TruncationStats
     from dpo_teach.models import LoadedModel
+    from dpo_teach.pairs import PreferencePair
 
 __all__ = ["evaluate", "frontier", "sample", "sft", "train"]
+
+logger = logging.getLogger(__name__)
 
 
 def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MODEL, resume: bool = False) -> None:
@@ -116,6 +120,7 @@ def evaluate(
     rest, held_out = data.load()
     pairs = held_out or rest
     loaded = load_model(policy)
+    _warn_of_trained_pairs(policy, pairs)
     reference_model = _load_reference(reference, policy, loaded)
     scores = dataclasses.asdict(
         evaluate_pairs(
@@ -183,6 +188,21 @@ def frontier(output: Path, config: SweepConfig) -> None:
 
     results = sweep(output, config, progress=sys.stderr.isatty())
     print(f"{len(results.results)} points in {output}")
+
+
+def _warn_of_trained_pairs(policy: str, pairs: "Sequence[PreferencePair]") -> None:
+    """Warn if the policy's folder says that it was trained on some of the pairs."""
+    from dpo_teach.runs.fingerprint import fingerprint_text
+    from dpo_teach.runs.folder import read_trained_on
+
+    trained_on = read_trained_on(Path(policy))
+    seen = sum(fingerprint_text(pair.prompt, pair.chosen) in trained_on for pair in pairs)
+    if seen:
+        logger.warning(
+            "%s was trained on %d of these %d pairs, and what it learned by heart counts as right: accuracy and margin "
+            "do not describe new pairs. Hold pairs out with the same --hold-out in train and evaluate", policy, seen,
+            len(pairs),
+        )  # fmt: skip
 
 
 def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:

@@ -13,6 +13,7 @@ __all__ = [
     "describe_changes",
     "fingerprint_arrays",
     "fingerprint_model",
+    "fingerprint_text",
     "fingerprint_tokenizer",
 ]
 
@@ -51,6 +52,15 @@ def fingerprint_arrays(arrays: Iterable[np.ndarray]) -> str:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def fingerprint_text(prompt: str, response: str) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a prompt and a response.
+
+    >>> fingerprint_text("2 + 2 =", " 4") == fingerprint_text("2 + 2 = ", "4")
+    False
+    """
+    return hashlib.sha256(json.dumps([prompt, response]).encode()).hexdigest()[:16]
 
 
 def check_settings(saved: dict[str, Any], current: dict[str, Any], may_change: Container[str]) -> None:

@@ -1,7 +1,7 @@
 """The output folder of a run: its lock, metrics, checkpoints, and the trained model."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,20 @@ from dpo_teach.runs.checkpoint import (
     step_of,
     write_checkpoint,
 )
+from dpo_teach.runs.fingerprint import fingerprint_text
 
-__all__ = ["METRICS", "RunFolder"]
+__all__ = ["METRICS", "RunFolder", "read_trained_on"]
 
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoint"
+TRAINED_ON = "trained_on.txt"
 LOCK = "lock"
+
+
+def read_trained_on(path: Path) -> set[str]:
+    """Checksums of the prompts and responses that the model in a folder was trained on; empty if there are none."""
+    file = path / TRAINED_ON
+    return set(file.read_text(encoding="utf-8").split()) if file.is_file() else set()
 
 
 class RunFolder:
@@ -100,14 +108,17 @@ class RunFolder:
                 f"{short_reason(error)}; {self.describe_last()}"
             ) from error
 
-    def write_model(self, model: Any, tokenizer: Any, weights: dict[str, Tensor]) -> None:
-        """Write the trained model as `transformers` does.
+    def write_model(
+        self, model: Any, tokenizer: Any, weights: dict[str, Tensor], trained_on: Iterable[tuple[str, str]]
+    ) -> None:
+        """Write the trained model as `transformers` does, and checksums of the texts that it was trained on.
 
         Raises:
             OSError: the disk is full or broken; the weights are in the last checkpoint.
         """
         try:
             save_pretrained(self.path, model, tokenizer, weights)
+            atomic_write(self.path / TRAINED_ON, "".join(f"{fingerprint_text(*texts)}\n" for texts in trained_on))
         except DISK_ERRORS as error:
             raise OSError(
                 f"the trained model could not be written to {str(self.path)!r}: {short_reason(error)}; "

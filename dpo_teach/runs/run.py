@@ -1,7 +1,7 @@
 """A training run: where it stands, how it is saved, stopped and resumed. A trainer has one and calls it."""
 
 import signal
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -209,13 +209,19 @@ class Run:
                 return f"{status}; {short_reason(error)}"
         return f"{status}; {self.folder.describe_last()}"
 
-    def finish(self, model: Any, tokenizer: Any) -> None:
-        """Save the last checkpoint and the trained model; a run that was killed before does this on resuming."""
+    def finish(self, model: Any, tokenizer: Any, trained_on: Iterable[tuple[str, str]]) -> None:
+        """Save the last checkpoint and the trained model; a run that was killed before does this on resuming.
+
+        Args:
+            model: the trained model.
+            tokenizer: its tokenizer.
+            trained_on: prompt and response of each training example, whose checksums are written beside the model.
+        """
         if self.folder is None:
             return
         folder, weights = self.folder, self.save()
         with self.signals.deferred():
-            self._on_main_process(lambda: folder.write_model(model, tokenizer, weights))
+            self._on_main_process(lambda: folder.write_model(model, tokenizer, weights, trained_on))
         self.stop_if_requested()
 
     def _restore(self, checkpoint: Checkpoint) -> None:

@@ -132,6 +132,10 @@ class DPOTrainer(Trainer):
         tables = (self.tokenized.pairs, self.eval_tokenized.pairs)
         return fingerprint_arrays(array for table in tables for array in (table.ids, table.ends))
 
+    def texts(self) -> list[tuple[str, str]]:
+        """Prompt and chosen response of each training pair."""
+        return [(self._given_pairs[row].prompt, self._given_pairs[row].chosen) for row in self.tokenized.rows]
+
     def rows(self, indices: Sequence[int]) -> list[str]:
         """The source and row of some training pairs, for messages."""
         rows = [self.tokenized.rows[i] for i in indices]

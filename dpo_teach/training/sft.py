@@ -74,6 +74,10 @@ class SFTTrainer(Trainer):
         texts = (text for part in (self.examples, self.eval_examples) for example in part for text in example)
         return fingerprint_arrays(np.asarray(text, dtype=np.int32) for text in texts)
 
+    def texts(self) -> list[tuple[str, str]]:
+        """Prompt and response of each training example."""
+        return [(self._given_examples[row].prompt, self._given_examples[row].response) for row in self._rows]
+
     def rows(self, indices: Sequence[int]) -> list[str]:
         """The source and row of some training examples, for messages."""
         rows = [self._rows[i] for i in indices]

@@ -105,6 +105,10 @@ class Trainer(ABC):
         """Which rows of the data some training examples came from, for messages."""
 
     @abstractmethod
+    def texts(self) -> list[tuple[str, str]]:
+        """Prompt and response of each training example; of a pair, the chosen response."""
+
+    @abstractmethod
     def fingerprint_data(self) -> str:
         """A checksum of the token ids of all training and held-out examples."""
 
@@ -139,7 +143,7 @@ class Trainer(ABC):
             with run.signals:
                 try:
                     self._take_steps()
-                    run.finish(self.model, self.tokenizer)
+                    run.finish(self.model, self.tokenizer, self.texts())
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(f"interrupted {run.save_and_describe()}") from None
                 finally:

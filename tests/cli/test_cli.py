@@ -197,6 +197,24 @@ def test_held_out_prompts_are_not_trained_on(capsys, tmp_path, model):
     assert said.out.startswith("4 pairs; ")
 
 
+@pytest.mark.parametrize("command", ["sft", "train"])
+def test_evaluating_on_pairs_of_the_training_is_said(capsys, tmp_path, model, command):
+    """Six different pairs, two of them held out: evaluated on all six, the policy has seen four."""
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": "the plot " * (1 + i), "chosen": "good", "rejected": "bad"} for i in range(6)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held, out = ["--hold-out", "2"], str(tmp_path / "o")
+    main([command, "--model", model, "--data", str(path), *held, "--output", out, *QUICK])
+    warnings = []
+    for options in ([], held):
+        capsys.readouterr()
+        main(["evaluate", out, "--reference", model, "--data", str(path), *options, "--json"])
+        warnings.append([line for line in capsys.readouterr().err.splitlines() if "was trained on" in line])
+    assert len(warnings[0]) == 1 and f"{out} was trained on 4 of these 6 pairs" in warnings[0][0]
+    assert "--hold-out" in warnings[0][0]
+    assert warnings[1] == []
+
+
 def test_with_a_single_prompt_the_held_out_pairs_share_it_with_a_warning(capsys, tmp_path, model, data):
     arguments = ["--model", model, "--data", data, *COLUMNS, "--hold-out", "4", "--output", str(tmp_path / "o"), *QUICK]
     main(["train", *arguments])
