@@ -117,8 +117,8 @@ class RunFolder:
             OSError: the disk is full or broken; the weights are in the last checkpoint.
         """
         try:
-            save_pretrained(self.path, model, tokenizer, weights)
             atomic_write(self.path / TRAINED_ON, "".join(f"{fingerprint_text(*texts)}\n" for texts in trained_on))
+            save_pretrained(self.path, model, tokenizer, weights)
         except DISK_ERRORS as error:
             raise OSError(
                 f"the trained model could not be written to {str(self.path)!r}: {short_reason(error)}; "
