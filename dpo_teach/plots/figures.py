@@ -1,4 +1,4 @@
-"""The figures of the tabular world, of a handful of pairs, and of functions of one number."""
+"""Figures of the tabular world, of a small batch of pairs, and of functions of one variable."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,29 +37,29 @@ def plot_curves(
     limits: Mapping[str, tuple[float, float]] | None = None,
     dots: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
 ) -> FigureWithAlt:
-    """One panel or several beside each other, over the same horizontal axis.
+    """Plot curves in one panel or in several side by side, over the same horizontal axis.
 
     Args:
-        x: where the curves are known.
-        panels: by the heading of a panel, its curves by name; "chosen", "rejected", "policy" and "reference" have
-            their own colours, and each curve of a panel its own dashes.
-        xlabel: what runs along the axis, with its unit.
-        title: what the figure shows.
-        limits: by the heading of a panel, the ends of its vertical axis.
-        dots: by the heading of a panel, points to mark by name.
+        x: the points at which the curves are given.
+        panels: maps the heading of each panel to its curves by name; "chosen", "rejected", "policy" and "reference"
+            have their own colours, and each curve of a panel has its own dashes.
+        xlabel: the label of the horizontal axis, with its unit.
+        title: a sentence that states the finding.
+        limits: maps the heading of a panel to the lower and upper end of its vertical axis.
+        dots: maps the heading of a panel to points to mark, by name.
 
     Returns:
-        The figure; its alternative text says where each curve begins and ends.
+        The figure; its alternative text gives the first and last value of each curve.
 
     Raises:
-        ValueError: there is no panel.
+        ValueError: panels is empty.
 
     >>> import torch
     >>> plot_curves(torch.tensor([0.0, 1.0]), {"Up": {"policy": torch.tensor([0.0, 2.0])}}, "x", "It rises.")
     It rises. Up: policy from 0 to 2.
     """
     if not panels:
-        raise ValueError("panels is empty: at least one is needed")
+        raise ValueError("panels: expected at least one panel, found none")
     figure = new_figure(9.0 if len(panels) > 1 else 6.6, 3.3)
     with plot_style():
         for axes, (heading, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(),
@@ -98,13 +98,14 @@ def plot_tilt(
     title: str,
     dots: Mapping[str, Float[Tensor, " responses"]] | None = None,
 ) -> FigureWithAlt:
-    """Bars of probability over the responses to one prompt, a group for each response.
+    """Plot the probabilities of the responses to one prompt as bars, one group of bars per response.
 
     Args:
         responses: the texts, top to bottom.
-        policies: a name and π(y|x) for each set of bars; "reference" is grey, the next is the policy's colour.
-        title: what the figure shows.
-        dots: policies drawn as points instead, to be seen landing on the bars.
+        policies: maps a name to π(y|x) for each set of bars; "reference" is grey, the first other one has the policy's
+            colour.
+        title: a sentence that states the finding.
+        dots: policies drawn as points instead of bars, to compare them with the bars.
 
     Returns:
         The figure.
@@ -145,13 +146,13 @@ def plot_recovered_reward(
     implicit_reward: Float[Tensor, "prompts responses"],
     title: str,
 ) -> FigureWithAlt:
-    """The implicit reward against the true one: a line of slope 1 for each prompt, shifted by its own constant.
+    """Plot the implicit reward against the true one: a line of slope 1 for each prompt, shifted by its own constant.
 
     Args:
         prompts: one label per line.
         reward: r(x, y).
         implicit_reward: β log(π/π_ref).
-        title: what the figure shows.
+        title: a sentence that states the finding.
 
     Returns:
         The figure.
@@ -178,12 +179,12 @@ def plot_recovered_reward(
 
 
 def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " batch"], title: str) -> FigureWithAlt:
-    """The two log-ratios of each pair on one line: a pair is right where chosen lies to the right of rejected.
+    """Plot the two log-ratios of each pair on one line; the pair is right if chosen lies to the right of rejected.
 
     Args:
         chosen: log-ratios of the chosen responses, nats.
         rejected: log-ratios of the rejected responses, nats.
-        title: what the figure shows.
+        title: a sentence that states the finding.
 
     Returns:
         The figure.
@@ -206,7 +207,7 @@ def plot_log_ratios(chosen: Float[Tensor, " batch"], rejected: Float[Tensor, " b
         axes.set_yticks(rows, [f"example {row + 1}" for row in rows], color=INK)
         axes.set_ylim(len(chosen) - 0.5, -0.65)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("log-ratio, nats (0: the policy agrees with the reference)")
+        axes.set_xlabel("log-ratio, nats (0: the policy equals the reference)")
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
         figure.suptitle(title, x=0.012, ha="left")
     described = "; ".join(

@@ -1,4 +1,4 @@
-"""A world of tables: prompts, responses, a reference and a reward; and the one that the notebooks live in."""
+"""Tabular worlds (prompts, responses, a reference and a reward), and the film world that the notebooks use."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class TabularWorld:
         prompts: one text per row of the tables.
         responses: one text per column, the same for every prompt.
         reference: π_ref(y|x), each row above 0 and summing to 1.
-        reward: r(x, y), in nats of preference: a lead of 1 wins 73 comparisons in 100.
+        reward: r(x, y), in nats; a response with a reward 1 higher than the other wins 73 comparisons in 100.
 
     Raises:
         ValueError: a table does not have one row per prompt and one column per response, a reference row is not a
@@ -30,27 +30,27 @@ class TabularWorld:
     reward: Float[Tensor, "prompts responses"]
 
     def __post_init__(self) -> None:
-        wanted = (len(self.prompts), len(self.responses))
+        expected = (len(self.prompts), len(self.responses))
         for name, table in (("reference", self.reference), ("reward", self.reward)):
-            if tuple(table.shape) != wanted:
+            if tuple(table.shape) != expected:
                 raise ValueError(
-                    f"{name} has shape {tuple(table.shape)}, but {wanted[0]} prompts and {wanted[1]} responses "
-                    f"want {wanted}"
+                    f"{name}: expected shape {expected}, one row per prompt and one column per response, "
+                    f"found {tuple(table.shape)}"
                 )
         if not bool((self.reference > 0).all()):
-            raise ValueError(f"reference must be above 0 everywhere, found {self.reference.min().item()}")
+            raise ValueError(f"reference: expected probabilities above 0, found {self.reference.min().item()}")
         totals = self.reference.sum(dim=-1)
         if not torch.allclose(totals, torch.ones_like(totals), atol=1e-6):
-            raise ValueError(f"each row of reference must sum to 1, found sums {totals.tolist()}")
+            raise ValueError(f"reference: expected rows that sum to 1, found sums {totals.tolist()}")
         if not bool(torch.isfinite(self.reward).all()):
-            raise ValueError("reward must be finite everywhere")
+            raise ValueError("reward: expected finite numbers, found NaN or infinity")
 
 
 def film_world() -> TabularWorld:
-    """Three openings of a film review and six ways to go on, from scathing to glowing.
+    """Three openings of a film review and six ways to continue, from scathing to glowing.
 
-    The reference is a reviewer of habit: mostly lukewarm, seldom scathing, hardly ever glowing. The reward rises from
-    left to right, by another amount for each opening. Float64, so that identities hold to the last digit.
+    The reference is mostly lukewarm, seldom scathing and hardly ever glowing. The reward rises from left to right, by
+    different amounts for different openings. The tables are float64, so that identities hold to the last digit.
 
     >>> world = film_world()
     >>> len(world.prompts), len(world.responses)

@@ -1,6 +1,6 @@
-"""The tabular world: a handful of prompts and responses, where every probability, log Z, KL and optimum is exact.
+"""The tabular world: a few prompts and responses, for which every probability, log Z, KL and optimum is exact.
 
-The last dimension of every tensor runs over the responses to one prompt, and each function answers prompt by prompt.
+The last dimension of every tensor runs over the responses to one prompt; each function works prompt by prompt.
 The symbols are those of Rafailov et al. 2023, "Direct Preference Optimization" (arXiv:2305.18290).
 """
 
@@ -30,7 +30,7 @@ __all__ = [
 def optimal_policy(
     reference: Float[Tensor, "*prompts responses"], reward: Float[Tensor, "*prompts responses"], beta: float
 ) -> Float[Tensor, "*prompts responses"]:
-    """The policy that no other policy beats on "expected reward minus β KL": the reference, tilted by the reward.
+    """The policy that maximises "expected reward minus β KL": the reference, tilted towards the reward.
 
         π*(y|x) = π_ref(y|x) exp(r(x, y) / β) / Z(x)
 
@@ -39,7 +39,7 @@ def optimal_policy(
     Args:
         reference: π_ref(y|x), probabilities.
         reward: r(x, y).
-        beta: the price of a nat of KL; large stays near the reference, small goes after the reward.
+        beta: the price of a nat of KL; a large β stays near the reference, a small one follows the reward.
 
     Returns:
         π*(y|x), probabilities; each row sums to 1.
@@ -61,9 +61,9 @@ def log_partition(
 
         log Z(x) = log Σ_y π_ref(y|x) exp(r(x, y) / β)
 
-    It depends on the prompt alone, which is why it cancels when two responses to one prompt are compared. The sum
-    runs over *every* response: six here, more than atoms in the universe for a language model. Computed as a
-    log-sum-exp, so that a small β does not overflow. Rafailov et al. 2023, equation 4.
+    It depends on the prompt alone, so it cancels when two responses to one prompt are compared. The sum runs over
+    *every* response: six in the film world, more than the atoms in the universe for a language model. It is computed
+    as a log-sum-exp, so that a small β does not overflow. Rafailov et al. 2023, equation 4.
 
     Args, Raises: as `optimal_policy`.
 
@@ -104,13 +104,13 @@ def expected_reward(
 def kl(
     policy: Float[Tensor, "*prompts responses"], reference: Float[Tensor, "*prompts responses"]
 ) -> Float[Tensor, "*prompts"]:
-    """How far the policy has gone from the reference: 0 where they agree, and never below.
+    """The KL divergence of the policy from the reference: 0 if they are equal, otherwise above 0.
 
         KL(π ‖ π_ref) = Σ_y π(y|x) log( π(y|x) / π_ref(y|x) )
 
     Args:
-        policy: π(y|x), probabilities; a 0 contributes nothing.
-        reference: π_ref(y|x), probabilities; a 0 where the policy has none is an infinite distance.
+        policy: π(y|x), probabilities; a probability of 0 contributes nothing.
+        reference: π_ref(y|x), probabilities; if one is 0 and the policy's is not, the KL is infinite.
 
     Returns:
         One KL per prompt, nats.
@@ -131,7 +131,7 @@ def objective(
     reward: Float[Tensor, "*prompts responses"],
     beta: float,
 ) -> Float[Tensor, "*prompts"]:
-    """What RLHF maximises: the reward that a policy earns, minus a price for leaving the reference.
+    """The objective of RLHF: the expected reward of a policy, minus a price for leaving the reference.
 
         J(π) = E_{y ~ π}[r(x, y)] - β KL(π ‖ π_ref),   max_π J(π) = β log Z(x)
 
@@ -163,18 +163,18 @@ def reward_from_policies(
     beta: float,
     log_partition: Float[Tensor, " prompts"] | None = None,
 ) -> Float[Tensor, "prompts responses"]:
-    """The reward for which a policy is the optimum: the closed form, turned round.
+    """The reward for which a policy is optimal: the closed form, solved for the reward.
 
         r(x, y) = β log( π(y|x) / π_ref(y|x) ) + β log Z(x)
 
-    Without `log_partition` the last term is left out. What remains is the implicit reward: wrong by a constant for each
-    prompt, and right in every comparison of two responses. Rafailov et al. 2023, equation 5.
+    Without `log_partition`, the last term is left out. The result is the implicit reward: it is off by a constant for
+    each prompt, which cancels in every comparison of two responses. Rafailov et al. 2023, equation 5.
 
     Args:
         policy: π(y|x), probabilities above 0.
         reference: π_ref(y|x), probabilities above 0.
-        beta: the β that the policy is the optimum for.
-        log_partition: log Z(x), one per prompt, if it is known.
+        beta: the β for which the policy is optimal.
+        log_partition: log Z(x), one per prompt, if known.
 
     Returns:
         One reward per prompt and response.
@@ -192,7 +192,7 @@ def reward_from_policies(
 
 
 def bradley_terry(reward_a: Float[Tensor, "..."], reward_b: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """How often an annotator prefers a to b: surely when a is far better, half the time when they are equal.
+    """The probability that an annotator prefers a to b: 1/2 if they are equally good, near 1 if a is far better.
 
         P(a ≻ b) = σ( r(a) - r(b) )
 
@@ -200,7 +200,7 @@ def bradley_terry(reward_a: Float[Tensor, "..."], reward_b: Float[Tensor, "..."]
 
     Args:
         reward_a: r(a).
-        reward_b: r(b), of a shape that broadcasts with the first.
+        reward_b: r(b), of a shape that broadcasts with that of `reward_a`.
 
     Returns:
         A probability per comparison.
@@ -228,5 +228,5 @@ def _check_shapes(**tables: Tensor) -> None:
         if table.shape != first.shape:
             raise ValueError(
                 f"{name} has shape {tuple(table.shape)}, but {first_name} has shape {tuple(first.shape)}: "
-                "they must be the same, one number per prompt and response"
+                "expected the same shape, one number per prompt and response"
             )

@@ -1,7 +1,7 @@
-"""Two searches in the tabular world that know no formula: one climbs the RLHF objective, one descends the DPO loss.
+"""Two optimisations in the tabular world that do not use the closed form: one of the RLHF objective, one of DPO.
 
-Both move free logits, one per prompt and response, from the reference, by Adam, as language models are trained. Where
-they stop is what the closed form of `dpo_teach.worlds.tabular` is held against.
+Both start at the reference and train one free logit per prompt and response with Adam, as language models are trained.
+Their results are compared with the closed form of `dpo_teach.worlds.tabular`.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,11 +31,11 @@ Annotator = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Fit:
-    """Where a search stopped, and what it saw on the way.
+    """The result of an optimisation.
 
     Args:
         policy: π(y|x) at the end, probabilities.
-        history: the value of what was searched for (objective or loss, mean over prompts) before each step.
+        history: the objective or loss, mean over prompts, before each step.
     """
 
     policy: Float[Tensor, "prompts responses"]
@@ -43,7 +43,7 @@ class Fit:
 
 
 def optimise_objective(world: TabularWorld, beta: float, steps: int = 500) -> Fit:
-    """Climb "expected reward minus β KL" by gradient steps that start at the reference.
+    """Maximise "expected reward minus β KL" by gradient steps that start at the reference.
 
         max_θ  mean_x  E_{y ~ π_θ}[r(x, y)] - β KL(π_θ ‖ π_ref)
 
@@ -55,7 +55,7 @@ def optimise_objective(world: TabularWorld, beta: float, steps: int = 500) -> Fi
         steps: Adam steps; 500 reach the optimum to 4 digits for β from 0.02 to 10.
 
     Returns:
-        The policy that was reached, and the objective on the way up.
+        The final policy, and the objective before each step.
 
     Raises:
         ValueError: beta is not a finite number above 0, or steps is below 1.
@@ -76,21 +76,22 @@ def optimise_objective(world: TabularWorld, beta: float, steps: int = 500) -> Fi
 def fit_dpo(
     world: TabularWorld, beta: float, steps: int = 500, *, anchor: bool = True, annotator: Annotator = bradley_terry
 ) -> Fit:
-    """Train a policy with DPO on every comparison there is, weighted by how often it occurs.
+    """Train a policy with DPO on every possible comparison, weighted by how often it occurs.
 
         min_θ  E_{x, (y_w, y_l)}[ -log σ( β (log-ratio of y_w - log-ratio of y_l) ) ]
 
-    The reward is seen only through the annotator's preferences. Rafailov et al. 2023, equation 7.
+    The reward enters only through the annotator's preferences. Rafailov et al. 2023, equation 7.
 
     Args:
         world: prompts, responses, reference and reward.
-        beta: how strongly the optimum is held to the reference; above 0.
+        beta: how closely the optimum stays to the reference; above 0.
         steps: Adam steps.
-        anchor: False leaves the reference's log-probabilities out of the loss; the pairs are still drawn from it.
-        annotator: how often a is preferred to b, given their rewards.
+        anchor: False leaves the reference's log-probabilities out of the loss; the pairs are still drawn from the
+            reference.
+        annotator: gives the probability that a is preferred to b, from their rewards.
 
     Returns:
-        The policy that was reached, and the loss on the way down.
+        The final policy, and the loss before each step.
 
     Raises:
         ValueError: beta is not a finite number above 0, or steps is below 1.
@@ -105,7 +106,7 @@ def fit_dpo(
         lambda logits: _dpo_loss(logits, reference_logps, weights, beta),
         world.reference.log(),
         steps,
-        learning_rate=0.1 * max(1.0, 1.0 / beta),  # the optimum is r/β away
+        learning_rate=0.1 * max(1.0, 1.0 / beta),  # the logits of the optimum are r/β away
     )
 
 
@@ -117,7 +118,7 @@ def population_dpo_loss(
     anchor: bool = True,
     annotator: Annotator = bradley_terry,
 ) -> Float[Tensor, ""]:
-    """The DPO loss in expectation: no sample, no noise, every ordered pair counted as often as it occurs.
+    """The expected DPO loss, without sampling noise: every ordered pair is weighted by how often it occurs.
 
         L = mean_x Σ_{a,b} P(a chosen, b rejected | x) · -log σ( margin of (a, b) )
 
@@ -126,9 +127,9 @@ def population_dpo_loss(
     Args:
         logits: the policy's free parameters; π = softmax(logits).
         world: prompts, responses, reference and reward.
-        beta: how strongly the optimum is held to the reference; above 0.
+        beta: how closely the optimum stays to the reference; above 0.
         anchor: False leaves the reference's log-probabilities out of the loss.
-        annotator: how often a is preferred to b, given their rewards.
+        annotator: gives the probability that a is preferred to b, from their rewards.
 
     Returns:
         The loss, a scalar, nats.
@@ -152,11 +153,12 @@ def pair_weights(
 
         P(a chosen, b rejected | x) = 2 π_ref(a|x) π_ref(b|x) P(a ≻ b)
 
-    The 2 counts both orders of drawing. A response drawn twice is compared with itself and teaches nothing.
+    The factor 2 counts both orders of drawing. If the same response is drawn twice, the pair is included, but it has no
+    effect on training.
 
     Args:
         world: prompts, responses, reference and reward.
-        annotator: how often a is preferred to b, given their rewards.
+        annotator: gives the probability that a is preferred to b, from their rewards.
 
     Returns:
         One probability per prompt, chosen and rejected response; they sum to 1 for each prompt.
@@ -170,7 +172,7 @@ def pair_weights(
 
 
 def certain_annotator(reward_a: Tensor, reward_b: Tensor) -> Tensor:
-    """An annotator who never errs: the better response wins every time, however small the lead.
+    """An annotator who never errs: the response with the higher reward always wins, however small the difference.
 
     >>> certain_annotator(torch.tensor([0.1, 0.0, -3.0]), torch.tensor([0.0, 0.0, 0.0]))
     tensor([1.0000, 0.5000, 0.0000])
@@ -193,8 +195,8 @@ def _minimise(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int, le
     if steps < 1:
         raise ValueError(f"steps must be at least 1, found {steps}")
     logits = start.clone().requires_grad_()
-    # A short memory of the squared gradient, and no floor under it: a logit on its way down has a gradient that shrinks
-    # exponentially, and must not be slowed by the size that the gradient once had.
+    # The average of squared gradients has a short memory and a tiny eps. The gradient of a falling logit shrinks
+    # exponentially, and the size that it once had must not slow the logit down.
     optimizer = torch.optim.Adam([logits], lr=learning_rate, betas=(0.9, 0.9), eps=1e-16)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 - step / steps) ** 2)
     history: list[float] = []
@@ -211,7 +213,7 @@ def _minimise(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int, le
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Tables this small take no time; threads that wait for each other on a busy machine take forty times as long."""
+    """Run PyTorch on one thread: on a busy machine, threads that wait for each other take forty times as long."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

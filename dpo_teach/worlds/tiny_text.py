@@ -1,7 +1,7 @@
-"""A language model of six words, small enough to print: from logits to log-probabilities, and what goes wrong there.
+"""A language model of six words, small enough to print, with the common mistakes on the way from logits to logps.
 
-The model is a table of scores for "which word comes next", and each position adds half a point to the end of the text.
-So, as in GPT-2, where a word stands changes what follows it.
+The model is a table of scores for the next word. The score of [eos] rises by half a point with each position, so that
+the position of a word affects the prediction after it, as in GPT-2.
 """
 
 from typing import Literal, NamedTuple
@@ -34,7 +34,7 @@ _END_PER_POSITION = 0.5
 
 
 class TinyText(NamedTuple):
-    """One row of a batch: "the film" is the prompt, "was dull [eos]" the response, and two places are padding."""
+    """One row of a batch: "the film" is the prompt, "was dull [eos]" the response, and two positions are padding."""
 
     input_ids: Int[Tensor, "1 time"]
     response_mask: Bool[Tensor, "1 time"]
@@ -43,15 +43,15 @@ class TinyText(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        """The text, a word for each position."""
+        """The text, one word per position."""
         return [WORDS[i] for i in self.input_ids[0].tolist()]
 
 
 def tiny_logits(input_ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
-    """What the model says at each position about the word that comes next.
+    """The logits of the next word at each position.
 
     Args:
-        input_ids: indices into `WORDS`; positions are counted from 0, padding or not, as GPT-2 counts them.
+        input_ids: indices into `WORDS`; positions are counted from 0 and include padding, as in GPT-2.
 
     Returns:
         Unnormalised scores, float64.
@@ -65,7 +65,7 @@ def tiny_logits(input_ids: Int[Tensor, "batch time"]) -> Float[Tensor, "batch ti
 
 
 def tiny_text(*, padding_side: Literal["right", "left"] = "right") -> TinyText:
-    """The row that everything is shown on, padded on the right, as for scoring, or on the left.
+    """The example row, padded on the right (as the package does for scoring) or on the left.
 
     >>> " ".join(tiny_text().words)
     'the film was dull [eos] [pad] [pad]'
@@ -83,18 +83,18 @@ def tiny_text(*, padding_side: Literal["right", "left"] = "right") -> TinyText:
 def count_logps(
     text: TinyText, *, shift: Shift = "right", count_prompt: bool = False, count_padding: bool = False
 ) -> Float[Tensor, " time"]:
-    """What each position adds to log P(response given prompt), with the usual mistakes to switch on.
+    """The contribution of each position to log P(response given prompt), with common mistakes to switch on.
 
         right: log softmax(logits[t-1])[y_t]    none: logits[t]    wrong way: logits[t+1]
 
     Args:
         text: the row.
-        shift: which position's logits are asked about the word at position t.
-        count_prompt: count the prompt's words as well.
-        count_padding: count the padding as well.
+        shift: which position's logits score the word at position t.
+        count_prompt: whether to count the prompt's words as well.
+        count_padding: whether to count the padding as well.
 
     Returns:
-        One number per position, nats; 0 where nothing is counted, or where no position could be asked.
+        One number per position, nats; 0 where nothing is counted, and where the shift points outside the row.
 
     >>> round(count_logps(tiny_text()).sum().item(), 4)
     -1.1746

@@ -159,7 +159,7 @@ def test_the_sentence_of_a_kept_back_solution() -> None:
 
 LEFT_OUT = {
     "What it changes in practice": ("01", "differences"),
-    "Turned round": ("01", "the-constant-cancels"),
+    "A reward from two policies": ("01", "the-constant-cancels"),
     "The implicit reward": ("01", "preference-accuracy"),
     "The frontier": ("02", "frontier-walker"),
     "Be the annotator": ("04", "annotate-by-hand"),

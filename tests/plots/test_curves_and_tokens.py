@@ -26,7 +26,7 @@ def test_limits_and_dots_are_drawn(changed: dict) -> None:
 
 
 def test_no_panel_is_rejected() -> None:
-    with pytest.raises(ValueError, match="panels is empty"):
+    with pytest.raises(ValueError, match="panels"):
         plot_curves(X, {}, "x", "A title.")
 
 

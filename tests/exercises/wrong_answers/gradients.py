@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 03, each with words that are in its diagnosis alone."""
+"""Wrong answers to the exercises of notebook 03, each with words that occur in its diagnosis only."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def sigma(x: Any) -> Any:
 
 WEIGHT = {
     "no beta": (lambda m, b: sigma(-m), "Beta is missing"),
-    "derivative by the margin": (lambda m, b: sigma(m) - 1, "derivative by the margin"),
+    "derivative by the margin": (lambda m, b: sigma(m) - 1, "derivative with respect to the margin"),
     "probability of the label": (
         lambda m, b: 1 / (1 + torch.exp(-m)),
         "probability that the policy gives to the label",
@@ -27,7 +27,7 @@ WEIGHT = {
     "derivative of the sigmoid": (lambda m, b: b * sigma(m) * (1 - sigma(m)), "differentiated the sigmoid"),
     "beta on the margin": (lambda m, b: b * sigma(-b * m), "multiplied the margin by β"),
     "negative": (lambda m, b: -b * (1 - sigma(m)), "This is negative"),
-    "negative and turned": (lambda m, b: -b * sigma(m), "Two signs are wrong"),
+    "negative and wrong margin sign": (lambda m, b: -b * sigma(m), "Two signs are wrong"),
     "over the batch": (lambda m, b: b * sigma(-m) / m.shape[0], "divided by the batch size"),
     "gradient of the mean loss": (
         lambda m, b: b * torch.func.grad(lambda x: -F.logsigmoid(x).mean())(m),
@@ -50,7 +50,7 @@ WEIGHT_OTHER_FORMS = [
 
 
 def token_logps(logits: Any, ids: Any) -> Any:
-    """Row by row and token by token: log P of every token but the first."""
+    """log P of every token but the first, computed one token at a time."""
     rows = [[logits[i, t - 1].log_softmax(0)[ids[i, t]] for t in range(1, ids.shape[1])] for i in range(len(ids))]
     return torch.stack([torch.stack(row) for row in rows])
 
@@ -60,7 +60,7 @@ def pick(scores: Any, ids: Any) -> Any:
 
 
 def to_the_end(mask: Any) -> Any:
-    """The response and all that follows it."""
+    """A mask of the response and everything after it."""
     starts = mask.int().argmax(dim=1, keepdim=True)
     return torch.arange(mask.shape[1]) >= starts
 
@@ -77,9 +77,9 @@ LOGPS = {
     ),
     "wrong-way shift": (
         lambda x, ids, mask: (pick(log_softmax(x)[:, 1:], ids[:, :-1]) * mask[:, :-1]).sum(1),
-        "shifted the wrong way",
+        "shifted in the wrong direction",
     ),
-    "mask not shifted": (lambda x, ids, mask: (token_logps(x, ids) * mask[:, :-1]).sum(1), "and the mask is not"),
+    "mask not shifted": (lambda x, ids, mask: (token_logps(x, ids) * mask[:, :-1]).sum(1), "but the mask is not"),
     "prompt counted": (lambda x, ids, mask: (token_logps(x, ids) * (ids[:, 1:] != 0)).sum(1), "prompt is counted"),
     "padding counted": (
         lambda x, ids, mask: (token_logps(x, ids) * to_the_end(mask)[:, 1:]).sum(1),
@@ -101,13 +101,13 @@ LOGPS = {
     ),
     "log of masked": (
         lambda x, ids, mask: torch.log(token_logps(x, ids).exp() * mask[:, 1:]).sum(1),
-        "come to minus infinity",
+        "give minus infinity",
     ),
     "most probable": (
         lambda x, ids, mask: torch.amax(log_softmax(x)[:, :-1], dim=2).where(mask[:, 1:], 0).sum(1),
         "most probable token",
     ),
-    "mask turned round": (lambda x, ids, mask: (token_logps(x, ids) * (1 - mask[:, 1:].int())).sum(1), "turned round"),
+    "mask inverted": (lambda x, ids, mask: (token_logps(x, ids) * (1 - mask[:, 1:].int())).sum(1), "mask is inverted"),
     "raw logits": (lambda x, ids, mask: (pick(x[:, :-1], ids[:, 1:]) * mask[:, 1:]).sum(1), "raw logits"),
     "wrong dimension": (
         lambda x, ids, mask: (pick(F.log_softmax(x[:, :-1], dim=1), ids[:, 1:]) * mask[:, 1:]).sum(1),
@@ -128,7 +128,7 @@ LOGPS = {
 }
 
 LOGPS_OTHER_FORMS = [
-    (lambda x, ids, mask: token_logps(x, ids).masked_fill(~mask[:, 1:], -torch.inf).sum(1), "come to minus infinity"),
+    (lambda x, ids, mask: token_logps(x, ids).masked_fill(~mask[:, 1:], -torch.inf).sum(1), "give minus infinity"),
     (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1) / ids.shape[1], "over the whole row"),
     (lambda x, ids, mask: (pick(log_softmax(x), ids)[:, :-1] * mask[:, :-1]).sum(1), "cut the last position off"),
 ]

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 01, each with words that are in its diagnosis alone."""
+"""Wrong answers to the exercises of notebook 01, each with words that occur in its diagnosis only."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ LOSS = {
     "no reference": (lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - pr)).mean(), "reference is missing"),
     "crossed references": (
         lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (pc - rr - pr + rc)).mean(),
-        "references are swapped",
+        "swapped the two references",
     ),
     "log-ratios added": (
         lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc + pr - rr)).mean(),
@@ -44,7 +44,10 @@ LOSS = {
         "to the policy and not to the reference",
     ),
     "no beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(pc - rc - pr + rr).mean(), "Beta is missing"),
-    "fixed beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(0.1 * (pc - rc - pr + rr)).mean(), "whatever β is asked"),
+    "fixed beta": (
+        lambda pc, pr, rc, rr, b: -F.logsigmoid(0.1 * (pc - rc - pr + rr)).mean(),
+        "whatever value is passed",
+    ),
     "beta squared": (
         lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (b * (pc - rc) - b * (pr - rr))).mean(),
         "Beta is squared",
@@ -55,7 +58,7 @@ LOSS = {
     ),
     "beta in front": (
         lambda pc, pr, rc, rr, b: b * F.softplus(pr - rr - pc + rc).mean(),
-        "stands in front of the loss",
+        "Beta multiplies the loss",
     ),
     "probabilities": (
         lambda pc, pr, rc, rr, b: F.softplus(b * torch.log(pr.exp() * rc.exp() / (rr.exp() * pc.exp()))).mean(),
@@ -63,7 +66,7 @@ LOSS = {
     ),
     "sum": (lambda pc, pr, rc, rr, b: -F.logsigmoid(margin(pc, pr, rc, rr, b)).sum(), "summed over the batch"),
     "no mean": (lambda pc, pr, rc, rr, b: -F.logsigmoid(margin(pc, pr, rc, rr, b)), "one loss for each pair"),
-    "minus inside": (lambda *a: -F.softplus(margin(*a)).mean(), "minus stands inside"),
+    "minus inside": (lambda *a: -F.softplus(margin(*a)).mean(), "minus sign is inside"),
     "sigmoid": (lambda pc, pr, rc, rr, b: margin(pc, pr, rc, rr, b).sigmoid().mean(), "stopped at the probability"),
     "minus sigmoid": (
         lambda pc, pr, rc, rr, b: -margin(pc, pr, rc, rr, b).sigmoid().mean(),
@@ -71,7 +74,7 @@ LOSS = {
     ),
     "one minus sigmoid": (
         lambda *a: torch.sigmoid(-margin(*a)).mean(),
-        "probability that the label is wrong, and the loss",
+        "probability that the label is wrong, but the loss",
     ),
     "hinge": (lambda *a: torch.clamp(1 - margin(*a), min=0).mean(), "hinge"),
     "IPO": (
@@ -81,7 +84,7 @@ LOSS = {
     "mean margin": (lambda *a: margin(*a).mean(), "stopped at the mean margin"),
     "minus mean margin": (lambda *a: -margin(*a).mean(), "minus the mean margin"),
     "margins": (margin, "These are the margins"),
-    "log of sigmoid": (lambda *a: -(1 / (1 + torch.exp(-margin(*a)))).log().mean(), "logarithm in a step of its own"),
+    "log of sigmoid": (lambda *a: -(1 / (1 + torch.exp(-margin(*a)))).log().mean(), "logarithm in a separate step"),
     "epsilon": (lambda *a: -torch.log(margin(*a).sigmoid() + 1e-8).mean(), "added a small number"),
     "sum over four": (lambda *a: F.softplus(-margin(*a)).sum() / 4, "divided the sum by 4"),
     "divided twice": (lambda *a: F.softplus(-margin(*a)).mean() / a[0].numel(), "size of the batch twice"),
@@ -92,15 +95,15 @@ LOSS = {
 LOSS_OTHER_FORMS = [
     (lambda *a: F.mse_loss(margin(*a), torch.ones_like(a[0])), "squared loss of IPO"),
     (lambda pc, pr, rc, rr, b: F.softplus(b * (pr - rr) - pc + rc).mean(), "one side only"),
-    (lambda *a: torch.log1p(torch.exp(-margin(*a))).mean(), "logarithm in a step of its own"),
-    (lambda *a: (1 + torch.exp(-margin(*a))).log().mean(), "logarithm in a step of its own"),
+    (lambda *a: torch.log1p(torch.exp(-margin(*a))).mean(), "logarithm in a separate step"),
+    (lambda *a: (1 + torch.exp(-margin(*a))).log().mean(), "logarithm in a separate step"),
     *(
         (lambda *a, e=e: -torch.log(margin(*a).sigmoid() + e).mean(), "added a small number")
         for e in (1e-12, 1e-9, 1e-6)
     ),
     (lambda pc, pr, rc, rr, b: F.softplus(-b * (rc - pc - rr + pr)).mean(), "policy and reference are"),
     (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc + rc - pr - rr)).mean(), "added policy and reference"),
-    # two mistakes: the second one makes the last case infinite, and the first one is recognised by the others
+    # two mistakes: the second makes the result of the last case infinite, and the other cases identify the first
     (lambda pc, pr, rc, rr, b: -(b * (pc - pr)).sigmoid().log().mean(), "reference is missing"),
     (lambda *a: torch.log1p(torch.exp(-margin(*a))).sum(), "summed over the batch"),
     (lambda *a: margin(*a).sigmoid().log().mean(), "sign flipped"),
