@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 04, each with words that are in its diagnosis alone."""
+"""Wrong answers to the exercises of notebook 04, each with words that appear only in its own diagnosis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -168,13 +168,13 @@ def step_with(loss_of: Callable[..., Any]) -> Callable[..., Any]:
 
 STEP = {
     "returns nothing": (no_return, "returns nothing"),
-    "no step": (no_step, "the weights are where they were"),
+    "no step": (no_step, "the weights do not change"),
     "step too early": (stepped_too_early, "steps before `backward`"),
     "no zero_grad": (no_zero_grad, "gradients of earlier steps"),
     "clipped too late": (clipped_after_the_step, "not clipped"),
     "loss negated": (step_with(negative_loss), "sign of the loss is flipped"),
     "gradient ascent": (ascent, "gradient ascent"),
-    "default beta": (step_with(default_beta), "whatever β is asked for"),
+    "default beta": (step_with(default_beta), "whatever value is passed in"),
     "no reference": (step_with(no_reference), "reference is missing"),
     "crossed references": (step_with(crossed_references), "two columns"),
     "swapped": (step_with(swapped), "margin has the wrong sign"),
@@ -255,7 +255,7 @@ BETA = {
 
 STEP_OTHER_FORMS = [
     (step_with(policy_for_reference), "policy and reference are"),
-    (step_with(added_references), "added where they are to be taken away"),
+    (step_with(added_references), "added instead of subtracted"),
 ]
 
 BETA_OTHER_FORMS = [
