@@ -182,7 +182,7 @@ _REWARD_MISTAKES = (
     Mistake(
         lambda reward, logps, reference, beta: -_penalty(logps, reference, beta) + _at(-1, reward, logps),
         "The price has the wrong sign: a token that the policy finds more likely than the reference does must cost "
-        "something. With your sign PPO is paid for leaving the reference.",
+        "something. With this sign PPO is paid for running away.",
     ),
     Mistake(
         lambda reward, logps, reference, beta: _penalty(logps, reference, beta),
@@ -363,7 +363,7 @@ count_models = MatchExercise(
                 "computed in advance, so the reference has to be in memory and run on every batch.",
                 "3": "You counted a reward model, but DPO has none: the implicit reward is β times a log-ratio. And "
                 "chosen and rejected are rows of a batch, not models.",
-                "4": "This is RLHF's count. DPO neither scores new responses nor predicts a score, so it has no "
+                "4": "This is RLHF's list. DPO neither scores new responses nor predicts a score, so it has no "
                 "reward model and no value model.",
             },
         ),

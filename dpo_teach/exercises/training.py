@@ -234,7 +234,7 @@ _STEP_MISTAKES = (
     Mistake(
         lambda p, o, b, r, beta: _compute_loss(p, b, r, beta).item(),
         "The loss is right, but the weights do not change: either the optimizer never steps, or the gradients are set "
-        "to zero between `backward` and `step`. Such a run stays at ln 2 forever.",
+        "to zero between `backward` and `step`. Such a run stays at ln 2 for ever.",
     ),
     Mistake(
         _step_too_early,
