@@ -218,7 +218,7 @@ def test_an_invalid_n_is_refused():
         best_of_n_kl_bound(0)
     with pytest.raises(ValueError, match="n must be at most the 4 samples of a prompt, found 5"):
         best_of_n_weights(table, 5)
-    with pytest.raises(ValueError, match="drawn from another policy"):
+    with pytest.raises(ValueError, match="samples: expected samples of the reference"):
         best_of_n_scores(ReferenceSamples(table, table, table, log_ratios=table), 2)
 
 
