@@ -223,7 +223,7 @@ def test_invalid_trainer_arguments_are_named():
         PPOTrainer(policy, tiny_tokenizer(), [], praise)
     with pytest.raises(ValueError, match=r"reward: .* shape \(1,\) for 16 responses"):
         trainer(lambda prompts, responses: [1.0]).train()
-    with pytest.raises(ValueError, match="reward: .* found nan for response"):
+    with pytest.raises(ValueError, match=r"reward: .* found nan for response"):
         trainer(lambda prompts, responses: [math.nan] * len(responses)).train()
 
 
