@@ -1,4 +1,4 @@
-"""Runs to choose β from, and what goes wrong when it is chosen: the common mistakes, each with its diagnosis."""
+"""The exercise on choosing β: the runs to choose from, and the common mistakes with their diagnoses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,13 +9,13 @@ __all__ = ["BETA_MISTAKES", "FRONTIERS", "Run"]
 
 
 class Run(NamedTuple):
-    """What one run came to.
+    """The setting and the scores of one run.
 
     Args:
-        beta: what it was started with.
+        beta: the β that it was trained with.
         true_reward: mean over its samples.
-        kl: from the reference, nats.
-        fluency: share of its samples that the grammar allows, 0 to 1.
+        kl: KL to the reference, nats.
+        fluency: share of its samples that the grammar accepts, 0 to 1.
     """
 
     beta: float
@@ -25,10 +25,10 @@ class Run(NamedTuple):
 
 
 FRONTIERS = (
-    # The right one lies on the limit of KL. Beyond it, one is fluent, and the one with the most reward is broken.
+    # The right run is exactly on the KL limit. Beyond it, one run is fluent, and the run with most reward is broken.
     [Run(0.1, 4.1, 15.0, 0.91), Run(0.5, 1.9, 3.0, 0.95), Run(0.05, 4.8, 27.0, 0.42), Run(1.0, 0.9, 0.4, 0.97),
      Run(0.3, 2.9, 10.0, 0.93)],
-    # The right one lies on the limit of fluency, and only in true reward is it the first.
+    # The right run is exactly on the fluency limit, and it is the best by true reward only.
     [
         Run(0.8, 0.3, 1.5, 0.95),   # the first in the list
         Run(2.0, 0.2, 1.0, 0.97),   # the largest β
@@ -44,7 +44,7 @@ FRONTIERS = (
         Run(0.02, 5.2, 31.0, 0.96),
         Run(0.6, 1.0, 3.0, 0.94),   # the last within the limits
     ],
-    # Fluency forbids one that the KL allows, and gives no prize to the one that nearly wins.
+    # Fluency rules out a run that the KL limit allows, and does not help the run that is nearly the best.
     [Run(0.3, 2.2, 4.0, 0.95), Run(0.1, 2.5, 11.0, 0.93), Run(0.4, 2.19, 3.0, 0.99), Run(0.2, 3.0, 6.0, 0.7),
      Run(0.5, 1.2, 2.0, 0.96)],
 )  # fmt: skip
@@ -63,20 +63,20 @@ def _allowed(runs: list[Run], most_kl: float, least_fluency: float) -> list[Run]
 
 
 def _best_allowed(key: Callable[[Run], float]) -> Callable[..., float]:
-    """What is found by one who keeps to the limits, and looks for something else."""
+    """The answer of a learner who keeps to the limits but maximises another quantity."""
     return lambda *arguments: _best(_allowed(*arguments), key)
 
 
 _LIMITS = (
     Mistake(
         lambda runs, most_kl, least_fluency: _best(runs),
-        "You took the highest true reward of all, with no regard to the limits. "
-        "The policy has run far from its reference there, or no longer writes sentences.",
+        "You took the highest true reward of all runs and ignored the limits. There the policy has moved far from its "
+        "reference, or no longer writes sentences.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(runs, lambda run: -run.beta),
-        "You took the smallest β of all the runs, or the run that went furthest, which is the same one here. "
-        "It breaks the limits, and what it is worth you have not asked.",
+        "You took the smallest β of all the runs, or the run that went furthest, which is the same one here. It "
+        "breaks the limits, and you did not look at its true reward.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(_allowed(runs, most_kl, 0.0)),
@@ -84,127 +84,124 @@ _LIMITS = (
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(_allowed(runs, float("inf"), least_fluency)),
-        "The limit on fluency is kept, the one on KL is not. "
-        "Far from the reference a policy has lost more than one number can show, so leave out runs beyond `most_kl`.",
+        "The limit on fluency is kept, the one on KL is not. Far from the reference a policy has lost more than one "
+        "number can show, so leave out runs beyond `most_kl`.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(
             [run for run in runs if run.kl <= most_kl or run.fluency >= least_fluency]
         ),
-        "You ask for one limit or the other, and both have to be kept: `and`, not `or`. "
-        "A run that is close and broken would pass, and one that is fluent and far away as well.",
+        "You require one limit or the other, but both have to be kept: `and`, not `or`. Your version accepts a run "
+        "that is close but broken, and one that is fluent but far away.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(
             [run for run in runs if run.kl < most_kl and run.fluency >= least_fluency]
         ),
-        "A run that lies exactly on the limit of KL is left out: `most_kl` is the most that is allowed, so `<=`. "
-        "It is often the best run that is lost, which has used all that the limit gives.",
+        "A run that lies exactly on the limit of KL is left out, but `most_kl` itself is allowed: use `<=`. Often it "
+        "is the best run that is lost, because it uses all that the limit allows.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(
             [run for run in runs if run.kl <= most_kl and run.fluency > least_fluency]
         ),
-        "A run that lies exactly on the limit of fluency is left out: `least_fluency` is still allowed, so `>=`. "
-        "Where fluency is a share of texts, a run is often exactly on the limit.",
+        "A run that lies exactly on the limit of fluency is left out, but `least_fluency` itself is allowed: use "
+        "`>=`. Since fluency is a share of texts, a run is often exactly on the limit.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(
             [run for run in runs if run.kl < most_kl and run.fluency > least_fluency]
         ),
-        "Runs that lie exactly on a limit are left out, of KL and of fluency: write `<=` and `>=`. "
-        "Those who set a limit mean that it may be reached.",
+        "Runs that lie exactly on a limit are left out, of KL and of fluency: use `<=` and `>=`. A limit is a value "
+        "that may be reached.",
     ),
 )
 
 _KEYS = (
     Mistake(
         _best_allowed(lambda run: -run.beta),
-        "You took the smallest β that keeps to the limits. "
-        "It is often the best one, but a run can go far and gain little: only the true reward tells.",
+        "You took the smallest β that keeps to the limits. It is often the best one, but a run can go far and gain "
+        "little: only the true reward shows that.",
     ),
     Mistake(
         _best_allowed(lambda run: run.beta),
-        "You took the largest β: by its own name, or by a `max` without a `key`, which compares runs by their first "
-        "number. "
-        "A large β only holds the policy tightly; what it is worth is in the true reward.",
+        "You took the largest β, either on purpose or with a `max` without a `key`, which compares runs by their "
+        "first number. A large β only keeps the policy close; how good it is shows in the true reward.",
     ),
     Mistake(
         _best_allowed(lambda run: -run.kl),
-        "You took the run that is closest to the reference. "
-        "The reference itself would be closer still: what is wanted is the most reward within the limit.",
+        "You took the run that is closest to the reference. The reference itself would be closer still: the task is "
+        "to find the highest reward within the limit.",
     ),
     Mistake(
         _best_allowed(lambda run: run.kl),
-        "You took the run that went furthest within the limits. "
-        "Distance is the price and not the gain: what it buys is the true reward.",
+        "You took the run that went furthest within the limits. Distance is the price and not the gain: what it buys "
+        "is the true reward.",
     ),
     Mistake(
         _best_allowed(lambda run: -run.true_reward),
-        "You took the lowest true reward within the limits: `min` where it should be `max`. "
-        "A reward is what one wants much of; it is a loss that is made small.",
+        "You took the lowest true reward within the limits: `min` instead of `max`. A reward is to be maximised; it "
+        "is a loss that is minimised.",
     ),
     Mistake(
         _best_allowed(lambda run: run.fluency),
-        "You took the run with the best fluency. "
-        "Fluency is a condition here: once it is kept, more of it earns nothing, and the true reward decides.",
+        "You took the run with the best fluency. Fluency is a condition here: once it is met, more of it gains "
+        "nothing, and the true reward decides.",
     ),
     Mistake(
         _best_allowed(lambda run: run.true_reward / run.kl),
-        "You took the most reward for a nat of KL, a quotient. "
-        "The first nats are the cheapest as a rule, so that it prefers runs which have hardly begun; within the limit "
-        "a nat costs nothing.",
+        "You took the highest reward for a nat of KL, a quotient. The first nats are usually the cheapest, so this "
+        "prefers runs that have hardly begun; within the limit a nat costs nothing.",
     ),
     Mistake(
         _best_allowed(lambda run: run.true_reward - run.kl),
-        "You took reward minus KL, as if a nat cost one unit of reward. "
-        "Here the KL has a limit and no price: whatever keeps to the limit is compared by its true reward alone.",
+        "You took reward minus KL, as if a nat cost one unit of reward. Here the KL has a limit but no price: runs "
+        "that keep to the limit are compared by their true reward alone.",
     ),
     Mistake(
         _best_allowed(lambda run: run.true_reward + run.fluency),
-        "You mixed reward and fluency into one number. "
-        "They have no unit in common, and fluency is a condition: once it is kept, the true reward decides.",
+        "You mixed reward and fluency into one number. They have no common unit, and fluency is a condition: once it "
+        "is met, the true reward decides.",
         also=(_best_allowed(lambda run: run.true_reward * run.fluency),),
     ),
     Mistake(
         lambda *arguments: _allowed(*arguments)[0].beta,
-        "You took the first run that keeps to the limits, in the order of the list. "
-        "The list has no order that means anything: look for the most true reward in it.",
+        "You took the first run in the list that keeps to the limits. The order of the list means nothing: look for "
+        "the highest true reward in it.",
     ),
     Mistake(
         lambda *arguments: _allowed(*arguments)[-1].beta,
-        "You took the last run that keeps to the limits, as a loop does which remembers without comparing. "
-        "The list has no order that means anything: look for the most true reward in it.",
+        "You took the last run in the list that keeps to the limits, as a loop does that overwrites its result "
+        "without comparing. The order of the list means nothing: look for the highest true reward in it.",
     ),
     Mistake(
         _best_allowed(lambda run: run.true_reward - run.beta * run.kl),
-        "You took reward minus β times KL, the objective of training. "
-        "Its β is another one in each run, so that runs cannot be compared by it: here the KL has a limit, and no "
-        "price.",
+        "You took reward minus β times KL, the objective of training. Each run has a different β, so this does not "
+        "compare runs: here the KL has a limit, and no price.",
     ),
 )
 
 _RESULTS = (
     Mistake(
         lambda *arguments: max(map(_true_reward, _allowed(*arguments))),
-        "That is the true reward of the right run, and its beta is wanted. "
-        "Nobody can set a reward; β is the knob that there is.",
+        "That is the true reward of the right run, but the task is to return its beta. You cannot set a reward "
+        "directly; β is what you set.",
     ),
     Mistake(
         lambda *arguments: max(_allowed(*arguments), key=_true_reward).kl,
-        "That is the KL of the right run, or its fluency, and its beta is wanted. "
-        "Those two are what a run comes to; β is what it is started with.",
+        "That is the KL of the right run, or its fluency, but the task is to return its beta. Those two are results "
+        "of a run; β is the setting it starts with.",
         also=(lambda *arguments: max(_allowed(*arguments), key=_true_reward).fluency,),
     ),
     Mistake(
         lambda runs, *limits: runs.index(max(_allowed(runs, *limits), key=_true_reward)),
-        "That is the place of the right run in the list, and its beta is wanted. "
-        "A place means something only to one who has the same list: end with `.beta`.",
+        "That is the position of the right run in the list, but the task is to return its beta. A position is useful "
+        "only together with the list: end with `.beta`.",
     ),
     Mistake(
         lambda *arguments: max(_allowed(*arguments), key=_true_reward),
-        "That is the right run, all four of its numbers, and its beta alone is wanted. "
-        "What goes into the next training is one number: end with `.beta`.",
+        "That is the right run with all four of its numbers, but the task is to return its beta alone. The next "
+        "training needs one number: end with `.beta`.",
     ),
 )
 

@@ -194,7 +194,7 @@ def within(runs: list[Run], most_kl: float, least_fluency: float) -> list[Run]:
 
 
 BETA = {
-    "no limits": (lambda runs, k, f: sorted(runs, key=lambda r: r.true_reward)[-1].beta, "no regard to the limits"),
+    "no limits": (lambda runs, k, f: sorted(runs, key=lambda r: r.true_reward)[-1].beta, "ignored the limits"),
     "smallest of all": (lambda runs, k, f: min(run.beta for run in runs), "smallest β of all the runs"),
     "no fluency": (
         lambda runs, k, f: max((r.true_reward, r.beta) for r in runs if r.kl <= k)[1],
@@ -243,7 +243,7 @@ BETA = {
     "KL": (lambda runs, k, f: max((r.true_reward, r.kl) for r in within(runs, k, f))[1], "That is the KL"),
     "place": (
         lambda runs, k, f: max(range(len(runs)), key=lambda i: (runs[i] in within(runs, k, f), runs[i].true_reward)),
-        "place of the right run",
+        "position of the right run",
     ),
     "reward less price": (
         lambda runs, k, f: max((r.true_reward - r.beta * r.kl, r.beta) for r in within(runs, k, f))[1],
