@@ -60,7 +60,7 @@ def nats(p: Any, q: Any, b: float) -> Any:
 
 
 def ending(r: float, like: Any) -> Any:
-    """Zeros, and the reward at the end."""
+    """Zeros with the reward at the end."""
     return torch.cat([torch.zeros_like(like[1:]), torch.tensor([float(r)], dtype=like.dtype)])
 
 
