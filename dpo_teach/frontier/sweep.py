@@ -129,7 +129,7 @@ class SweepRunner:
         started = time.perf_counter()
         steps, drawn = self._trainers()[run.method](policy, run)
         seconds = time.perf_counter() - started
-        return self._judge(policy, run, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
+        return self._evaluate(policy, run, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
 
     def _trainers(self) -> dict[str, Callable[[Any, SweepRun], tuple[int, int]]]:
         """By method, a function that trains a policy in place and returns its gradient steps and drawn responses."""
@@ -175,7 +175,7 @@ class SweepRunner:
             self._rewards[seed] = LearnedReward(model, self.start.tokenizer)
         return self._rewards[seed]
 
-    def _judge(self, policy: Any, run: SweepRun, **cost: Any) -> Result:
+    def _evaluate(self, policy: Any, run: SweepRun, **cost: Any) -> Result:
         reference, tokenizer = self.start
         prompts = [pair.prompt for pair in self.test_pairs][: self.config.evaluation_samples]
         samples = sample_tokens(policy, tokenizer, prompts, seed=run.seed)
