@@ -407,7 +407,7 @@ TERMS: dict[str, str] = {
     "C": "-β log( π / π_ref ): added to the reward of every token",
     "D": "A_t ← (A_t - mean A) / std A: over all tokens of an iteration",
 }
-"The parts of PPO, by letter."
+"""The parts of PPO, by letter."""
 
 which_term = ChoiceExercise(
     name="what keeps PPO near the reference",

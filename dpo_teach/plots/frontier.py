@@ -79,10 +79,10 @@ def plot_results(results: Results, title: str) -> FigureWithAlt:
         draw_frontier(axes, results)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5)
         figure.suptitle(title, x=0.012, ha="left")
-    return render_with_alt(figure, f"{title} {' '.join(_described(results))}")
+    return render_with_alt(figure, f"{title} {' '.join(_describe_methods(results))}")
 
 
-def _described(results: Results) -> Sequence[str]:
+def _describe_methods(results: Results) -> Sequence[str]:
     parts = []
     for method in METHOD_STYLES:
         scores = [score for _, score in mean_scores(results, method)]
