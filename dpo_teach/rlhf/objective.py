@@ -69,8 +69,7 @@ def generalised_advantages(
         δ_t = r_t + γ V(s_{t+1}) - V(s_t),   A_t = δ_t + γ λ A_{t+1}
 
     After the last token V = 0. λ = 1 sums all rewards that followed (no bias, high variance); λ = 0 looks one token
-    ahead and trusts the value model for the rest. Schulman et al. 2016 (arXiv:1506.02438),
-    equation 16.
+    ahead and trusts the value model for the rest. Schulman et al. 2016 (arXiv:1506.02438), equation 16.
 
     Args:
         rewards: r_t, one per token.
