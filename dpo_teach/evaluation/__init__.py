@@ -1,7 +1,7 @@
-"""Evaluate a policy, and compare it with the best that any method could do.
+"""Evaluate a policy, and compare it with the best possible one.
 
 `policies` evaluates one policy: on held-out pairs, and on fresh samples. `optimum` and `best_of_n` estimate the
-closed-form optimum and best-of-n from samples of the reference alone. All of them are compared as `FrontierPoint`s.
+closed-form optimum and best-of-n from samples. `FrontierPoint` stores the scores of either for comparison.
 """
 
 from dpo_teach.evaluation.best_of_n import (

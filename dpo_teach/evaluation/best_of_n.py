@@ -1,7 +1,7 @@
-"""Best-of-n: draw n responses from the reference and keep the one with the highest reward. No training at all.
+"""Best-of-n: draw n responses from the reference and keep the one with the highest reward. It needs no training.
 
 Beirami et al. 2024, "Theoretical guarantees on the alignment of best-of-n policy" (arXiv:2401.01879). Ties are broken
-by lot, so that responses of one reward keep the shares among themselves that they have under the reference.
+at random, so that responses with equal rewards keep their relative probabilities under the reference.
 """
 
 import math
@@ -20,17 +20,17 @@ BOOTSTRAPS = 100
 
 
 def best_of_n_kl_bound(n: int) -> float:
-    """The most that the KL of best-of-n can be: what it is where all rewards differ and every response is rare.
+    """The upper bound on the KL of best-of-n, reached if all rewards differ and every response is rare.
 
         KL(π_n ‖ π_ref) ≤ log n - (n-1)/n
 
-    Long taken for an equation, which it is not where rewards tie. Beirami et al. 2024.
+    It was long taken for an equation, but it is only a bound if rewards tie. Beirami et al. 2024.
 
     Args:
         n: responses to choose from, at least 1.
 
     Returns:
-        Nats.
+        The bound, nats.
 
     Raises:
         ValueError: n is below 1.
@@ -45,11 +45,11 @@ def best_of_n_kl_bound(n: int) -> float:
 def best_of_n_policy(
     reference: Float[Tensor, "*prompts responses"], rewards: Float[Tensor, "*prompts responses"], n: int
 ) -> Float[Tensor, "*prompts responses"]:
-    """The distribution of the best of n draws, exact.
+    """The exact distribution of the best of n draws.
 
         π_n(y|x) = π_ref(y|x) (F(r)^n - F(<r)^n) / P(r),   r = r(x, y)
 
-    F(r) is the probability that one draw is worth at most r, F(<r) that it is worth less, and P(r) = F(r) - F(<r).
+    F(r) is the probability that the reward of one draw is at most r, F(<r) that it is less, and P(r) = F(r) - F(<r).
 
     Args:
         reference: π_ref(y|x), probabilities above 0.
@@ -76,13 +76,13 @@ def best_of_n_policy(
 
 
 def best_of_n_kl(rewards: Float[Tensor, "prompts samples"], n: int) -> Float[Tensor, " prompts"]:
-    """KL(π_n ‖ π_ref), measured from the rewards of samples of the reference.
+    """KL(π_n ‖ π_ref), estimated from the rewards of samples of the reference.
 
         KL = Σ_r Q(r) log( Q(r) / P(r) ),   Q(r) = F(r)^n - F(<r)^n
 
-    Best-of-n looks at nothing but the reward, so the KL over responses is the KL over rewards. P and F are the shares
-    among the samples. Without ties this comes near the bound, from below; the more ties, the further below it. Since
-    N samples tell no rarer response from another, it is too low unless n is far below N.
+    Best-of-n selects by the reward only, so the KL over responses equals the KL over rewards. P and F are shares of the
+    samples. Without ties the result is slightly below the bound; the more ties, the further below. N samples cannot
+    resolve responses rarer than 1/N, so the estimate is too low unless n is far below N.
 
     Args:
         rewards: r(x, y) of samples of π_ref(y|x), one row per prompt.
@@ -94,7 +94,7 @@ def best_of_n_kl(rewards: Float[Tensor, "prompts samples"], n: int) -> Float[Ten
     Raises:
         ValueError: n is below 1, or above the samples of a prompt.
 
-    >>> best_of_n_kl(torch.tensor([[0.0, 0.0, 0.0, 0.0]]), n=2).item()  # nothing to choose by
+    >>> best_of_n_kl(torch.tensor([[0.0, 0.0, 0.0, 0.0]]), n=2).item()  # all rewards are equal
     0.0
     """
     _check_n(n, rewards.shape[1])
@@ -103,12 +103,12 @@ def best_of_n_kl(rewards: Float[Tensor, "prompts samples"], n: int) -> Float[Ten
 
 
 def best_of_n_weights(rewards: Float[Tensor, "prompts samples"], n: int) -> Float[Tensor, "prompts samples"]:
-    """The probability that each of N samples is the best of n that are picked from them, without putting any back.
+    """The probability that each of N samples is the best of n samples picked from them without replacement.
 
         P(the k-th smallest is the best) = C(k-1, n-1) / C(N, n)
 
-    A mean with these weights uses every way to pick n of the N, and is an unbiased estimate of the mean under
-    best-of-n: of the reward, or of anything else that is known of the samples. Samples that tie share their weights.
+    A mean with these weights averages over all ways to pick n of the N samples. It is an unbiased estimate of the mean
+    under best-of-n, of the reward or of any other property of the samples. Tied samples share their weights.
 
     Args:
         rewards: r(x, y) of samples of π_ref(y|x), one row per prompt.
@@ -133,20 +133,20 @@ def best_of_n_weights(rewards: Float[Tensor, "prompts samples"], n: int) -> Floa
 
 
 def best_of_n_scores(samples: ReferenceSamples, n: int, *, seed: int = 0) -> ReviewScores:
-    """Everything that is said of a policy in the reviews world, of best-of-n by the true reward.
+    """The scores of best-of-n by the true reward in the reviews world.
 
-    The errors are of the sampling for these prompts, from a bootstrap that draws each prompt's samples again.
+    The errors are sampling errors for these prompts, from a bootstrap that resamples the responses to each prompt.
 
     Args:
-        samples: judged samples of the reference.
+        samples: scored samples of the reference.
         n: draws, at least 1 and at most the samples of a prompt.
-        seed: decides the bootstrap.
+        seed: random seed of the bootstrap.
 
     Raises:
         ValueError: n is below 1 or above the samples of a prompt, or the samples are not of the reference.
     """
     if samples.log_ratios is not None:
-        raise ValueError("samples were drawn from another policy: best-of-n chooses among samples of the reference")
+        raise ValueError("samples: expected samples of the reference, found log_ratios, so another policy drew them")
     tables = (samples.rewards, samples.fluent, samples.tokens)
     found = _means(tables, n)
     generator = torch.Generator().manual_seed(seed)
@@ -163,7 +163,7 @@ def best_of_n_scores(samples: ReferenceSamples, n: int, *, seed: int = 0) -> Rev
 
 
 def _means(tables: tuple[Tensor, ...], n: int) -> Float[Tensor, " four"]:
-    """Reward, KL, fluency and tokens under best-of-n, means over prompts."""
+    """Mean reward, KL, fluency and tokens under best-of-n, averaged over prompts."""
     rewards, fluent, tokens = tables
     weights = best_of_n_weights(rewards, n)
     reward, fluency, length = ((weights * table).sum(dim=1).mean() for table in (rewards, fluent, tokens))

@@ -1,7 +1,7 @@
-"""The limit that no method can beat: the closed-form optimum, known from samples of the reference alone.
+"""The limit that no method can beat: the closed-form optimum, estimated by importance sampling.
 
-π*(y|x) = π_ref(y|x) exp(r(x, y)/β) / Z(x) cannot be sampled from, but any mean under it can be had by weighing samples
-of the reference. The weights also say when they should not be believed.
+π*(y|x) = π_ref(y|x) exp(r(x, y)/β) / Z(x) cannot be sampled from, but any mean under it can be estimated by weighting
+samples of the reference. The weights also show when the estimate is not reliable.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LEAST_EFFECTIVE_SAMPLES = 50.0
 
 
 class TooFewSamplesError(ValueError):
-    """The weights rest on so few samples that the estimate would be a guess; the message says how few."""
+    """The weights are concentrated on too few samples for a reliable estimate; the message gives their number."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OptimumEstimate:
     Args:
         beta: the β of the tilt.
         reward: E_{y ~ π*}[r(x, y)].
-        reward_error: its standard error, of the sampling for these prompts.
+        reward_error: its standard error from sampling, for these prompts.
         kl: KL(π* ‖ π_ref), nats.
         kl_error: its standard error.
         log_partition: log Z(x); β times it is the optimum's "reward minus β KL".
@@ -58,17 +58,17 @@ def estimate_optimum(
         w_i = exp(r_i / β),   E_π*[r] ≈ Σ w_i r_i / Σ w_i,   log Z ≈ log mean w_i
         KL(π* ‖ π_ref) = E_π*[r] / β - log Z,   effective sample size = (Σ w_i)² / Σ w_i²
 
-    All of it for each prompt by itself, since Z(x) is another number for every prompt, and then averaged over
-    prompts. The errors are of first order (the delta method), of the sampling for these very prompts. The KL follows
+    Everything is computed for each prompt separately, since Z(x) differs between prompts, and then averaged over
+    prompts. The errors are first-order sampling errors (the delta method) for exactly these prompts. The KL follows
     from Rafailov et al. 2023, equation 4; the effective sample size is Kong's (1992). A ratio of two estimates is
-    biased, here towards the reference, by the order of one over the effective sample size: it has to be large.
+    biased, here towards the reference, by the order of one over the effective sample size, which must be large.
 
     Args:
         rewards: r(x, y) of samples of π_ref(y|x), one row per prompt.
         beta: the β of the tilt; above 0.
         log_ratios: log π_ref(y|x) - log q(y|x), nats, if the samples were drawn from another policy q: then
             w_i = exp(r_i / β + log-ratio).
-        least_effective_samples: below so many, for any prompt, nothing is reported.
+        least_effective_samples: the smallest effective sample size that is accepted for any prompt.
 
     Returns:
         The estimates.
@@ -92,7 +92,7 @@ def estimate_optimum(
         reward=means.mean().item(),
         reward_error=_error(spreads),
         kl=kls.mean().item(),
-        kl_error=_error(spreads / beta - (weights - 1)),  # the second part is what log Z is uncertain by
+        kl_error=_error(spreads / beta - (weights - 1)),  # the second term is the uncertainty of log Z
         log_partition=log_partitions.mean().item(),
         effective_samples=effective,
     )
@@ -101,15 +101,15 @@ def estimate_optimum(
 def optimum_scores(
     samples: ReferenceSamples, beta: float, *, least_effective_samples: float = LEAST_EFFECTIVE_SAMPLES
 ) -> ReviewScores:
-    """Everything that is said of a policy in the reviews world, of the closed-form optimum at one β.
+    """The scores of the closed-form optimum at one β in the reviews world.
 
     Args:
-        samples: judged samples of the reference, or of another policy with their log-ratios.
+        samples: scored samples of the reference, or of another policy with their log-ratios.
         beta: the β of the tilt; above 0.
-        least_effective_samples: below so many, for any prompt, nothing is reported.
+        least_effective_samples: the smallest effective sample size that is accepted for any prompt.
 
     Raises:
-        ValueError, TooFewSamplesError: as `estimate_optimum`.
+        ValueError, TooFewSamplesError: for the same reasons as `estimate_optimum`.
     """
     found = estimate_optimum(
         samples.rewards, beta, log_ratios=samples.log_ratios, least_effective_samples=least_effective_samples
@@ -135,7 +135,7 @@ def optimum_scores(
 
 
 def _tilt(rewards: Tensor, beta: float, log_ratios: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weights with mean 1 for each prompt, and log Z(x); as log-sum-exp, so that a small β does not overflow."""
+    """Weights with mean 1 for each prompt, and log Z(x), by log-sum-exp so that a small β does not overflow."""
     check_beta(beta)
     if not torch.isfinite(rewards).all():
         raise ValueError("rewards must be finite")
@@ -150,7 +150,7 @@ def _weighted_means(weights: Tensor, table: Tensor) -> Tensor:
 
 
 def _error(influences: Tensor) -> float:
-    """Standard error of a mean over prompts of means over samples, the prompts being given."""
+    """Standard error of a mean over prompts of means over samples, with the prompts fixed."""
     prompts, samples = influences.shape
     return (influences.var(dim=1, correction=0).sum() / samples).sqrt().item() / prompts
 
@@ -161,7 +161,7 @@ def _check_effective_samples(weights: Tensor, beta: float, least: float) -> floa
     if effective[worst] < least:
         raise TooFewSamplesError(
             f"beta={beta}: the {weights.shape[1]} samples of prompt {worst} have an effective sample size of "
-            f"{effective[worst].item():.1f}, expected at least {least:g}: draw more of them, or from a policy "
-            "nearer to the optimum, or choose a larger beta"
+            f"{effective[worst].item():.1f}, expected at least {least:g}: draw more samples, draw them from a "
+            "policy nearer to the optimum, or choose a larger beta"
         )
     return effective[worst].item()

@@ -1,7 +1,7 @@
 """Evaluate a policy: on held-out pairs, and on fresh samples by a reward that training did not see.
 
-A rising margin or accuracy says that the policy tells chosen from rejected. Whether it *writes* better is another
-question, and only fresh samples answer it.
+A rising margin or accuracy shows that the policy tells chosen from rejected. Whether it *writes* better is a separate
+question, which only fresh samples can answer.
 """
 
 import math
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class PairScores:
-    """How a policy does on preference pairs, against its reference; logps and rewards in nats."""
+    """The scores of a policy on preference pairs, relative to its reference; logps and rewards in nats."""
 
     pairs: int
     preference_accuracy: float
@@ -46,7 +46,7 @@ class PairScores:
 
 @dataclass(frozen=True)
 class ReviewScores:
-    """How a policy writes in the reviews world; the errors are standard errors of the mean, NaN where not known."""
+    """The scores of a policy's samples in the reviews world; errors are standard errors of the mean, NaN if unknown."""
 
     samples: int
     true_reward: float
@@ -61,13 +61,13 @@ class ReviewScores:
 
 @dataclass(frozen=True)
 class FrontierPoint:
-    """What a method bought (true reward) at which price (KL, fluency, length), each with its standard error.
+    """What a method gained (true reward) and at what cost (KL, fluency, length), each with its standard error.
 
     Args:
-        method: how the policy came to be, such as "dpo" or "best-of-n".
-        setting: what was turned to get another point: β, or n.
-        scores: what was measured; from `evaluate_reviews`, `optimum_scores` or `best_of_n_scores`.
-        seed: the run's, where there was one.
+        method: the method that produced the policy, such as "dpo" or "best-of-n".
+        setting: the setting that varies along the frontier: β or n.
+        scores: the measurements, from `evaluate_reviews`, `optimum_scores` or `best_of_n_scores`.
+        seed: the seed of the run, if it had one.
     """
 
     method: str
@@ -76,7 +76,7 @@ class FrontierPoint:
     seed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name, the scores among them, ready for JSON.
+        """All fields by name, including the scores, ready for JSON.
 
         >>> FrontierPoint("dpo", 0.3, ReviewScores(256, 2.9, 0.1, 4.3, 0.1, 0.93, 20.5)).as_dict()["kl"]
         4.3
@@ -85,7 +85,7 @@ class FrontierPoint:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "FrontierPoint":
-        """Undo `as_dict`."""
+        """The inverse of `as_dict`."""
         own = {name: row[name] for name in ("method", "setting", "seed")}
         return cls(**own, scores=ReviewScores(**{name: value for name, value in row.items() if name not in own}))
 
@@ -109,11 +109,11 @@ def evaluate_pairs(
         policy: the trained model.
         reference: the model that it started from.
         tokenizer: the tokenizer of both.
-        pairs: pairs that training did not see.
+        pairs: held-out pairs, not used in training.
         beta: the β of the margin and the loss.
-        max_length: tokens of prompt and response together; the shorter of both contexts by default.
-        max_prompt_length: tokens of the prompt that are kept, from its end; all by default.
-        on_overlong: "error", or "drop" pairs whose prompt leaves no room for a response.
+        max_length: maximum tokens of prompt and response together; by default the shorter context of the two models.
+        max_prompt_length: maximum tokens of the prompt, counted from its end; no limit by default.
+        on_overlong: what to do with pairs whose prompt leaves no tokens for a response: "error" or "drop".
         batch_size: pairs in one forward pass.
 
     Raises:
@@ -146,30 +146,30 @@ def evaluate_reviews(
     max_new_tokens: int = 96,
     seed: int = 0,
 ) -> ReviewScores:
-    """True reward, KL to the reference and fluency of one fresh sample per prompt.
+    """Score one fresh sample per prompt: true reward, KL to the reference, fluency and length.
 
         KL(π ‖ π_ref) ≈ mean over y ~ π of log π(y|x) - log π_ref(y|x)
 
     Args:
-        policy: the model that writes.
+        policy: the model to evaluate.
         reference: the model that it is compared with.
         tokenizer: the tokenizer of both.
         prompts: openings; one response is drawn for each.
-        max_new_tokens: tokens of a response at most.
-        seed: decides the samples.
+        max_new_tokens: maximum tokens per response.
+        seed: random seed for the samples.
 
     Raises:
         ValueError: there are fewer than two prompts.
     """
     if len(prompts) < 2:
-        raise ValueError(f"prompts: expected at least 2, for a standard error, found {len(prompts)}")
+        raise ValueError(f"prompts: expected at least 2 (to compute a standard error), found {len(prompts)}")
     samples = sample_tokens(policy, tokenizer, prompts, max_new_tokens=max_new_tokens, seed=seed)
     return judge_reviews(policy, reference, tokenizer, samples)
 
 
 @torch.no_grad()
 def judge_reviews(policy: Any, reference: Any, tokenizer: Any, samples: Sequence[Sample]) -> ReviewScores:
-    """What `evaluate_reviews` says, of samples of the policy that were drawn before; at least two of them."""
+    """Score samples that were already drawn from the policy, as `evaluate_reviews` does; at least two are needed."""
     responses = decode(samples, tokenizer)
     rewards = [reviews.true_reward(response) for response in responses]
     lengths = [float(len(sample.response_ids)) for sample in samples]

@@ -1,4 +1,4 @@
-"""Many responses to each of some prompts, judged: what `optimum` and `best_of_n` estimate from."""
+"""Many scored responses per prompt, from which `optimum` and `best_of_n` compute their estimates."""
 
 import math
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ __all__ = ["ReferenceSamples", "draw_reference_samples"]
 
 @dataclass(frozen=True)
 class ReferenceSamples:
-    """What is known of responses drawn from the reference; one row per prompt, one column per response to it.
+    """The scores of responses drawn from the reference, one row per prompt and one column per response.
 
-    Z(x) is another number for every prompt, and best-of-n compares responses to one prompt only: hence the rows.
+    Rows are per prompt because Z(x) differs between prompts, and best-of-n compares only responses to the same prompt.
 
     Args:
         rewards: true rewards, float64.
         fluent: 1 where the grammar accepts the response, else 0.
         tokens: the length of the response.
-        log_ratios: log π_ref(y|x) - log q(y|x), nats, where the responses were drawn from another distribution q; None
-            where they were drawn from the reference itself.
+        log_ratios: log π_ref(y|x) - log q(y|x), nats, if the responses were drawn from another distribution q; None if
+            they were drawn from the reference itself.
 
     Raises:
-        ValueError: the tables differ in shape, or have not one row per prompt.
+        ValueError: the tables differ in shape or are not two-dimensional.
     """
 
     rewards: Float[Tensor, "prompts samples"]
@@ -46,12 +46,13 @@ class ReferenceSamples:
                                  "all tables")  # fmt: skip
 
     def pooled(self) -> "ReferenceSamples":
-        """All responses as if they had answered one prompt.
+        """All responses treated as answers to a single prompt.
 
-        For samples of the reference, the optimum of the pool is at least as good as that of the prompts one by one:
-        log of the mean Z(x) is at least the mean of log Z(x). It may change how often a prompt occurs, which no policy
-        may, so it is a limit too, though one that may be out of reach. Where responses hardly depend on the prompt, as
-        in the reviews world, both are nearly the same, and the pool's effective sample size is far larger.
+        For samples of the reference, the optimum of the pool is at least as good as that of the separate prompts: the
+        log of the mean of Z(x) is at least the mean of log Z(x). The pooled optimum may change how often each prompt
+        occurs, which no policy can do, so it is an upper limit too, but perhaps an unreachable one. If responses hardly
+        depend on the prompt, as in the reviews world, both are nearly the same, and the effective sample size of the
+        pool is far larger.
         """
         rewards, fluent, tokens = (table.reshape(1, -1) for table in (self.rewards, self.fluent, self.tokens))
         return ReferenceSamples(
@@ -70,31 +71,32 @@ def draw_reference_samples(
     max_new_tokens: int = 96,
     seed: int = 0,
 ) -> ReferenceSamples:
-    """Draw and judge several responses to each prompt, from the reference, or from it and policies that write better.
+    """Draw and score several responses per prompt, from the reference, or from a mixture of it and better policies.
 
         q(y|x) = mean over the reference and the proposals of π_k(y|x),   log-ratio = log π_ref(y|x) - log q(y|x)
 
-    The optimum at a small β writes what the reference hardly ever writes, so samples of the reference know nothing
-    of it. Samples of trained policies do, and their log-ratios weigh them back. Every response counts as one of the
-    whole mixture, whoever wrote it (the balance heuristic, Veach and Guibas 1995); with the reference in it, no weight
-    is ever more than the number of policies times what it would be without them.
+    At a small β the optimum writes texts that the reference almost never writes, so samples of the reference say
+    nothing about it. Samples of trained policies do, and their log-ratios correct for how they were drawn. Every
+    response counts as a sample of the whole mixture, whichever policy wrote it (the balance heuristic, Veach and Guibas
+    1995). Since the reference is part of the mixture, no weight exceeds the number of policies times the weight that
+    the response would have without the proposals.
 
     Args:
         reference: π_ref.
         tokenizer: the tokenizer of all models.
-        prompts: one row of the tables each.
-        samples: responses to each prompt, in equal parts from each policy.
-        proposals: policies to draw from beside the reference.
-        max_new_tokens: tokens of a response at most.
-        seed: decides the samples.
+        prompts: the prompts, one per row of the tables.
+        samples: responses per prompt, in equal parts from each policy.
+        proposals: policies to draw from in addition to the reference.
+        max_new_tokens: maximum tokens per response.
+        seed: random seed for the samples.
 
     Raises:
         ValueError: there is no prompt, or samples is not a multiple of the number of policies.
     """
     writers = (reference, *proposals)
     if not prompts or samples < 1 or samples % len(writers):
-        raise ValueError(f"expected at least one prompt and a multiple of {len(writers)} samples of each, found "
-                         f"{len(prompts)} and {samples}")  # fmt: skip
+        raise ValueError(f"prompts and samples: expected at least one prompt and a multiple of {len(writers)} samples, "
+                         f"found {len(prompts)} prompts and {samples} samples")  # fmt: skip
     repeated = [prompt for prompt in prompts for _ in range(samples // len(writers))]
     drawn = [
         sample
@@ -104,7 +106,7 @@ def draw_reference_samples(
     responses = decode(drawn, tokenizer)
 
     def table(values: Sequence[float] | Tensor) -> Tensor:
-        """From (policy, prompt, sample) to one row per prompt."""
+        """Reorder values from (policy, prompt, sample) to one row per prompt."""
         by_writer = torch.as_tensor(values, dtype=torch.float64).view(len(writers), len(prompts), -1)
         return by_writer.transpose(0, 1).reshape(len(prompts), samples)
 

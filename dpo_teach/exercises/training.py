@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: the training step, the choice of β from a frontier, and runs to diagnose."""
+"""The exercises of notebook 04: write the training step, choose β from a frontier, and diagnose runs."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ from dpo_teach.logps import pair_logps, response_logps
 
 __all__ = ["Run", "choose_beta", "diagnose_runs", "recorded_runs", "training_step"]
 
-# The training step. It is judged by the losses of a few steps, with a policy that trains in milliseconds: each case is
+# The training step. The check compares the losses of a few steps, on a policy that trains in milliseconds. Each case is
 # a seed and a β.
 
 _PAD, _STEPS, _PAIRS, _VOCABULARY = 0, 3, 4, 12
@@ -39,8 +39,8 @@ def _run_steps(step: Callable[..., Any], case: Mapping[str, Any]) -> Any:
     """Take a few training steps with a fresh tiny policy.
 
     Returns:
-        For each step, the loss that `step` returned (NaN if it returned none) and the measured loss of the same batch
-        afterwards. If `step` neither returns nor changes anything, what it returned last: None or `...`.
+        For each step, the loss that `step` returned (NaN if it returned none) and the loss of the same batch measured
+        after it. If `step` never returned a loss nor changed a weight, its last return value, None or `...`.
     """
     policy, optimizer, steps = _start(case["seed"])
     start = _weights(policy)
@@ -65,15 +65,15 @@ def _show_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> str:
 def _fallback_for_steps(found: Sequence[Any], expected: Sequence[Any]) -> str:
     difference = _show_wrong_loss(found, expected)
     if _first_wrong_loss(found, expected)[1] == 0:
-        return f"Not yet: your loss is not the right one before anything has moved. {difference}"
+        return f"Not yet: your loss is wrong even in the first step, before any weight has changed. {difference}"
     return (
-        "The loss that you return is right in the first step, but your step does not leave the weights where it "
-        f"should. Compare it line by line with the loop of section 4. {difference}"
+        "The loss that you return is right in the first step, but your step does not change the weights as it should. "
+        f"Compare it line by line with the loop of section 4. {difference}"
     )
 
 
 def _first_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> tuple[int, int, float, float]:
-    """The index of the case, the index among its losses, and the learner's and the right loss there."""
+    """The index of the case, the index among its losses, and the learner's and the correct loss at that index."""
     case = first_difference(found, expected)
     theirs = found[case] if isinstance(found[case], list) else [math.nan] * len(expected[case])
     place = first_difference(theirs, expected[case])
@@ -90,7 +90,7 @@ _THREE_STEPS = Trial(
 
 
 def _start(seed: int) -> tuple[Any, torch.optim.Optimizer, list[tuple[TokenBatch, Tensor]]]:
-    """A fresh policy, its optimizer, and for each step a batch with the logps that the fresh policy gives it."""
+    """A fresh policy, its optimizer, and for each step a batch with its logps under the fresh policy."""
     policy = _tiny_policy(seed)
     steps = [(collate_pairs(pairs, _PAD), pair_logps(policy, pairs, _PAD)) for pairs in _batches(seed)]
     return policy, torch.optim.SGD(policy.parameters(), lr=0.1), steps
@@ -104,7 +104,7 @@ def _compute_loss(policy: Any, batch: TokenBatch, reference_logps: Tensor, beta:
 
 @functools.cache
 def _batches(seed: int) -> tuple[tuple[TokenizedPair, ...], ...]:
-    """Pairs of random tokens and several lengths, one tuple for each step."""
+    """Pairs of random tokens with varying lengths, one tuple per step."""
     random = torch.Generator().manual_seed(seed)
 
     def ids(shortest: int, longest: int) -> tuple[int, ...]:
@@ -115,8 +115,8 @@ def _batches(seed: int) -> tuple[tuple[TokenizedPair, ...], ...]:
 
 
 def _tiny_policy(seed: int) -> Any:
-    """A GPT-2 of a thousand weights, large enough for its probabilities to differ."""
-    from transformers import GPT2Config, GPT2LMHeadModel  # seconds to import: not before it is needed
+    """A GPT-2 with a thousand weights, initialised widely enough for its probabilities to differ."""
+    from transformers import GPT2Config, GPT2LMHeadModel  # takes seconds to import: only when it is needed
 
     config = GPT2Config(vocab_size=_VOCABULARY, n_positions=8, n_embd=8, n_layer=1, n_head=1, initializer_range=0.4,
                         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=1)  # fmt: skip
@@ -135,7 +135,7 @@ def _check_loss(returned: Any) -> float:
         return math.nan
     expected = "Expected one number, the loss, but your step returns"
     if isinstance(returned, tuple):
-        advice = "Return the loss alone, with no comma after it."
+        advice = "Return only the loss, with no comma after it."
         raise WrongResultError(f"{expected} a tuple of {len(returned)}. {advice}")
     try:
         loss = torch.as_tensor(returned).detach()
@@ -144,7 +144,7 @@ def _check_loss(returned: Any) -> float:
     if loss.dim():
         raise WrongResultError(f"{expected} a tensor of shape {tuple(loss.shape)}.")
     if loss.isnan():
-        raise WrongResultError("Your step returns nan, which is not a number. Look at what goes into the loss.")
+        raise WrongResultError("Your step returns nan, which is not a number. Check the inputs of the loss.")
     return float(loss)
 
 
@@ -228,91 +228,90 @@ def _swapped(logps: Tensor) -> Tensor:
 _STEP_MISTAKES = (
     Mistake(
         _step_without_return,
-        "The step itself is right, but your function returns nothing: end it with `return loss.item()`. "
-        "Without the numbers there is no curve, and nobody sees a run go wrong.",
+        "The step itself is right, but your function returns nothing: end it with `return loss.item()`. Without these "
+        "numbers there is no loss curve, and a run that goes wrong goes unnoticed.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _compute_loss(p, b, r, beta).item(),
-        "The loss is right, but the weights are where they were: either the optimizer never steps, or the gradients "
-        "are set to zero between `backward` and `step`. Such a run stays at ln 2 for ever.",
+        "The loss is right, but the weights do not change: either the optimizer never steps, or the gradients are set "
+        "to zero between `backward` and `step`. Such a run stays at ln 2 for ever.",
     ),
     Mistake(
         _step_too_early,
-        "The optimizer steps before `backward`, with the gradients of the batch before. "
-        "The first step does nothing, and every later one answers to a policy that is no longer there.",
+        "The optimizer steps before `backward`, with the gradients of the previous batch. The first step does "
+        "nothing, and every later step uses gradients of a policy that has changed since.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta), zero=False),
-        "The gradients of earlier steps are still there: set them to zero before `backward`. "
-        "PyTorch adds new gradients to old ones, so that each step would repeat all that came before it.",
+        "The gradients of earlier steps are still there: set them to zero before `backward`. PyTorch adds new "
+        "gradients to old ones, so each step would repeat all the steps before it.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta), clip=False),
-        "The gradients are not clipped, or not between `backward` and `step`, where it counts. "
-        "One wild batch could throw the policy far off.",
+        "The gradients are not clipped, or not between `backward` and `step`, where it counts. A single bad batch "
+        "could then throw the policy far off.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, -_compute_loss(p, b, r, beta)),
-        "The sign of the loss is flipped: you make minus the loss small, and the loss large. "
-        "`compute_dpo_loss` has its minus already, and with another one the policy learns what people rejected.",
+        "The sign of the loss is flipped: you minimise minus the loss, so the loss grows. `compute_dpo_loss` already "
+        "contains the minus, and with a second one the policy learns what people rejected.",
     ),
     Mistake(
         lambda p, o, b, r, beta: -_descend(p, o, -_compute_loss(p, b, r, beta)),
-        "This is gradient ascent: the loss that you return is right, and your step makes it larger. "
-        "`backward` belongs to the loss itself, since the optimizer goes downhill by its own minus sign.",
+        "This is gradient ascent: the loss that you return is right, but your step makes it larger. Call `backward` "
+        "on the loss itself, since the optimizer already steps against the gradient.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, 0.1)),
-        "You use β = 0.1 whatever β is asked for: it is the default of `compute_dpo_loss`. "
-        "Runs that are meant to differ in β would all be the same run.",
+        "You use β = 0.1 whatever value is passed in: it is the default of `compute_dpo_loss`. Runs that are meant to "
+        "differ in β would all be the same run.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, torch.zeros_like(r), beta)),
-        "The reference is missing: you compare the policy's two logps with each other. "
-        "The first loss is then not ln 2, and what the policy knew before counts as learned.",
+        "The reference is missing: you compare the policy's two logps with each other. The first loss is then not ln "
+        "2, and what the policy knew before training counts as learned.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, _swapped(r), beta)),
-        "The two columns of `reference_logps` are swapped, of which chosen is the first, or they are added where they "
-        "are to be taken away, which comes to the same number. "
-        "Each response must be measured against its own reference, or the margin is made of two strangers.",
+        "The two columns of `reference_logps` are swapped (chosen is the first), or they are added instead of "
+        "subtracted, which gives the same number. Each response must be compared with its own reference logp, or the "
+        "margin means nothing.",
     ),
     Mistake(
         _step_on_swapped,
-        "The margin has the wrong sign: chosen and rejected are swapped, or policy and reference are, which is the "
-        "same step; `split_pairs` gives chosen first, and `compute_dpo_loss` takes the policy's two first. "
-        "The first loss is ln 2 all the same, and from there on the policy learns what people rejected.",
+        "The margin has the wrong sign: chosen and rejected are swapped, or policy and reference are, which gives the "
+        "same step; `split_pairs` returns chosen first, and `compute_dpo_loss` takes the policy's two logps first. "
+        "The first loss is ln 2 all the same, but from there on the policy learns what people rejected.",
     ),
     Mistake(
         _step_on_halves,
-        "You took every second row for chosen, and in a batch all the chosen responses come first: use `split_pairs`. "
-        "As it is, responses to different prompts are compared with each other.",
+        "You took every second row as chosen, but in a batch all the chosen responses come first: use `split_pairs`. "
+        "Your version compares responses to different prompts.",
     ),
     Mistake(
         _step_from_itself,
-        "Your reference is the policy itself, as it is at this step, and it has to be the one of the start. "
-        "The loss would be ln 2 in every step, and nothing would hold the policy back.",
+        "Your reference is the policy itself at the current step, but it has to be the policy at the start. The loss "
+        "would be ln 2 in every step, and nothing would hold the policy back.",
     ),
     Mistake(
         _loss_afterwards,
-        "You return the loss after the step, and the one that led to it is wanted. "
-        "The first number of a run has to be ln 2: it is the best test that there is, and you would never see it.",
+        "You return the loss after the step, but the task is the loss before it, the one whose gradient you used. The "
+        "first number of a run has to be ln 2: this is the best test there is, and you would never see it.",
     ),
     Mistake(
         _step_clipped_by_value,
-        "You clipped each gradient by its value, and the length of all of them together is to be clipped: "
-        "`clip_grad_norm_`. "
-        "Clipped one by one they point elsewhere; a length can be cut without a change of direction.",
+        "You clipped each gradient by its value, but the task is to clip their joint norm: `clip_grad_norm_`. "
+        "Clipping values one by one changes the direction of the step, and clipping the norm does not.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, beta) * len(r)),
-        "The loss is summed over the batch, and its mean is wanted. "
-        "A batch of twice the size would pull twice as hard, so that the learning rate fits one size only.",
+        "The loss is summed over the batch, but DPO takes the mean. A batch of twice the size would have twice the "
+        "gradient, so that a learning rate fits only one batch size.",
     ),
     Mistake(
         _step_on_means,
-        "You divided the policy's logps by the number of tokens, and DPO sums. "
-        "The reference's are sums, so the two no longer measure the same thing.",
+        "You divided the policy's logps by the number of tokens, but DPO uses sums. The reference's logps are sums, "
+        "so the two no longer measure the same thing.",
     ),
 )
 
@@ -323,15 +322,15 @@ training_step = FunctionExercise(
     task="Replace the `...` of the stub by one training step: logps, loss, gradients, clipping, optimizer. Return the "
     "loss as a number.",
     hints=(
-        "The way of the data: `response_logps` of the policy, `split_pairs`, `compute_dpo_loss` with the reference's "
-        "logps, whose two columns are chosen and rejected.",
-        "Then five lines that are the same in every PyTorch loop: gradients to zero, backward, clip them to a length "
-        "of 1.0, let the optimizer step, return the loss.",
-        "`reference_logps.T` unpacks into chosen and rejected. Clipping is `torch.nn.utils.clip_grad_norm_(...)`, and "
-        "its place is between `loss.backward()` and `optimizer.step()`.",
+        "Follow the data flow: `response_logps` of the policy, `split_pairs`, then `compute_dpo_loss` with the "
+        "reference's logps, whose two columns are chosen and rejected.",
+        "Then come five lines that are the same in every PyTorch loop: set the gradients to zero, call backward, clip "
+        "the gradients to a norm of 1.0, let the optimizer step, return the loss.",
+        "`reference_logps.T` unpacks into chosen and rejected. Clip with `torch.nn.utils.clip_grad_norm_(...)`, "
+        "between `loss.backward()` and `optimizer.step()`.",
     ),
-    praise="That is a DPO training step: three steps of yours, from a fresh policy, lead to the same losses as the "
-    "trainer's.",
+    praise="That is a DPO training step: three of your steps, starting from a fresh policy, give the same losses as "
+    "the trainer's.",
     solution=_my_training_step,
     name_in_notebook="training_step",
     cases=({"seed": 0, "beta": 0.5}, {"seed": 1, "beta": 1.0}),
@@ -356,11 +355,11 @@ choose_beta = FunctionExercise(
     task="Replace the `...` of the stub: among the runs that keep to both limits, return the beta of the one with the "
     "highest true reward.",
     hints=(
-        "Two things in a row: which runs are allowed, and which of those is best.",
+        "There are two steps: find which runs are allowed, then find the best of them.",
         "A run is allowed if `run.kl <= most_kl` and `run.fluency >= least_fluency`.",
         "`max(allowed, key=lambda run: run.true_reward)` is the best run; its `.beta` is the answer.",
     ),
-    praise="That is how β is chosen: by what the samples are worth, within limits that were set before looking.",
+    praise="That is how to choose β: by how good the samples are, within limits that were set before looking.",
     solution=_my_beta,
     name_in_notebook="choose_beta",
     cases=(
@@ -377,7 +376,7 @@ choose_beta = FunctionExercise(
 
 
 def recorded_runs() -> dict[str, list[dict[str, Any]]]:
-    """The metrics of each run, a row for each step, by the run's letter; made by `make example-runs`.
+    """The metrics of each run, one row per step, by the run's letter; `make example-runs` regenerates them.
 
     >>> list(recorded_runs())
     ['A', 'B', 'C', 'D', 'E']
@@ -400,32 +399,42 @@ _HEALTHY, _RATE, _STILL, _REFERENCE, _LONG = (
 _WOULD_SHOW = {
     _HEALTHY: "A healthy run starts with a loss of ln 2 = 0.693 and a margin of 0; then its margin grows, the loss of "
     "held-out pairs falls with that of the training batches, and both log-ratios move by a few nats at most",
-    _RATE: "With too high a rate the loss leaps up and down, and in the last panel both log-ratios plunge, by "
-    "a hundred nats and more",
-    _STILL: "If nothing moved, the loss would lie flat on the dotted line at ln 2, and the margin flat on 0",
-    _REFERENCE: "If the reference were not the start, the very first loss would not be ln 2 = 0.693, nor the first "
-    "margin 0",
-    _LONG: "After too long a training the loss of the training batches is close to 0, while that of held-out pairs "
+    _RATE: "If the learning rate were too high, the loss would jump up and down, and in the last panel both "
+    "log-ratios would drop by a hundred nats or more",
+    _STILL: "If nothing moved, the loss would be flat on the dotted line at ln 2, and the margin flat at 0",
+    _REFERENCE: "If the reference were not the start, the very first loss would not be ln 2 = 0.693, and the first "
+    "margin would not be 0",
+    _LONG: "After training for too long, the loss of the training batches is close to 0, while that of held-out pairs "
     "climbs past ln 2",
 }
-"""What each choice would look like, to be held against what there is."""
+"""What the curves of each choice would look like, for comparison with the curves of the run."""
 
 _LOOK = {
     "A": "In run A, follow the loss panel to its right end, and read both of its curves there.",
-    "B": "In run B, read the loss panel from its first point to its last, held-out pairs included, and then the scale "
-    "of the panel of the log-ratios.",
-    "C": "In run C, look at the left edge of the loss panel and of the margin panel, before a step has had any effect.",
-    "D": "In run D, read the scale of the last panel, and then how the loss gets from one step to the next.",
+    "B": "In run B, read the loss panel from its first point to its last, including the held-out pairs, and then the "
+    "scale of the log-ratio panel.",
+    "C": "In run C, look at the left edge of the loss panel and of the margin panel, before any step has had an "
+    "effect.",
+    "D": "In run D, read the scale of the last panel, and then look at how the loss changes from one step to the next.",
     "E": "In run E, read the scale of the margin panel, from its lowest value to its highest.",
 }
-"""Where the symptom of each run is seen."""
+"""Where to look for the symptom of each run."""
 
 _EXPLANATIONS = {
-    "A": (_LONG, "The training loss goes to 0 and the held-out loss climbs past ln 2: the pairs are known by heart."),
-    "B": (_HEALTHY, "The loss starts at ln 2 and falls on training and held-out pairs alike, and the margin grows."),
-    "C": (_REFERENCE, "The first loss is not ln 2 and the first margin is not 0, though nothing has been trained yet."),
-    "D": (_RATE, "The loss leaps, and both log-ratios plunge by a hundred nats and more: the policy is broken."),
-    "E": (_STILL, "The loss stays at ln 2 and the margin at 0: no gradient reaches the weights, or no step does."),
+    "A": (
+        _LONG,
+        "The training loss goes to 0 and the held-out loss climbs past ln 2: the policy has memorised the pairs.",
+    ),
+    "B": (_HEALTHY, "The loss starts at ln 2 and falls on both training and held-out pairs, and the margin grows."),
+    "C": (
+        _REFERENCE,
+        "The first loss is not ln 2 and the first margin is not 0, although nothing has been trained yet.",
+    ),
+    "D": (_RATE, "The loss jumps, and both log-ratios drop by a hundred nats or more: the policy is broken."),
+    "E": (
+        _STILL,
+        "The loss stays at ln 2 and the margin at 0: either no gradient reaches the weights, or no step changes them.",
+    ),
 }
 
 
@@ -439,17 +448,18 @@ diagnose_runs = MatchExercise(
     name="what is wrong with the run",
     notebook="04",
     answer_name="diagnoses",
-    task="Fill in the dict `diagnoses`: for each of the runs A to E, what its curves say. Each choice is used once.",
+    task="Fill in the dict `diagnoses`: for each of the runs A to E, enter what its curves show. Each choice is used "
+    "once.",
     hints=(
-        "Read every run in the same order: the first loss, the last loss, held-out against training, and at the end "
+        "Read every run in the same order: the first loss, the last loss, held-out against training loss, and finally "
         "the scale of the log-ratios.",
-        "The first loss of DPO is ln 2 = 0.693, unless the policy does not start from its reference; and it stays "
-        "there if nothing reaches the weights. That settles two of the runs.",
-        "Of the other three runs, one has log-ratios that plunge by a hundred nats and more, and one has a "
-        "held-out loss that climbs while the training loss goes to 0. What is left is how it should look.",
+        "The first loss of DPO is ln 2 = 0.693, unless the policy does not start from its reference. It stays there "
+        "if nothing reaches the weights. That settles two of the runs.",
+        "Of the other three runs, one has log-ratios that drop by a hundred nats or more, and one has a held-out loss "
+        "that climbs while the training loss goes to 0. The remaining run looks as it should.",
     ),
-    praise="All five: you look at where the loss starts, at the held-out pairs and at both log-probabilities, and not "
-    "only at whether the loss falls.",
+    praise="All five are right: you look at where the loss starts, at the held-out pairs and at both "
+    "log-probabilities, not only at whether the loss falls.",
     choices=(_HEALTHY, _RATE, _STILL, _REFERENCE, _LONG),
     questions={label: _question(label) for label in _EXPLANATIONS},
 )

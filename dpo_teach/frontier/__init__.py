@@ -1,4 +1,4 @@
-"""The measured sweep: what each method buys, in true reward, for how much KL, at an equal budget.
+"""The measured sweep: the true reward and the KL that each method reaches with the same budget.
 
-`dpo-teach frontier` runs it (`sweep.sweep`); `results.read_results` reads what it wrote, or what the package ships.
+`dpo-teach frontier` runs it (`sweep.sweep`). `results.read_results` reads its results, or those that the package ships.
 """

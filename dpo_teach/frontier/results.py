@@ -1,4 +1,4 @@
-"""What a sweep found: a small file, rewritten whole after every run, so that a sweep can be stopped at any moment."""
+"""The results file of a sweep. It is small and rewritten after every run, so a sweep can be interrupted at any time."""
 
 import json
 import os
@@ -21,14 +21,14 @@ _VERSIONS = ("dpo_teach", "torch", "transformers")
 
 @dataclass(frozen=True)
 class Result:
-    """One point of the frontier, what it cost, and what it writes.
+    """One point of the frontier, its cost, and a few of its texts.
 
     Args:
         point: true reward, KL, fluency and length, each with its standard error.
-        gradient_steps: of the policy.
-        samples_drawn: responses that training drew.
-        seconds: of training, on the machine that the results name; a reward model's own are not among them.
-        learned_reward: the mean learned reward of the fresh responses, where a reward model was trained.
+        gradient_steps: gradient steps of the policy.
+        samples_drawn: responses drawn during training.
+        seconds: training time on the machine named in the results, without the time to train a reward model.
+        learned_reward: the mean learned reward of the fresh responses, if a reward model was trained.
         texts: a few responses to the same opening.
     """
 
@@ -41,7 +41,7 @@ class Result:
 
     @property
     def run(self) -> SweepRun:
-        """Which run it was."""
+        """The run that produced this result."""
         return SweepRun(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Result:
 
     @classmethod
     def from_dict(cls, row: dict[str, Any]) -> "Result":
-        """Undo `as_dict`."""
+        """The inverse of `as_dict`."""
         own = {name: row[name] for name in ("gradient_steps", "samples_drawn", "learned_reward", "seconds")}
         rest = {name: value for name, value in row.items() if name not in {*own, "texts"}}
         return cls(FrontierPoint.from_dict(rest), **own, texts=tuple(row["texts"]))
@@ -59,12 +59,12 @@ class Result:
 
 @dataclass
 class Results:
-    """All that a sweep has found so far.
+    """The results of a sweep so far.
 
     Args:
         config: the sweep's settings, as JSON.
-        made: when and with what: date, versions, cores, and the reward models' accuracies by seed.
-        results: the runs that are done.
+        made: when and how the sweep was run: date, versions, cores, and the accuracy of each seed's reward model.
+        results: the finished runs.
     """
 
     config: dict[str, Any]
@@ -82,7 +82,7 @@ class Results:
         return [result for result in self.results if result.point.method in methods]
 
     def save(self, path: Path) -> None:
-        """Replace the file by one with all results; killed in between, the old file is left."""
+        """Write all results to the file atomically: if the process is killed while writing, the old file remains."""
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = ",\n".join("  " + json.dumps(result.as_dict(), ensure_ascii=False) for result in self.results)
         head = f'"config": {json.dumps(self.config)},\n "made": {json.dumps(self.made)}'
@@ -90,14 +90,16 @@ class Results:
 
 
 def read_results(path: Path | None = None) -> Results:
-    """The results of a sweep, or, without a path, those that come with the package.
+    """Read the results of a sweep; without a path, those shipped with the package.
 
     Raises:
-        ValueError: the file is not one that a sweep has written.
+        ValueError: the file does not contain the results of a sweep.
     """
     source = files("dpo_teach") / "assets" / "frontier" / "results.json" if path is None else path
     try:
         found = json.loads(source.read_text(encoding="utf-8"))
         return Results(found["config"], found["made"], [Result.from_dict(row) for row in found["results"]])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{source}: not the results of a sweep ({type(error).__name__}: {error})") from error
+        raise ValueError(
+            f"{source}: expected the results of a sweep, found other content ({type(error).__name__}: {error})"
+        ) from error

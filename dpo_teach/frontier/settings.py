@@ -1,4 +1,4 @@
-"""What is swept, and the budget that every method gets."""
+"""The settings of the sweep, and the budget of each method."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,12 +16,12 @@ METHODS: dict[str, str] = {
     "best-of-n": "the best of n samples, by the true reward",
     "optimum": "the closed-form optimum, by importance sampling",
 }
-"""Every method in words."""
+"""A description of each method."""
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """One run of the sweep: a method, its setting (β, or n, or 0 where there is none), and a seed."""
+    """One run of the sweep: a method, its setting (β, n, or 0 if it has none), and a seed."""
 
     method: Method
     setting: float
@@ -30,28 +30,28 @@ class SweepRun:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """What is swept. Whoever trains takes the same number of gradient steps, at the same peak learning rate."""
+    """The settings of a sweep. All trained methods take the same number of steps at the same peak learning rate."""
 
     betas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
-    """β of DPO and of both PPOs."""
+    """β of DPO and of PPO on either reward."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Each method is run with each of these."""
+    """Each trained method is run with each of these seeds."""
     best_of: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
-    """n of best-of-n; not trained, and known from samples of the reference."""
+    """n of best-of-n, which needs no training: it is computed from samples of the reference."""
     optimum_betas: tuple[float, ...] = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
-    """β at which the closed-form optimum is estimated; where the samples do not suffice, no point is written."""
+    """β at which the closed-form optimum is estimated; if there are too few samples, the point is left out."""
     learning_rate: float = 5e-4
-    """Peak step size of whoever trains."""
+    """Peak step size of all trained methods."""
     steps: int = 160
-    """Gradient steps of whoever trains, of 32 pairs or 32 rollouts each."""
+    """Gradient steps of all trained methods, with 32 pairs or 32 rollouts per step."""
     rollouts: int = 128
-    """Responses that PPO draws in an iteration, gone through twice: steps × 32 / 2 responses in all."""
+    """Responses that PPO draws per iteration; each is used twice, so training draws steps × 32 / 2 in all."""
     evaluation_samples: int = 512
-    """Fresh responses by which a trained policy is judged."""
+    """Fresh responses on which a trained policy is evaluated."""
     limit_prompts: int = 32
-    """Prompts of the samples that best-of-n and the optimum are known from."""
+    """Prompts of the samples from which best-of-n and the optimum are estimated."""
     limit_samples: int = 128
-    """Responses to each of those prompts, from each policy that is drawn from."""
+    """Responses to each of these prompts from each sampled policy."""
 
     def __post_init__(self) -> None:
         if not self.betas or not self.seeds or min(self.betas) <= 0:
@@ -60,7 +60,7 @@ class SweepConfig:
             raise ValueError(f"steps must be at least 1, found {self.steps}")
         if self.steps * 16 % self.rollouts:
             raise ValueError(
-                f"steps={self.steps} must be a multiple of {self.rollouts // 16}, the steps of an iteration"
+                f"steps must be a multiple of {self.rollouts // 16}, the steps of an iteration, found {self.steps}"
             )
 
     @property
@@ -69,7 +69,7 @@ class SweepConfig:
         return self.steps * 16 // self.rollouts
 
     def runs(self) -> list[SweepRun]:
-        """Every run, seed by seed, so that a sweep that was stopped early has all methods; the limits come last."""
+        """All runs, one seed after another, so that an interrupted sweep covers all methods; the limits come last."""
         runs = [SweepRun("reference", 0.0, self.seeds[0])]
         for seed in self.seeds:
             runs.append(SweepRun("sft", 0.0, seed))

@@ -1,4 +1,4 @@
-"""Run the sweep: each method trains a policy, which is then evaluated; results on the disk are not measured again."""
+"""Run the sweep: train a policy with each method and evaluate it; results already on disk are not measured again."""
 
 import time
 from collections.abc import Callable
@@ -44,19 +44,19 @@ OPENING = "On Friday our film club saw The Salt Orchard."
 
 
 def sweep(output: Path, config: SweepConfig, *, progress: bool = True) -> Results:
-    """Measure every run that the file does not have yet.
+    """Measure every run that is not in the file yet.
 
     Args:
-        output: the results file; policies that later runs draw from go into a folder of its name beside it.
-        config: what is swept.
+        output: the results file; policies that later runs sample from are saved next to it, in a folder named after it.
+        config: the settings of the sweep.
         progress: show a progress bar.
 
     Returns:
-        All results, those from before among them.
+        All results, including those from earlier calls.
 
     Raises:
-        ValueError: the file holds a sweep of other settings, or no sweep at all.
-        OSError: the file cannot be written, which is found out before the first run.
+        ValueError: the file contains a sweep with other settings, or no sweep.
+        OSError: the file cannot be written; this is checked before the first run.
     """
     results = read_results(output) if output.exists() else Results(config.as_dict())
     _check_settings(output, results, config)
@@ -76,23 +76,23 @@ def sweep(output: Path, config: SweepConfig, *, progress: bool = True) -> Result
 
 
 def _check_settings(output: Path, results: Results, config: SweepConfig) -> None:
-    """Seeds, betas and n may be added to; everything else must be as it was, or the points could not be compared."""
+    """Seeds, betas and n may be added; all other settings must stay the same, or the points could not be compared."""
     free = {"seeds", "betas", "best_of", "optimum_betas"}
-    changed = [f"{name} was {results.config.get(name)!r}, is {value!r}" for name, value in config.as_dict().items()
+    changed = [f"{name} was {results.config.get(name)!r}, found {value!r}" for name, value in config.as_dict().items()
                if name not in free and results.config.get(name) != value]  # fmt: skip
     if changed:
-        raise ValueError(f"{output}: this sweep was started with other settings: {'; '.join(changed)}")
+        raise ValueError(f"{output}: expected the settings that the sweep was started with: {'; '.join(changed)}")
     results.config = {**results.config, **{name: value for name, value in config.as_dict().items() if name in free}}
 
 
 @dataclass
 class SweepRunner:
-    """Everything that the runs share: the start, the pairs, and what is worth computing once.
+    """What the runs share: the starting model, the pairs, and everything that is computed only once.
 
     Args:
-        config: what is swept.
-        work: a folder for policies that later runs draw from.
-        reward_accuracies: by seed, filled as reward models are trained.
+        config: the settings of the sweep.
+        work: a folder for policies that later runs sample from.
+        reward_accuracies: the accuracy of each seed's reward model, filled as they are trained.
     """
 
     config: SweepConfig
@@ -107,32 +107,32 @@ class SweepRunner:
 
     @cached_property
     def pairs(self) -> list[PreferencePair]:
-        """The pairs that everybody learns from."""
+        """The pairs that all methods train on."""
         return load_pairs("reviews-preferences", split="train")
 
     @cached_property
     def test_pairs(self) -> list[PreferencePair]:
-        """Pairs that nobody has seen; policies are judged on their prompts."""
+        """Held-out pairs; policies are evaluated on their prompts."""
         return load_pairs("reviews-preferences", split="test")
 
     def measure(self, run: SweepRun) -> Result:
-        """Do one run and judge it.
+        """Do one run and evaluate it.
 
         Raises:
-            TooFewSamplesError: the optimum is wanted at a β that the samples know too little of.
+            TooFewSamplesError: there are too few samples to estimate the optimum at this β.
         """
         if run.method in ("best-of-n", "optimum"):
             return Result(FrontierPoint(run.method, run.setting, self._limit(run), run.seed))
         policy, _ = load_model("reviews-gpt2")
         if run.method == "ppo-learned":
-            self.learned_reward(run.seed)  # trained once for a seed, and not counted among its seconds
+            self.learned_reward(run.seed)  # trained once per seed; not part of the measured time
         started = time.perf_counter()
         steps, drawn = self._trainers()[run.method](policy, run)
         seconds = time.perf_counter() - started
-        return self._judge(policy, run, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
+        return self._evaluate(policy, run, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
 
     def _trainers(self) -> dict[str, Callable[[Any, SweepRun], tuple[int, int]]]:
-        """By method, what trains a policy in place and tells its gradient steps and the responses that it drew."""
+        """By method, a function that trains a policy in place and returns its gradient steps and drawn responses."""
         return {
             "reference": lambda policy, run: (0, 0),
             "sft": self._sft,
@@ -166,7 +166,7 @@ class SweepRunner:
         return self.config.steps, self.config.iterations * self.config.rollouts
 
     def learned_reward(self, seed: int) -> LearnedReward:
-        """The reward model of one seed, trained when it is first asked for."""
+        """The reward model of one seed, trained on first use."""
         if seed not in self._rewards:
             model = RewardModel(load_model("reviews-gpt2").model)
             train_reward_model(model, self.start.tokenizer, self.pairs, RewardModelConfig(seed=seed))
@@ -175,7 +175,7 @@ class SweepRunner:
             self._rewards[seed] = LearnedReward(model, self.start.tokenizer)
         return self._rewards[seed]
 
-    def _judge(self, policy: Any, run: SweepRun, **cost: Any) -> Result:
+    def _evaluate(self, policy: Any, run: SweepRun, **cost: Any) -> Result:
         reference, tokenizer = self.start
         prompts = [pair.prompt for pair in self.test_pairs][: self.config.evaluation_samples]
         samples = sample_tokens(policy, tokenizer, prompts, seed=run.seed)
@@ -194,7 +194,7 @@ class SweepRunner:
 
     @cached_property
     def reference_samples(self) -> ReferenceSamples:
-        """Responses of the reference alone, several to each prompt."""
+        """Responses of the reference only, several per prompt."""
         return self._draw(())
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The frontier: true reward against KL, a line for each method, under the line that no policy can cross."""
+"""The frontier: true reward against KL, one line per method, and the closed-form optimum that no policy can exceed."""
 
 from collections.abc import Sequence
 from statistics import fmean, stdev
@@ -37,7 +37,7 @@ _LEAST_FLUENCY = 0.8
 
 
 def mean_scores(results: Results, method: str) -> list[tuple[float, ReviewScores]]:
-    """A method's settings in order, each with its scores averaged over seeds, and the errors of those means."""
+    """The settings of a method in ascending order, each with its mean scores over seeds and their standard errors."""
     by_setting: dict[float, list[ReviewScores]] = {}
     for result in results.of(method):
         by_setting.setdefault(result.point.setting, []).append(result.point.scores)
@@ -45,7 +45,7 @@ def mean_scores(results: Results, method: str) -> list[tuple[float, ReviewScores
 
 
 def draw_frontier(axes: Axes, results: Results) -> None:
-    """All methods, on axes that are set here; a hollow point has lost its fluency."""
+    """Draw all methods and set up the axes; a hollow point marks a fluency below 0.8."""
     for method, (colour, marker) in METHOD_STYLES.items():
         scores = [score for _, score in mean_scores(results, method)]
         if not scores:
@@ -67,11 +67,11 @@ def draw_frontier(axes: Axes, results: Results) -> None:
 
 
 def plot_results(results: Results, title: str) -> FigureWithAlt:
-    """The whole frontier as a figure; means over the seeds.
+    """Plot the whole frontier; each point is a mean over seeds.
 
     Args:
-        results: of a sweep.
-        title: what the figure shows.
+        results: the results of a sweep.
+        title: the finding that the figure shows.
     """
     figure = new_figure(9.0, 4.6)
     with plot_style():
@@ -79,10 +79,10 @@ def plot_results(results: Results, title: str) -> FigureWithAlt:
         draw_frontier(axes, results)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8.5)
         figure.suptitle(title, x=0.012, ha="left")
-    return render_with_alt(figure, f"{title} {' '.join(_described(results))}")
+    return render_with_alt(figure, f"{title} {' '.join(_describe_methods(results))}")
 
 
-def _described(results: Results) -> Sequence[str]:
+def _describe_methods(results: Results) -> Sequence[str]:
     parts = []
     for method in METHOD_STYLES:
         scores = [score for _, score in mean_scores(results, method)]
@@ -93,7 +93,7 @@ def _described(results: Results) -> Sequence[str]:
 
 
 def _mean(scores: Sequence[ReviewScores]) -> ReviewScores:
-    """Means over seeds, with the standard error of that mean: runs differ by more than their samples do."""
+    """Means over seeds, with the standard error across seeds: runs differ by more than their samples do."""
 
     def mean(name: str) -> float:
         return fmean(getattr(score, name) for score in scores)

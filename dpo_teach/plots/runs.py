@@ -1,4 +1,4 @@
-"""The figures of notebook 04: how sure the annotator was, how runs went, and what they bought at which price."""
+"""The figures of notebook 04: the annotator's noise, the curves of runs, and true reward against KL."""
 
 import itertools
 import math
@@ -28,14 +28,14 @@ _EDGES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, math.inf)
 
 
 def plot_annotator(gaps: Sequence[float], title: str) -> FigureWithAlt:
-    """How often the annotator chose the better response, against how much better it was.
+    """Plot how often the annotator chose the better response against how much better it was.
 
         P(better is chosen) = σ( |r*(chosen) - r*(rejected)| )
 
     Args:
-        gaps: true reward of the chosen minus that of the rejected response, one for each pair, nats; pairs of equal
-            reward are left out.
-        title: what the figure shows.
+        gaps: true reward of the chosen minus that of the rejected response, one per pair, nats; pairs of equal reward
+            are left out.
+        title: the finding that the figure shows.
 
     Returns:
         The figure.
@@ -45,7 +45,7 @@ def plot_annotator(gaps: Sequence[float], title: str) -> FigureWithAlt:
     """
     decided = [gap for gap in gaps if gap != 0]
     if not decided:
-        raise ValueError(f"gaps must have one that is not 0, found {len(gaps)} without")
+        raise ValueError(f"gaps: expected at least one that is not 0, found {len(gaps)} without")
     bins = [[gap for gap in decided if low < abs(gap) <= high] for low, high in itertools.pairwise(_EDGES)]
     points = [(_mean([abs(gap) for gap in part]), _mean([float(gap > 0) for gap in part]), len(part))
               for part in bins if part]  # fmt: skip
@@ -60,8 +60,8 @@ def plot_annotator(gaps: Sequence[float], title: str) -> FigureWithAlt:
         for gap, _, count in points:
             axes.annotate(f"{count}", (gap, 0.42), ha="center", color=MUTED)
         axes.set_ylim(0.4, 1.04)
-        axes.set_xlabel("difference of the two true rewards, nats (at the bottom: how many pairs a dot stands for)")
-        axes.set_ylabel("the better one was chosen")
+        axes.set_xlabel("difference of the two true rewards, nats (at the bottom: the number of pairs per dot)")
+        axes.set_ylabel("share of correct choices")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.2))
         figure.suptitle(title, x=0.012, ha="left")
     described = ", ".join(f"{100 * share:.0f} % at {gap:.1f}" for gap, share, _ in points)
@@ -69,11 +69,12 @@ def plot_annotator(gaps: Sequence[float], title: str) -> FigureWithAlt:
 
 
 def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt:
-    """True reward against KL, a point for each run: what was gained, and how far the policy went for it.
+    """Plot true reward against KL, one point per run: the gain, and how far the policy moved for it.
 
     Args:
-        runs: a name and the scores of each run's samples; a point is hollow whose fluency is below 0.8 of the first's.
-        title: what the figure shows.
+        runs: the scores of each run's samples, by its name. A point is hollow if its fluency is below 0.8 of the
+            first run's.
+        title: the finding that the figure shows.
 
     Returns:
         The figure.
@@ -82,7 +83,7 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt
         ValueError: there is no run.
     """
     if not runs:
-        raise ValueError("runs is empty: a frontier needs at least one")
+        raise ValueError("runs is empty: expected at least one run")
     least = 0.8 * next(iter(runs.values())).fluency
     figure = new_figure(8.6, 3.6, crowded=True)
     with plot_style():
@@ -92,7 +93,7 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt
             fill = colour if scores.fluency >= least else "none"
             axes.errorbar(scores.kl, scores.true_reward, xerr=scores.kl_error, yerr=scores.true_reward_error, fmt="o",
                           color=colour, markersize=9, markerfacecolor=fill, markeredgewidth=2)  # fmt: skip
-            side = 1 if place % 2 else -1  # alternately below and above, so that labels of neighbours do not overlap
+            side = 1 if place % 2 else -1  # alternate below and above so that neighbouring labels do not overlap
             axes.annotate(f"{name}\nfluency {scores.fluency:.2f}",
                           (scores.kl, scores.true_reward + side * scores.true_reward_error), xytext=(0, 5 * side),
                           textcoords="offset points", ha="center", va="bottom" if side > 0 else "top",
@@ -104,8 +105,8 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt
             axes.set_xlim(-0.3, 3 * furthest)
             axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(y=0.35)
-        axes.set_xlabel("KL to the reference, nats: how far the policy went (hollow: its fluency is lost)")
-        axes.set_ylabel("true reward: what it gained")
+        axes.set_xlabel("KL to the reference, nats: how far the policy moved (hollow: it lost its fluency)")
+        axes.set_ylabel("true reward: what the policy gained")
         figure.suptitle(title, x=0.012, ha="left")
     described = "; ".join(
         f"{name}: true reward {scores.true_reward:.1f}, KL {scores.kl:.1f}, fluency {scores.fluency:.2f}"
@@ -115,21 +116,21 @@ def plot_frontier(runs: Mapping[str, ReviewScores], title: str) -> FigureWithAlt
 
 
 def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, title: str) -> FigureWithAlt:
-    """The curves of several runs, a row for each: loss, margin, and the log-ratios of both responses.
+    """Plot the curves of several runs, one row per run: loss, margin, and the log-ratios of both responses.
 
     Args:
-        runs: by name, rows as the trainer writes them to `metrics.jsonl`.
-        beta: of all the runs; the log-ratios are the implicit rewards divided by it.
-        title: what the figure shows.
+        runs: the rows that the trainer writes to `metrics.jsonl`, by the name of the run.
+        beta: the β of all the runs; the log-ratios are the implicit rewards divided by it.
+        title: the finding that the figure shows.
 
     Returns:
-        The figure; its alternative text says where each run began and ended.
+        The figure; its alternative text gives the first and last loss and margin of each run.
 
     Raises:
         ValueError: there is no run.
     """
     if not runs:
-        raise ValueError("runs is empty: at least one is needed")
+        raise ValueError("runs is empty: expected at least one run")
     figure = new_figure(9.0, 0.5 + 1.65 * len(runs))
     with plot_style():
         panels = figure.subplots(len(runs), 3, squeeze=False)
@@ -156,7 +157,7 @@ def plot_runs(runs: Mapping[str, Sequence[Mapping[str, Any]]], beta: float, titl
 
 
 def _draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, colour: str, label: str, **style: Any) -> None:
-    """A faint line of every step, and on it a moving mean, since single batches are noisy."""
+    """Draw a faint line of every step and a moving mean over it, since single batches are noisy."""
     steps = [row["step"] for row in rows if key in row]
     values = [float(row[key]) for row in rows if key in row]
     window = max(1, len(values) // 20)
@@ -167,7 +168,7 @@ def _draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, colour:
 
 
 def _widen(axes: Axes, least: float) -> None:
-    """Give the vertical axis at least this height, so that a flat curve looks flat."""
+    """Give the vertical axis at least this height so that a flat curve looks flat."""
     low, high = axes.get_ylim()
     missing = max(0.0, least - (high - low)) / 2
     axes.set_ylim(low - missing, high + missing)
@@ -182,14 +183,14 @@ def _describe_run(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tabulate_reviews(runs: Mapping[str, ReviewScores], accuracies: Mapping[str, float] | None = None) -> Table:
-    """What each run writes, a row for each: true reward and KL with their standard errors, fluency, length.
+    """Tabulate the samples of each run: true reward and KL with their standard errors, fluency, length.
 
     Args:
-        runs: a name and the scores of each run's samples.
-        accuracies: the preference accuracy of each on held-out pairs, for a column of its own.
+        runs: the scores of each run's samples, by its name.
+        accuracies: the preference accuracy of each run on held-out pairs, for an extra column.
 
     Returns:
-        The table.
+        The table, one row per run.
 
     >>> tabulate_reviews({"before": ReviewScores(256, -0.31, 0.14, 0.0, 0.0, 0.93, 20.5)})
     run      true reward         KL  fluency  tokens

@@ -1,8 +1,8 @@
-"""Reinforcement learning from human feedback: a reward model, then PPO. The pipeline that DPO replaces, run for real.
+"""Reinforcement learning from human feedback: a reward model, then PPO. DPO replaces this pipeline.
 
-Read in this order: `reward_model` (preferences become a reward), `rollouts` (the policy writes), `objective` (a
-response's reward becomes an advantage for each token, and the clipped loss), `ppo` (all of it in a loop), and `tabular`
-(the same objective without noise, compared with the closed form).
+Read the modules in this order: `reward_model` (preferences become a reward), `rollouts` (the policy writes),
+`objective` (the reward of a response becomes an advantage for each token, and the clipped loss), `ppo` (all of this in
+a loop), and `tabular` (the same objective without noise, compared with the closed form).
 """
 
 from dpo_teach.rlhf.config import PPOConfig

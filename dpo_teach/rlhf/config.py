@@ -1,4 +1,4 @@
-"""What can be set about a run of PPO. Each field's docstring is also its help on the command line."""
+"""The settings of a PPO run. The docstring of each field is also its help text on the command line."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -14,31 +14,31 @@ POSITIVE = ("learning_rate", "value_learning_rate", "iterations", "rollouts", "e
 class PPOConfig:
     """Proximal Policy Optimization of a language model against a reward.
 
-    The defaults are for the bundled model of a million weights. Papers fine-tune billions, with learning rates of 1e-5
-    and below, but mostly the same clip range and no discount (Ouyang et al. 2022, appendix C.4).
+    The defaults suit the bundled model of a million weights. Papers fine-tune models with billions of weights: they use
+    learning rates of 1e-5 and below, but mostly the same clip range and no discount (Ouyang et al. 2022, appendix C.4).
 
     Raises:
-        ValueError: a value makes no sense; the message names it.
+        ValueError: a value is invalid; the message names the field.
     """
 
     beta: float = 0.1
-    """The price of a nat of KL, in units of the reward; the β of DPO. 0 lets the policy go wherever the reward is."""
+    """The price of a nat of KL, in units of the reward; the β of DPO. At 0 the policy may go anywhere."""
     learning_rate: float = 3e-4
-    """Step size of the policy's AdamW, constant. A toy of a million weights needs its own: papers use 1e-6 to 1e-5."""
+    """Step size of the policy's AdamW, constant. It suits a toy of a million weights: papers use 1e-6 to 1e-5."""
     value_learning_rate: float = 1e-3
     """Step size of the value model's AdamW, constant."""
     iterations: int = 40
-    """How often responses are drawn and learned from."""
+    """Iterations, each of which draws responses and then trains on them."""
     rollouts: int = 128
     """Responses drawn in each iteration."""
     epochs: int = 2
-    """How often each iteration's responses are gone through before new ones are drawn."""
+    """Passes over the responses of an iteration before new ones are drawn."""
     minibatch_size: int = 32
     """Responses in one optimizer step."""
     clip_range: float = 0.2
-    """ε: how far a token's probability may move, relative to when it was drawn, before its gain is taken away."""
+    """ε: how far a token's probability ratio may move from 1 before moving further gains nothing."""
     value_clip_range: float | None = None
-    """The same for the value model, in units of the reward; not clipped by default."""
+    """The same for the value model, in units of the reward; no clipping by default."""
     gamma: float = 1.0
     """γ: the discount per token."""
     gae_lambda: float = 0.95
@@ -48,9 +48,9 @@ class PPOConfig:
     max_grad_norm: float = 1.0
     """Gradients longer than this are scaled down to it."""
     max_new_tokens: int = 96
-    """Tokens of a response at most."""
+    """Maximum number of tokens in a response."""
     seed: int = 0
-    """Decides the prompts, the responses and the order of the minibatches."""
+    """Seed for the prompts, the responses and the order of the minibatches."""
 
     def __post_init__(self) -> None:
         optional = () if self.value_clip_range is None else ("value_clip_range",)

@@ -1,4 +1,4 @@
-"""A transformer's body with one number on top: what the reward model and the value model of RLHF are."""
+"""A transformer body with a scalar head: the architecture of RLHF's reward model and value model."""
 
 import copy
 from typing import Any
@@ -15,18 +15,18 @@ __all__ = ["RewardModel", "ScalarModel", "ValueModel"]
 
 
 class ScalarModel(nn.Module):
-    """The body of a language model, copied, and a linear head that reads one number off a hidden state.
+    """A copy of a language model's body with a linear head that maps a hidden state to one number.
 
-    The head starts at 0, so that what the number means at the start does not depend on chance.
+    The head starts at 0, so that the initial outputs do not depend on a random seed.
 
     Args:
-        language_model: a `transformers` causal language model; its body is copied, its output layer is left out.
+        language_model: a `transformers` causal language model; its body is copied, its output layer is not.
     """
 
     def __init__(self, language_model: Any):
         super().__init__()
         self.body = switch_dropout_off(copy.deepcopy(body_of(language_model))).requires_grad_(True)
-        with torch.no_grad():  # the width is not config.hidden_size where a model projects its last states, as OPT may
+        with torch.no_grad():  # not config.hidden_size: some models, such as OPT, project their last states
             states = self.body(torch.zeros(1, 1, dtype=torch.long, device=language_model.device), use_cache=False)[0]
         self.head = nn.Linear(states.shape[-1], 1, device=language_model.device)
         self.context = context_length(language_model)
@@ -35,18 +35,18 @@ class ScalarModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.head.weight.device
 
     def values_at(
         self, batch: TokenBatch | PackedBatch, positions: Int[Tensor, " positions"]
     ) -> Float[Tensor, " positions"]:
-        """The numbers at some positions of a batch, given as indices into its flattened rows."""
+        """The model's outputs at some positions of a batch, given as indices into its flattened rows."""
         states = hidden_states(self.body, batch).index_select(0, positions)  # (positions, width)
         return self.head(states).squeeze(-1)
 
     def add_constant(self, amount: float) -> None:
-        """Add a constant to every number that the model gives."""
+        """Add a constant to every output of the model."""
         with torch.no_grad():
             self.head.bias.add_(amount)
 
@@ -54,12 +54,12 @@ class ScalarModel(nn.Module):
 class RewardModel(ScalarModel):
     """r(x, y): one number for a whole response, read at its last *real* token.
 
-    A padded position has a hidden state too, and a number that means nothing: where padding is on the right, the
-    last column of the batch is the wrong place to read. The real end comes from the mask. Ouyang et al. 2022
+    Padded positions have hidden states too, but their outputs are meaningless: if padding is on the right, the last
+    column of the batch is the wrong position to read. The mask gives the real end. Ouyang et al. 2022
     (arXiv:2203.02155), section 3.5: the language model with its output layer removed, and a scalar in its place.
 
     Args:
-        language_model: what the body is copied from; in RLHF, the policy as it is after supervised fine-tuning.
+        language_model: the model whose body is copied; in RLHF, the policy after supervised fine-tuning.
     """
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " responses"]:
@@ -68,15 +68,15 @@ class RewardModel(ScalarModel):
 
 
 class ValueModel(ScalarModel):
-    """V(s): what is still to come, in expectation, when the next token of a response is about to be drawn.
+    """V(s): the expected reward still to come when the next token of a response is about to be drawn.
 
         V(s_t) ≈ E[ Σ_{k ≥ t} γ^(k-t) r_k ],   s_t = the prompt and the response's tokens before t
 
-    The state before token t is all that position t-1 has seen, so V(s_t) is read there, where the policy predicts
-    token t.
+    The state before token t contains what position t-1 has seen, so V(s_t) is read there: at the position where the
+    policy predicts token t.
 
     Args:
-        language_model: what the body is copied from.
+        language_model: the model whose body is copied.
     """
 
     def forward(self, batch: TokenBatch | PackedBatch) -> Float[Tensor, " tokens"]:

@@ -1,7 +1,7 @@
-"""PPO's arithmetic: token rewards, advantages, and the two losses; pure functions of tensors.
+"""PPO's token rewards, advantages, and its two losses, as pure functions of tensors.
 
-A table has one row per rollout and one column per response token, the first token in column 0; `mask` is true at real
-tokens. Values at padding are never read, and come back as 0. A vector has one element per real token.
+A table has one row per rollout and one column per response token, starting at column 0; `mask` is true at real tokens.
+Values at padding are never read, and are 0 in every result. A vector has one element per real token.
 """
 
 import torch
@@ -29,11 +29,11 @@ def penalised_rewards(
     mask: Bool[Tensor, "rollouts steps"],
     beta: float,
 ) -> Float[Tensor, "rollouts steps"]:
-    """The reward of each token: a price for leaving the reference at every one, and the response's reward at the last.
+    """The reward of each token: every token pays for leaving the reference, and the last gets the response's reward.
 
         r_t = -β (log π(y_t|s_t) - log π_ref(y_t|s_t)) + [t is the last token] r(x, y)
 
-    Summed over the tokens this is r(x, y) - β log π(y|x)/π_ref(y|x), whose mean is the objective of RLHF. Ziegler et
+    Its sum over the tokens is r(x, y) - β log π(y|x)/π_ref(y|x), whose mean is the objective of RLHF. Ziegler et
     al. 2019 (arXiv:1909.08593), equation 2; Ouyang et al. 2022 (arXiv:2203.02155), equation 2.
 
     Args:
@@ -68,19 +68,18 @@ def generalised_advantages(
 
         δ_t = r_t + γ V(s_{t+1}) - V(s_t),   A_t = δ_t + γ λ A_{t+1}
 
-    After the last token there is nothing to come: V = 0. λ = 1 sums up all that followed (no bias, much noise),
-    λ = 0 looks one token ahead and trusts the value model for the rest. Schulman et al. 2016 (arXiv:1506.02438),
-    equation 16.
+    After the last token V = 0. λ = 1 sums all rewards that followed (no bias, high variance); λ = 0 looks one token
+    ahead and trusts the value model for the rest. Schulman et al. 2016 (arXiv:1506.02438), equation 16.
 
     Args:
         rewards: r_t, one per token.
-        values: V(s_t), what was expected before each token.
+        values: V(s_t), the prediction before each token.
         mask: true at real tokens.
-        gamma: discount per token; 1 for text, where a review is not worth less for being long.
+        gamma: discount per token; 1 for text, since a longer review is not worth less.
         lam: λ, between 0 and 1.
 
     Returns:
-        A_t, one per token, 0 at padding. A_t + V(s_t) is what the value model should have said.
+        A_t, one per token, 0 at padding. A_t + V(s_t) is the target of the value model.
 
     >>> values = torch.tensor([[0.5, 0.5]])
     >>> generalised_advantages(torch.tensor([[0.0, 1.0]]), values, torch.ones(1, 2, dtype=torch.bool), lam=0.5)
@@ -100,13 +99,13 @@ def generalised_advantages(
 def normalise_advantages(
     advantages: Float[Tensor, "rollouts steps"], mask: Bool[Tensor, "rollouts steps"]
 ) -> Float[Tensor, "rollouts steps"]:
-    """Advantages with mean 0 and standard deviation 1 over all real tokens, so that one learning rate fits all rewards.
+    """Normalise advantages to mean 0 and standard deviation 1 over all real tokens.
 
         A ← (A - mean A) / std A
 
-    Where nothing differs there is nothing to learn, and the answer is 0: dividing by a spread that is only rounding
-    would make advantages out of it. Not in the paper of PPO, but in most of its code: Huang et al. 2024
-    (arXiv:2403.17031), "The N+ implementation details of RLHF with PPO".
+    One learning rate then fits all rewards. If all advantages are equal, the result is 0: dividing by a standard
+    deviation that is only rounding error would turn that error into advantages. The PPO paper does not have this step,
+    but most implementations do: Huang et al. 2024 (arXiv:2403.17031), "The N+ implementation details of RLHF with PPO".
 
     Args:
         advantages: A_t, one per token.
@@ -128,12 +127,12 @@ def normalise_advantages(
 def clipped_surrogate(
     log_ratios: Float[Tensor, "*shape"], advantages: Float[Tensor, "*shape"], clip_range: float = 0.2
 ) -> Float[Tensor, "*shape"]:
-    """What PPO maximises, token by token: the advantage, weighted by how much likelier the token has become.
+    """What PPO maximises at each token: the advantage, weighted by how much likelier the token has become, and clipped.
 
         ρ_t = π(y_t|s_t) / π_old(y_t|s_t),   L_t = min( ρ_t A_t, clip(ρ_t, 1-ε, 1+ε) A_t )
 
-    The minimum takes away the gain of moving a token's probability further than ε from where it was drawn, and leaves
-    the loss of having moved it the wrong way. At π = π_old it is A_t, and its gradient that of the policy gradient.
+    The minimum removes the gain from moving a token's probability ratio further than ε from 1, but keeps the full loss
+    for moving it the wrong way. At π = π_old its value is A_t, and its gradient is the policy gradient.
     Schulman et al. 2017 (arXiv:1707.06347), equation 7.
 
     Args:
@@ -157,20 +156,20 @@ def policy_loss(
     advantages: Float[Tensor, " tokens"],
     clip_range: float = 0.2,
 ) -> Float[Tensor, ""]:
-    """PPO's loss of the policy: minus the clipped surrogate, averaged over tokens.
+    """PPO's policy loss: minus the clipped surrogate, averaged over tokens.
 
         L = -mean_t min( ρ_t A_t, clip(ρ_t, 1-ε, 1+ε) A_t )
 
     Schulman et al. 2017, equation 7.
 
     Args:
-        logps: log π(y_t|s_t) of the policy in training, nats.
-        old_logps: the same of the policy that drew the tokens, nats.
+        logps: log π(y_t|s_t) of the policy being trained, nats.
+        old_logps: log π_old(y_t|s_t) of the policy that drew the tokens, nats.
         advantages: A_t.
         clip_range: ε.
 
     Returns:
-        A scalar; at π = π_old with normalised advantages 0, though its gradient is not.
+        A scalar; at π = π_old with normalised advantages it is 0, but its gradient is not.
 
     >>> policy_loss(torch.zeros(2), torch.zeros(2), torch.tensor([1.0, 2.0]))
     tensor(-1.5000)
@@ -179,7 +178,7 @@ def policy_loss(
 
 
 def clip_fraction(log_ratios: Float[Tensor, " tokens"], clip_range: float = 0.2) -> float:
-    """The share of tokens whose probability has moved by more than ε: near 0 nothing happens, above 0.3 too much.
+    """The share of tokens whose probability moved by more than ε: near 0 little changes, above 0.3 too much does.
 
     Args:
         log_ratios: log ρ_t, nats.
@@ -201,15 +200,15 @@ def value_loss(
 
         L = 1/2 mean_t (V_t - R_t)²,   clipped:  1/2 mean_t max( (V_t - R_t)², (V_c - R_t)² )
 
-    Clipping holds the values near what they were. It came with the code of PPO, not with the paper; ε is in units of
-    the reward, and no benefit was found (Engstrom et al. 2020, arXiv:2005.12729), hence off unless asked for. Schulman
-    et al. 2017, equation 9, without the weight: the value model here has a body and an optimizer of its own.
+    Clipping keeps the values close to the old ones; V_c is V_t clipped to V_old ± ε. It comes from PPO's code, not from
+    the paper, and Engstrom et al. 2020 (arXiv:2005.12729) found no benefit, so it is off by default. Schulman et al.
+    2017, equation 9, without the coefficient: the value model here has its own body and optimizer.
 
     Args:
-        values: V(s_t) of the value model in training.
+        values: V(s_t) of the value model being trained.
         returns: R_t = A_t + V_old(s_t).
-        old_values: V_old(s_t), from before the update; needed for clipping.
-        clip_range: ε, in units of the reward; None does not clip.
+        old_values: V_old(s_t), from before the update; required for clipping.
+        clip_range: ε, in units of the reward; no clipping if None.
 
     Returns:
         A scalar of at least 0.
@@ -230,16 +229,16 @@ def value_loss(
 
 
 def explained_variance(values: Float[Tensor, " tokens"], returns: Float[Tensor, " tokens"]) -> float:
-    """How much of the returns' spread the value model had foreseen: 1 is all, 0 no better than a constant.
+    """The share of the returns' variance that the value model predicted: 1 is all of it, 0 no better than a constant.
 
         1 - Var(R - V) / Var(R)
 
     Args:
         values: V(s_t), before the update.
-        returns: R_t, what it should have been.
+        returns: R_t, the targets.
 
     Returns:
-        At most 1; below 0 where a constant would have been better, and 0 where the returns do not vary.
+        At most 1; below 0 if a constant would have been better, and 0 if the returns do not vary.
 
     >>> explained_variance(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0]))
     0.75

@@ -1,7 +1,7 @@
-"""Proximal Policy Optimization of a language model: the second half of RLHF, and the other half that DPO leaves out.
+"""Proximal Policy Optimization of a language model: the second stage of RLHF, which DPO skips.
 
-One iteration, top to bottom: the policy writes (`rollouts`), every token gets a reward and an advantage
-(`advantages`), and both models take a few epochs of clipped steps (`objective`).
+In each iteration the policy writes (`rollouts`), every token gets a reward and an advantage, and both models take a few
+epochs of clipped steps (`objective`).
 """
 
 import random
@@ -38,7 +38,7 @@ Metrics = dict[str, int | float]
 
 @dataclass(frozen=True)
 class Experience:
-    """Rollouts with one advantage and one return per token: what an update learns from."""
+    """Rollouts with one advantage and one return per token: the data of an update."""
 
     rollouts: Rollouts
     advantages: Float[Tensor, "rollouts steps"]
@@ -46,25 +46,25 @@ class Experience:
 
 
 class PPOTrainer:
-    """Raise a policy's reward while holding it to its reference, by drawing responses and learning from them.
+    """Raise a policy's reward while keeping it near its reference, by learning from responses that it draws.
 
         max_π  E_{x, y ~ π}[ r(x, y) - β log π(y|x)/π_ref(y|x) ]
 
-    Four models are in memory: the policy, the value model, the reference, and the one behind the reward, if it is
+    Four models are in memory: the policy, the value model, the reference, and the reward model, if the reward is
     learned. Ouyang et al. 2022 (arXiv:2203.02155), equation 2 without its pretraining term, by the algorithm of
     Schulman et al. 2017 (arXiv:1707.06347).
 
-    The value model starts as a copy of the reference that says the same everywhere: the mean reward of the first
-    rollouts. From 0, the first advantages would be little more than the reward's offset.
+    The value model starts as a copy of the reference with a constant output: the mean reward of the first rollouts. If
+    it started at 0, the first advantages would be little more than the reward's offset.
 
     Args:
         policy: a `transformers` causal language model; it is trained in place, with dropout off.
         tokenizer: its tokenizer.
-        prompts: what is drawn from, with replacement, to have responses written to.
-        reward: prompts, responses -> rewards: a `LearnedReward`, `true_review_reward`, or any such function.
-        config: what can be set.
-        reference: another reference than the policy's start.
-        value: a value model to go on with, used as it is.
+        prompts: the prompts to write responses to; each iteration draws from them with replacement.
+        reward: maps prompts and responses to rewards, such as a `LearnedReward` or `true_review_reward`.
+        config: the settings.
+        reference: a reference other than the policy at its start.
+        value: a value model to continue with; it is used without changes.
         on_iteration: called with each iteration's metrics, for live curves.
 
     Raises:
@@ -87,7 +87,7 @@ class PPOTrainer:
             raise ValueError("policy has no trainable weight: every parameter has requires_grad=False")
         if reference is policy:
             raise ValueError("reference is the same object as the policy: both would move together and the KL would "
-                             "stay at 0; leave it out, or give a copy (freeze_reference)")  # fmt: skip
+                             "stay at 0; omit it, or pass a copy (freeze_reference)")  # fmt: skip
         if not prompts:
             raise ValueError("prompts is empty: expected at least one")
         self.policy, self.tokenizer, self.prompts, self.reward = policy, tokenizer, tuple(prompts), reward
@@ -106,7 +106,7 @@ class PPOTrainer:
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        """All models that are in memory at once: three, and a fourth where the reward is a `LearnedReward`."""
+        """All models in memory: three, or four if the reward is a `LearnedReward`."""
         models = {"policy": self.policy, "value": self.value, "reference": self.reference}
         return models | {"reward": self.reward.model} if isinstance(self.reward, LearnedReward) else models
 
@@ -114,13 +114,13 @@ class PPOTrainer:
         """Run all iterations.
 
         Returns:
-            One row per iteration. Of the rollouts, before anything is learned from them: `reward` (mean of the
-            reward function), `kl` (nats), `objective` (reward - β kl), `entropy` (nats per token),
-            `response_tokens` (mean), `explained_variance` (of the returns, by the values). Of the updates, means over
-            minibatches: `policy_loss`, `value_loss`, `clip_fraction`, `step_kl` (nats per token from the policy that
-            drew, estimated); `first_ratio_gap` is the largest |ρ - 1| before the first step, which is 0 but for
-            rounding unless something is wrong. Of the work: `samples` (responses drawn so far), `seconds` (of
-            this iteration).
+            One row per iteration. Measured on the rollouts, before the update: `reward` (mean of the reward
+            function), `kl` (nats), `objective` (reward - β kl), `entropy` (nats per token), `response_tokens`
+            (mean), `explained_variance` (of the returns, by the values). Means over the minibatches of the update,
+            `policy_loss`, `value_loss`, `clip_fraction`, `step_kl` (an estimate of the KL from the policy that drew
+            the tokens, nats per token). `first_ratio_gap` is the largest |ρ - 1| before the first step; it is 0 up to
+            rounding unless something is wrong. Cost: `samples` (responses drawn so far), `seconds` (of this
+            iteration).
 
         Raises:
             ValueError: the reward is not one finite number a response, or a gradient is not finite.
@@ -137,7 +137,7 @@ class PPOTrainer:
         return self.metrics
 
     def collect_rollouts(self) -> Rollouts:
-        """Draw prompts, and one response of the policy to each."""
+        """Draw prompts, and one response to each from the policy."""
         config = self.config
         prompts = self._rng.choices(self.prompts, k=config.rollouts)
         return collect_rollouts(self.policy, self.reference, self.value, self.reward, self.tokenizer, prompts,
@@ -198,7 +198,7 @@ class PPOTrainer:
         }
 
     def _minibatches(self) -> Iterator[list[int]]:
-        """All responses in another order for each epoch, cut into minibatches."""
+        """All responses, reshuffled for each epoch and split into minibatches."""
         count, size = self.config.rollouts, self.config.minibatch_size
         for _ in range(self.config.epochs):
             order = self._rng.sample(range(count), count)
@@ -225,7 +225,7 @@ def _adam(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
 
 
 def _descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
-    """One optimizer step down a loss; a gradient that is not finite never reaches the weights."""
+    """Take one optimizer step; a gradient that is not finite raises an error before it changes the weights."""
     optimizer.zero_grad()
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)

@@ -1,4 +1,4 @@
-"""From preferences to a reward: Bradley-Terry maximum likelihood, the first half of RLHF and what DPO leaves out."""
+"""From preferences to a reward by Bradley-Terry maximum likelihood: the first stage of RLHF, which DPO skips."""
 
 import math
 import random
@@ -41,22 +41,22 @@ Metrics = dict[str, int | float]
 
 @dataclass(frozen=True, kw_only=True)
 class RewardModelConfig:
-    """What can be set about training a reward model.
+    """The settings for training a reward model.
 
     Raises:
-        ValueError: a value makes no sense; the message names it.
+        ValueError: a value is invalid; the message names the field.
     """
 
     learning_rate: float = 2e-3
     """Peak step size of AdamW, suited to the bundled model of a million weights; papers use 1e-5 for billions."""
     epochs: int = 3
-    """How often each pair is seen. A reward model soon knows its pairs by heart: papers stop after one or two."""
+    """Passes over the pairs. A reward model memorises its pairs quickly: papers stop after one or two."""
     batch_size: int = 32
-    """Pairs in one step."""
+    """Pairs per step."""
     max_grad_norm: float = 1.0
     """Gradients longer than this are scaled down to it."""
     seed: int = 0
-    """Decides the order of the pairs."""
+    """Seed for the order of the pairs."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epochs", "batch_size", "max_grad_norm"):
@@ -67,7 +67,7 @@ class RewardModelConfig:
 
 @dataclass(frozen=True)
 class RewardModelScores:
-    """How a reward model does on pairs: the share that it orders as the annotator did, and its loss in nats."""
+    """A reward model's scores on pairs: the share that it orders as the annotator did, and its loss in nats."""
 
     pairs: int
     accuracy: float
@@ -77,11 +77,11 @@ class RewardModelScores:
 def bradley_terry_loss(
     chosen_rewards: Float[Tensor, " pairs"], rejected_rewards: Float[Tensor, " pairs"]
 ) -> Float[Tensor, ""]:
-    """The negative log-likelihood of the annotator's choices under the model of Bradley and Terry.
+    """The negative log-likelihood of the annotator's choices under the Bradley-Terry model.
 
         L = -mean log σ( r(x, y_w) - r(x, y_l) )
 
-    Only differences matter: a constant added to every reward, even another one for every prompt, changes nothing.
+    Only differences matter: adding a constant to all rewards of a prompt does not change the loss.
     Bradley and Terry 1952; Rafailov et al. 2023, equation 2; Ouyang et al. 2022, equation 1.
 
     Args:
@@ -89,7 +89,7 @@ def bradley_terry_loss(
         rejected_rewards: r(x, y_l), nats of preference.
 
     Returns:
-        The mean loss, a scalar of at least 0, nats; ln 2 where both are worth the same.
+        The mean loss, a scalar of at least 0, nats; ln 2 if both rewards of every pair are equal.
 
     Raises:
         ValueError: the shapes differ or there is no pair.
@@ -113,14 +113,14 @@ def train_reward_model(
 ) -> list[Metrics]:
     """Fit a reward model to preferences, in place, by Bradley-Terry maximum likelihood.
 
-    The likelihood leaves one constant free. It is set at the end so that the responses of the pairs, which the
-    reference wrote, have mean reward 0 (Stiennon et al. 2020, arXiv:2009.01325, section 3.4).
+    The likelihood does not determine a constant offset. It is set at the end so that the responses of the pairs, which
+    the reference wrote, have mean reward 0 (Stiennon et al. 2020, arXiv:2009.01325, section 3.4).
 
     Args:
         model: the reward model; it is trained in place.
         tokenizer: the tokenizer of its body.
         pairs: preference pairs.
-        config: what can be set.
+        config: the settings.
         on_step: called with each step's metrics, for live curves.
 
     Returns:
@@ -159,7 +159,7 @@ def train_reward_model(
 def evaluate_reward_model(model: RewardModel, tokenizer: Any, pairs: Sequence[PreferencePair]) -> RewardModelScores:
     """Accuracy and loss on pairs that training did not see.
 
-    An accuracy of 1 is out of reach: the annotator's choices are noisy, and even the true reward misses some.
+    An accuracy of 1 is impossible: the annotator's choices are noisy, so even the true reward gets some wrong.
 
     Args:
         model: the trained reward model.
@@ -175,10 +175,10 @@ def evaluate_reward_model(model: RewardModel, tokenizer: Any, pairs: Sequence[Pr
 
 
 class LearnedReward:
-    """A reward model as a function of texts, which is what PPO asks for.
+    """A reward model as a function of texts, the form of reward that PPO expects.
 
-    Texts are tokenized and closed by an end-of-sequence token, as in training; a response that was cut before its end
-    is judged as if it ended there.
+    As in training, an end-of-sequence token is appended to each text. A response that was truncated is therefore scored
+    as if it ended there.
 
     Args:
         model: the reward model.
@@ -194,7 +194,7 @@ class LearnedReward:
         """One reward per response, in the order given.
 
         Raises:
-            ValueError: there are not as many prompts as responses, or a prompt fills the model's context.
+            ValueError: the numbers of prompts and responses differ, or a prompt fills the model's context.
         """
         rows = [self._tokenize(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
         rewards: list[float] = []
@@ -214,7 +214,7 @@ def _tokenize(model: RewardModel, tokenizer: Any, pairs: Sequence[PreferencePair
 
 
 def _plan(count: int, config: RewardModelConfig) -> list[list[int]]:
-    """The pairs of every step: each epoch in another order."""
+    """The pairs of every step, reshuffled for each epoch."""
     rng = random.Random(config.seed)
     orders = [rng.sample(range(count), count) for _ in range(config.epochs)]
     return [order[i : i + config.batch_size] for order in orders for i in range(0, count, config.batch_size)]
@@ -234,5 +234,5 @@ def _all_rewards(
 
 
 def _accuracy(margins: Tensor) -> float:
-    """The share of positive margins; a tie counts a half."""
+    """The share of positive margins; a tie counts as one half."""
     return fmean(((1 + margins.sign()) / 2).tolist())

@@ -1,4 +1,4 @@
-"""The experience that PPO learns from: responses of the policy, with rewards, values and log-probabilities."""
+"""PPO's training data: responses of the policy, with rewards, values and log-probabilities."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ RewardFunction = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 
 def true_review_reward(prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-    """The true reward of the reviews world, as the function of texts that PPO asks for.
+    """The true reward of the reviews world, as the function of texts that PPO expects.
 
     >>> true_review_reward(["We saw it."], [" The plot was dull. Go tonight."])
     [0.0]
@@ -33,9 +33,9 @@ def true_review_reward(prompts: Sequence[str], responses: Sequence[str]) -> list
 
 @dataclass(frozen=True)
 class Rollouts:
-    """Responses and what is known about them at the moment they were drawn; nothing here has a gradient.
+    """Responses and their scores at the moment they were drawn; nothing here has a gradient.
 
-    Tables have one row per response and one column per token of it, 0 at padding.
+    Tables have one row per response and one column per token, 0 at padding.
 
     Args:
         samples: the token ids.
@@ -63,7 +63,7 @@ class Rollouts:
         return (self.logps - self.reference_logps).sum(dim=1).mean().item()
 
     def batch(self, indices: Sequence[int], pad_id: int, *, packed: bool = False) -> TokenBatch | PackedBatch:
-        """Some of the responses after their prompts, one in each row or packed."""
+        """A batch of some responses with their prompts, one per row or packed."""
         return _collate([self.samples[i] for i in indices], pad_id, packed=packed)
 
     def tokens(self, table: Float[Tensor, "rollouts steps"], indices: Sequence[int]) -> Float[Tensor, " tokens"]:
@@ -85,21 +85,21 @@ def collect_rollouts(
     seed: int = 0,
     batch_size: int = 128,
 ) -> Rollouts:
-    """Draw one response to each prompt and record what PPO needs to know of it.
+    """Draw one response to each prompt and record what PPO needs to know about it.
 
-    The responses are drawn at temperature 1 with a cache of keys and values, one token at a time. Their `logps` are
-    then computed again, by the forward pass that training uses: the cached numbers differ in the last digits, and the
-    ratio at the first update would not be 1.
+    The responses are drawn at temperature 1 with a key-value cache, one token at a time. Their `logps` are then
+    recomputed by the forward pass that training uses: cached numbers differ in the last digits, so the ratio at the
+    first update would not be exactly 1.
 
     Args:
-        policy: π_old, which writes.
+        policy: π_old, which draws the responses.
         reference: π_ref.
         value: V_old.
-        reward: prompts, responses -> rewards; the learned or the true one.
+        reward: maps prompts and responses to rewards, learned or true.
         tokenizer: the tokenizer of all models.
         prompts: one for each response to draw.
-        max_new_tokens: tokens of a response at most; one that is cut there counts as finished.
-        seed: decides the responses.
+        max_new_tokens: maximum tokens per response; a response that is cut off there counts as finished.
+        seed: random seed for the responses.
         batch_size: responses in one forward pass.
 
     Raises:
@@ -127,7 +127,7 @@ def collect_rollouts(
 
 
 def response_rows(lengths: Sequence[int], device: torch.device | str = "cpu") -> Bool[Tensor, "rollouts steps"]:
-    """The mask of a table with one row per response, its first token in column 0.
+    """The mask of a table with one row per response, starting at column 0.
 
     >>> response_rows([2, 3]).int()
     tensor([[1, 1, 0],
@@ -139,7 +139,7 @@ def response_rows(lengths: Sequence[int], device: torch.device | str = "cpu") ->
 def rows_of_tokens(
     values: Float[Tensor, " tokens"], mask: Bool[Tensor, "rollouts steps"]
 ) -> Float[Tensor, "rollouts steps"]:
-    """Lay one value per token, row after row, into a table that is 0 at padding.
+    """Arrange one value per token into a table, row by row, with 0 at padding.
 
     >>> rows_of_tokens(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[True, False], [True, True]]))
     tensor([[1., 0.],
@@ -169,10 +169,10 @@ def _compute_rewards(
 ) -> Float[Tensor, " rollouts"]:
     rewards = torch.as_tensor(reward(prompts, texts), dtype=torch.float32)
     if rewards.shape != (len(texts),):
-        raise ValueError(f"reward gave numbers of shape {tuple(rewards.shape)} for {len(texts)} responses: "
-                         "expected one for each")  # fmt: skip
+        raise ValueError(f"reward: expected one number per response, found shape {tuple(rewards.shape)} for "
+                         f"{len(texts)} responses")  # fmt: skip
     if not torch.isfinite(rewards).all():
         where = int((~torch.isfinite(rewards)).nonzero()[0])
-        raise ValueError(f"reward gave {rewards[where].item()} for response {texts[where]!r}: "
-                         "expected a finite number")  # fmt: skip
+        raise ValueError(f"reward: expected a finite number, found {rewards[where].item()} for response "
+                         f"{texts[where]!r}")  # fmt: skip
     return rewards

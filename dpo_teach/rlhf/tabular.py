@@ -1,7 +1,7 @@
 """PPO without noise: its clipped objective in the tabular world, with exact expectations over all responses.
 
-A response here is one token long, so that there is one state for each prompt, the best value model is an expectation
-that can be computed, and what is left of PPO is its objective. Where it stops is held against the closed form.
+A response here is one token long. So there is one state per prompt, the best value model is an expectation that can be
+computed, and what remains of PPO is its objective. Tests compare the result with the closed form.
 """
 
 import torch
@@ -18,12 +18,12 @@ __all__ = ["exact_advantages", "fit_ppo", "population_ppo_loss"]
 def exact_advantages(
     policy: Float[Tensor, "prompts responses"], world: TabularWorld, beta: float
 ) -> Float[Tensor, "prompts responses"]:
-    """How much better each response is than what the policy would write, with the KL penalty taken off.
+    """How much better each response is than the policy's average response, after the KL penalty.
 
         R(x, y) = r(x, y) - β log π(y|x)/π_ref(y|x),   A(x, y) = R(x, y) - E_{y' ~ π}[R(x, y')]
 
-    At the closed-form optimum R is β log Z(x) for every response, and all advantages are 0: PPO has nothing left to do
-    exactly there, and nowhere else.
+    At the closed-form optimum R is β log Z(x) for every response, so all advantages are 0. This is the only policy at
+    which PPO has nothing left to improve.
 
     Args:
         policy: π(y|x), probabilities above 0.
@@ -49,7 +49,7 @@ def population_ppo_loss(
     advantages: Float[Tensor, "prompts responses"],
     clip_range: float = 0.2,
 ) -> Float[Tensor, ""]:
-    """PPO's loss in expectation: no sample, no noise, every response counted as often as π_old draws it.
+    """PPO's loss in exact expectation: every response is weighted by its probability under π_old, without sampling.
 
         L = -mean_x Σ_y π_old(y|x) min( ρ A, clip(ρ, 1-ε, 1+ε) A ),   ρ = π(y|x) / π_old(y|x)
 
@@ -58,7 +58,7 @@ def population_ppo_loss(
     Args:
         logits: the policy's free parameters; π = softmax(logits).
         old_policy: π_old(y|x), probabilities above 0.
-        advantages: A(x, y), of π_old.
+        advantages: A(x, y) under π_old.
         clip_range: ε, between 0 and 1.
 
     Returns:
@@ -81,21 +81,21 @@ def fit_ppo(
     clip_range: float = 0.2,
     learning_rate: float = 0.3,
 ) -> Fit:
-    """Train free logits with PPO, where every response is drawn as often as it should be.
+    """Train free logits with PPO, using exact expectations instead of samples.
 
     Each iteration fixes π_old and its advantages, and takes `epochs` Adam steps down `population_ppo_loss`. Schulman
     et al. 2017 (arXiv:1707.06347), algorithm 1.
 
     Args:
-        world: prompts, responses, reference and reward; the reward may be the true one or one that was learned.
+        world: prompts, responses, reference and reward; the reward may be true or learned.
         beta: the price of a nat of KL; above 0.
-        iterations: how often π_old is renewed.
-        epochs: Adam steps on each.
+        iterations: how often π_old is updated.
+        epochs: Adam steps per iteration.
         clip_range: ε, between 0 and 1.
-        learning_rate: Adam's step at the start; it falls to 0 as the square of what is left.
+        learning_rate: Adam's initial step size; it falls to 0 as the square of the remaining share of iterations.
 
     Returns:
-        The policy that was reached, and the objective "reward minus β KL" (mean over prompts) before each iteration.
+        The final policy, and the objective "reward minus β KL" (mean over prompts) before each iteration.
 
     Raises:
         ValueError: beta is not a finite number above 0, or iterations or epochs is below 1.
@@ -110,8 +110,8 @@ def fit_ppo(
         if value < 1:
             raise ValueError(f"{name} must be at least 1, found {value}")
     logits = world.reference.log().requires_grad_()
-    # As in `worlds.tabular_fit`: a logit on its way down has a gradient that shrinks exponentially, and must not be
-    # slowed by the size that it once had. The price is a jitter of the learning rate's size, which falls to 0.
+    # As in `worlds.tabular_fit`: the gradient of a falling logit shrinks exponentially, and Adam must not slow it down
+    # by remembering its earlier size. The price is jitter as large as the learning rate, which falls to 0.
     optimizer = torch.optim.Adam([logits], lr=learning_rate, betas=(0.9, 0.9), eps=1e-16)
     history: list[float] = []
     for iteration in range(iterations):

@@ -1,4 +1,4 @@
-"""Judging a policy: numbers that are known beforehand."""
+"""Evaluating a policy, in cases where the result is known in advance."""
 
 import math
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from dpo_teach.pairs import load_pairs
 from dpo_teach.sampling import Sample, decode, sample_responses, sample_tokens
 
 
-def test_a_policy_equal_to_its_reference_prefers_nothing_and_has_not_moved():
+def test_a_policy_equal_to_its_reference_has_accuracy_one_half_and_zero_log_ratios():
     scores = evaluate_pairs(tiny_model(), tiny_model(), tiny_tokenizer(), tiny_pairs())
     assert asdict(scores) == {
         "pairs": 24, "preference_accuracy": 0.5, "loss": pytest.approx(math.log(2)), "margin": 0.0,
@@ -21,7 +21,7 @@ def test_a_policy_equal_to_its_reference_prefers_nothing_and_has_not_moved():
     }  # fmt: skip
 
 
-def test_swapping_policy_and_reference_turns_every_sign():
+def test_swapping_policy_and_reference_flips_every_sign():
     tokenizer, pairs = tiny_tokenizer(), tiny_pairs()
     one = evaluate_pairs(tiny_model(0), tiny_model(1), tokenizer, pairs, beta=0.5)
     other = evaluate_pairs(tiny_model(1), tiny_model(0), tokenizer, pairs, beta=0.5)
@@ -33,7 +33,7 @@ def test_swapping_policy_and_reference_turns_every_sign():
 
 @pytest.mark.slow
 def test_samples_follow_the_model_s_full_distribution():
-    """One step from one prompt, many times: the shares are the model's probabilities."""
+    """Draw one token from one prompt many times: the shares match the model's probabilities."""
     model, tokenizer = tiny_model(), tiny_tokenizer()
     with torch.no_grad():
         expected = model(torch.tensor([tokenizer("the plot")["input_ids"]])).logits[0, -1].softmax(-1)
@@ -42,7 +42,7 @@ def test_samples_follow_the_model_s_full_distribution():
     torch.testing.assert_close(shares, expected, atol=0.03, rtol=0)
 
 
-def test_the_same_seed_gives_the_same_samples_and_leaves_the_global_generator_alone():
+def test_the_same_seed_gives_the_same_samples_without_touching_the_global_generator():
     model, tokenizer = tiny_model(), tiny_tokenizer()
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_samples_and_leaves_the_global_generator_al
     assert first != sample_responses(model, tokenizer, ["the", "the plot was"] * 4, max_new_tokens=6, seed=2)
 
 
-def test_a_sample_ends_with_its_eos_or_is_cut():
+def test_a_sample_ends_with_eos_or_is_truncated():
     drawn = sample_tokens(tiny_model(), tiny_tokenizer(), ["the"] * 200, max_new_tokens=5, seed=0)
     assert all(EOS not in sample.response_ids[:-1] for sample in drawn)
     assert all(sample.response_ids[-1] == EOS or len(sample.response_ids) == 5 for sample in drawn)
@@ -60,8 +60,8 @@ def test_a_sample_ends_with_its_eos_or_is_cut():
     assert decode([Sample((1,), (GOOD, EOS))], tiny_tokenizer()) == ["good"]
 
 
-def test_prompts_of_different_lengths_do_not_disturb_each_other():
-    """Left padding must not shift positions: a very cold draw is the greedy one, alone or in company."""
+def test_prompts_of_different_lengths_do_not_affect_each_other():
+    """Left padding must not shift positions: a near-greedy draw is the same alone and in a batch."""
     model, tokenizer = tiny_model(), tiny_tokenizer()
     prompts = ["the", "the plot was very very", "the plot"]
     cold = {"max_new_tokens": 6, "temperature": 1e-4}
@@ -69,9 +69,9 @@ def test_prompts_of_different_lengths_do_not_disturb_each_other():
     assert sample_responses(model, tokenizer, prompts, **cold) == alone
 
 
-def test_samples_are_scored_as_the_tokens_that_were_drawn():
+def test_samples_are_scored_by_exactly_the_tokens_that_were_drawn():
     model = tiny_model()
-    samples = [Sample((1, 3), (GOOD, EOS)), Sample((1,), (GOOD, GOOD, GOOD))]  # the second was cut: no EOS
+    samples = [Sample((1, 3), (GOOD, EOS)), Sample((1,), (GOOD, GOOD, GOOD))]  # the second was truncated: no EOS
     found = score_samples(model, samples, PAD)
     with torch.no_grad():
         rows = model(torch.tensor([[1, GOOD, GOOD, GOOD]])).logits.log_softmax(-1)[0]
@@ -88,11 +88,13 @@ def test_invalid_sampling_options_are_refused(options, message):
 
 
 @pytest.mark.slow
-def test_the_bundled_model_writes_fluent_reviews_of_the_grammar_s_mean_reward():
+def test_the_bundled_model_writes_fluent_reviews_with_the_mean_reward_of_the_grammar():
     model, tokenizer = load_model("reviews-gpt2")
     prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")][:256]
     scores = evaluate_reviews(model, model, tokenizer, prompts)
-    assert scores.fluency >= 0.90 - 0.04  # the promise is 0.90; 256 samples know it to about 0.02
+    assert (
+        scores.fluency >= 0.90 - 0.04
+    )  # the documented fluency is 0.90; the standard error of 256 samples is about 0.02
     assert abs(scores.true_reward) < 0.5 + 2 * scores.true_reward_error
     assert scores.kl == 0.0
 

@@ -56,7 +56,7 @@ def test_without_a_number_the_card_shows_every_notebook(file: Path) -> None:
         "· 02 the Bradley-Terry loss: not yet",
         "· 02 the KL-penalised reward: not yet",
         "· 02 the models in memory: not yet",
-        "· 02 what holds PPO back: not yet",
+        "· 02 what keeps PPO near the reference: not yet",
         "· 03 the gradient weight: not yet",
     ]
     with pytest.raises(ValueError, match=f"notebook must be one of {', '.join(EXERCISES)}, found '07'"):

@@ -1,4 +1,4 @@
-"""The answers of the exercises of notebook 02 are right: the model counts, and the term that holds PPO back."""
+"""The answers of the exercises of notebook 02 are correct: the model counts, and the term that limits PPO."""
 
 import math
 import re
@@ -20,14 +20,14 @@ WORDS = {"1": "one", "2": "two", "3": "three", "4": "four"}
 # The loss
 
 
-def test_an_unknown_mistake_comes_with_both_numbers_and_their_factor() -> None:
+def test_the_message_for_an_unknown_mistake_has_both_numbers_and_their_factor() -> None:
     # leads 0.8, -1.4, 1.0, 2.6: -log σ is 0.3711, 1.6204, 0.3133, 0.0716, mean 0.5941; a third of it is 0.1980
     message = bradley_terry.check(lambda c, r: torch.log1p(torch.exp(r - c)).mean() / 3).message
     text = "Not yet: in test case 1 your result is 0.1980, expected 0.5941."
     assert message.startswith(f"{text} In every test case it is 0.3333 times the right one.")
 
 
-def test_a_constant_in_all_rewards_of_a_case_changes_nothing() -> None:
+def test_adding_a_constant_to_all_rewards_does_not_change_the_loss() -> None:
     for case in bradley_terry.cases:
         chosen, rejected = case.values()
         loss = bradley_terry.solution(chosen, rejected)
@@ -38,7 +38,7 @@ def test_a_constant_in_all_rewards_of_a_case_changes_nothing() -> None:
 
 
 def counted() -> dict[str, int]:
-    """What the package counts: in the memory of its trainer, and of its calculator."""
+    """The model counts according to the trainer and the memory calculator."""
     reward = LearnedReward(RewardModel(tiny_model()), tiny_tokenizer())
     trainer = PPOTrainer(tiny_model(), tiny_tokenizer(), ["the plot was"], reward)
     rlhf, dpo = count_memory(7e9)
@@ -52,22 +52,22 @@ def counted() -> dict[str, int]:
     }
 
 
-def test_the_counts_are_those_of_the_package() -> None:
+def test_the_answers_are_the_counts_of_the_package() -> None:
     counts = counted()
     assert counts == {"RLHF with PPO": 4, "DPO": 2, "DPO, reference precomputed": 1, "reward model alone": 1}
-    assert list(counts) == list(count_models.questions), "and in this order"
+    assert list(counts) == list(count_models.questions), "in the same order"
     assert count_models.check(counts) == Verdict("solved", count_models.praise)
 
 
 @pytest.mark.parametrize("kind", [str, float, torch.tensor])
-def test_a_count_may_come_as_a_number(kind: Any) -> None:
+def test_a_count_may_be_a_string_a_float_or_a_tensor(kind: Any) -> None:
     assert count_models.check({label: kind(count) for label, count in counted().items()}).status == "solved"
 
 
-def test_no_diagnosis_contains_the_right_count_in_figures_or_words() -> None:
+def test_no_diagnosis_reveals_the_correct_count_in_digits_or_words() -> None:
     for question in count_models.questions.values():
-        said = " ".join(question.diagnoses.values()).lower()
-        assert not re.search(rf"\b({question.answer}|{WORDS[question.answer]})\b", said)
+        text = " ".join(question.diagnoses.values()).lower()
+        assert not re.search(rf"\b({question.answer}|{WORDS[question.answer]})\b", text)
 
 
 def test_a_count_that_is_not_a_choice_is_reported_with_the_choices() -> None:
@@ -75,15 +75,15 @@ def test_a_count_that_is_not_a_choice_is_reported_with_the_choices() -> None:
     assert count_models.check({"DPO": 0}).message == text
 
 
-# The term that holds PPO back
+# The term that keeps PPO near the reference
 
 
 @pytest.mark.parametrize("answer", ["C", "c", " C "])
-def test_the_letter_is_recognised_in_every_form(answer: str) -> None:
+def test_the_letter_is_accepted_in_either_case_and_with_spaces(answer: str) -> None:
     assert which_term.check(answer) == Verdict("solved", which_term.praise)
 
 
-def test_each_wrong_term_has_its_own_diagnosis_and_none_names_the_right_one() -> None:
+def test_each_wrong_term_has_its_own_diagnosis_and_none_reveals_the_correct_one() -> None:
     messages = [which_term.check(letter).message for letter in "ABD"]
     assert messages == [which_term.diagnoses[letter] for letter in "ABD"]
     assert len(set(messages)) == 3
@@ -91,7 +91,7 @@ def test_each_wrong_term_has_its_own_diagnosis_and_none_names_the_right_one() ->
     assert which_term.check("E").message == 'The choices are A, B, C, D, and this is `"E"`.'
 
 
-def test_only_the_right_term_has_the_reference_in_it() -> None:
+def test_only_the_correct_term_contains_the_reference() -> None:
     assert list(TERMS) == ["A", "B", "C", "D"]
     assert [letter for letter, text in TERMS.items() if "π_ref" in text] == [which_term.answer]
 
@@ -101,7 +101,7 @@ REWARD = torch.tensor([0.0, 1.0, 2.0, 3.0], dtype=torch.float64)
 
 
 def run_ppo(beta: float, clip_range: float, iterations: int = 400) -> tuple[torch.Tensor, float]:
-    """PPO where each of four responses is a single token and expectations are sums; steps shrink to 0.
+    """PPO with four single-token responses and exact expectations; the steps shrink to 0.
 
     Returns:
         The policy, and the largest |ρ - 1| at the end of an iteration.
@@ -123,15 +123,15 @@ def run_ppo(beta: float, clip_range: float, iterations: int = 400) -> tuple[torc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip_range", [0.05, 0.2])
-def test_with_clip_and_normalisation_alone_small_updates_go_all_the_way(clip_range: float) -> None:
+def test_without_the_kl_term_small_clipped_updates_go_all_the_way(clip_range: float) -> None:
     policy, furthest = run_ppo(beta=0.0, clip_range=clip_range)
     assert furthest < 0.15, "each update is small"
-    assert policy[3] > 0.99, "and the policy writes next to nothing but the best response"
-    assert kl(policy, REFERENCE).item() > 0.99 * math.log(1 / 0.1), "where the most there can be is log 1/0.1"
+    assert policy[3] > 0.99, "the policy writes almost nothing but the best response"
+    assert kl(policy, REFERENCE).item() > 0.99 * math.log(1 / 0.1), "the largest possible KL is log 1/0.1"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clip_range", [0.05, 0.2])
-def test_with_the_price_it_stops_where_beta_says_whatever_the_clip(clip_range: float) -> None:
+def test_with_the_kl_term_the_policy_reaches_the_optimum_for_beta_whatever_the_clip(clip_range: float) -> None:
     policy, _ = run_ppo(beta=2.0, clip_range=clip_range)
     assert torch.allclose(policy, optimal_policy(REFERENCE, REWARD, 2.0), atol=1e-3)

@@ -1,4 +1,4 @@
-"""What is particular to the exercises of notebook 04: a training step is judged by the losses of three steps."""
+"""The exercises of notebook 04: the check of a training step compares the losses of three steps."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ def message(step: Any) -> str:
     return verdict.message
 
 
-def test_another_way_to_the_same_step_solves() -> None:
+def test_an_equivalent_training_step_solves() -> None:
     assert training_step.check(right_step) == Verdict("solved", training_step.praise)
 
 
-def test_gradients_zeroed_too_late_are_recognised_as_a_policy_that_does_not_move() -> None:
+def test_gradients_zeroed_too_late_get_the_diagnosis_of_weights_that_do_not_change() -> None:
     assert "between `backward` and `step`" in message(zeroed_too_late)
 
 
-def test_a_policy_that_does_not_move_comes_with_the_loss_after_the_first_step() -> None:
-    # Nothing has moved, so the loss of the first batch is still ln 2.
+def test_the_diagnosis_of_unchanged_weights_shows_the_loss_after_the_first_step() -> None:
+    # No weight has changed, so the loss of the first batch is still ln 2.
     assert "After step 1 of test case 1 the loss of its batch is 0.6931, and 0." in message(no_step)
 
 
@@ -41,11 +41,11 @@ def test_an_unknown_mistake_is_described_by_its_first_loss_or_by_its_weights() -
         return loss
 
     assert message(smooth) == (
-        "Not yet: your loss is not the right one before anything has moved. "
+        "Not yet: your loss is wrong even in the first step, before any weight has changed. "
         "In step 1 of test case 1 you return 0.9431, and 0.6931 is right. "
         "To see its first step, run `my_training_step(**training_step.case(1))`."
     )
-    assert "does not leave the weights where it should" in message(twice)
+    assert "does not change the weights as it should" in message(twice)
 
 
 def test_a_loss_that_is_not_a_number_is_reported() -> None:
@@ -58,7 +58,7 @@ def test_a_loss_that_is_not_a_number_is_reported() -> None:
     assert message(0.6931).startswith("Expected a function, but this is a float.")
 
 
-def test_a_step_that_computes_and_neither_moves_nor_returns_is_not_a_stub() -> None:
+def test_a_step_that_computes_logps_but_returns_nothing_is_not_a_stub() -> None:
     def half_way(policy: Any, optimizer: Any, batch: Any, reference: Any, beta: float) -> None:
         response_logps(policy, batch)
 
@@ -70,13 +70,13 @@ def without_gradients(policy: Any, optimizer: Any, batch: Any, reference: Any, b
     return right_step(policy, optimizer, batch, reference, beta)
 
 
-def test_an_error_comes_with_its_line_under_a_decorator_too() -> None:
+def test_an_error_names_its_line_even_under_a_decorator() -> None:
     assert message(without_gradients).startswith("Your function stopped at its line 3, `return right_step(")
     assert "with RuntimeError: `element 0 of tensors does not require grad" in message(without_gradients)
 
 
 @pytest.mark.parametrize("other", [7.0, -1.0])
-def test_an_unknown_beta_comes_with_the_right_one(other: float) -> None:
+def test_the_message_for_an_unknown_beta_includes_the_correct_one(other: float) -> None:
     text = f"Not yet: in test case 1 your result is {other:.4f}, expected 0.3000."
     assert choose_beta.check(lambda *_: other).message.startswith(text)
     assert "cannot be called with 3 values, `runs, most_kl, least_fluency`" in choose_beta.check(lambda runs: 1).message

@@ -1,4 +1,4 @@
-"""The sweep: what is run, that it can be stopped, and that what it ships is true."""
+"""The sweep: its runs, interruption and resumption, and the results that the package ships."""
 
 import json
 from dataclasses import replace
@@ -24,10 +24,10 @@ def result(run: SweepRun) -> Result:
     return Result(point, gradient_steps=160, samples_drawn=0, seconds=1.5, learned_reward=None, texts=(" Fine.",))
 
 
-# What is run
+# The runs
 
 
-def test_every_method_is_run_with_every_beta_and_seed_one_seed_after_the_other() -> None:
+def test_every_method_runs_with_every_beta_and_seed_one_seed_after_another() -> None:
     runs = SMALL.runs()
     assert len(runs) == len(set(runs)) == 1 + 2 * (1 + 2 * 3) + 1 + 2
     for method in ("dpo", "ppo-learned", "ppo-true"):
@@ -35,9 +35,9 @@ def test_every_method_is_run_with_every_beta_and_seed_one_seed_after_the_other()
         assert found == [(0.1, 0), (0.5, 0), (0.1, 1), (0.5, 1)]
 
 
-def test_everybody_takes_the_same_number_of_gradient_steps() -> None:
+def test_ppo_takes_the_same_number_of_gradient_steps_as_the_other_methods() -> None:
     config = SweepConfig()
-    # An iteration draws 128 responses and goes through them twice, 32 at a time: 8 steps.
+    # An iteration draws 128 responses and uses each twice, 32 per step: 8 steps.
     assert config.iterations * 8 == config.steps == 160
 
 
@@ -46,20 +46,20 @@ def test_everybody_takes_the_same_number_of_gradient_steps() -> None:
     [
         ({"betas": ()}, "must not be empty"),
         ({"betas": (0.0,)}, "above 0"),
-        ({"steps": 161}, "steps=161 must be a multiple of 8"),
+        ({"steps": 161}, "steps must be a multiple of 8"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(settings: dict, words: str) -> None:
+def test_invalid_settings_are_named(settings: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SweepConfig(**settings)
 
 
-# Stopped, and gone on with
+# Interruption and resumption
 
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[SweepRun]:
-    """The runs that a sweep measures, without the hours."""
+    """The runs that a sweep would measure, with fake results so that it takes no time."""
     done: list[SweepRun] = []
 
     def measure(runner: SweepRunner, run: SweepRun) -> Result:
@@ -72,7 +72,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[SweepRun]:
     return done
 
 
-def test_a_sweep_writes_every_run_and_leaves_out_what_it_cannot_know(
+def test_a_sweep_writes_every_run_and_leaves_out_estimates_from_too_few_samples(
     tmp_path: Path, runs: list[SweepRun], capsys
 ) -> None:
     found = sweep(tmp_path / "results.json", SMALL, progress=False)
@@ -81,7 +81,7 @@ def test_a_sweep_writes_every_run_and_leaves_out_what_it_cannot_know(
     assert read_results(tmp_path / "results.json").results == found.results
 
 
-def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path, runs: list[SweepRun], monkeypatch) -> None:
+def test_an_interrupted_sweep_resumes_where_it_stopped(tmp_path: Path, runs: list[SweepRun], monkeypatch) -> None:
     counted = SweepRunner.measure
 
     def killed(runner: SweepRunner, run: SweepRun) -> Result:
@@ -98,28 +98,28 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path: Path, runs: list[SweepRu
     assert len(runs) == len(set(runs)) == len(SMALL.runs()) - 1
 
 
-def test_seeds_may_be_added_and_budgets_may_not_change(tmp_path: Path, runs: list[SweepRun]) -> None:
+def test_seeds_may_be_added_but_the_budget_may_not_change(tmp_path: Path, runs: list[SweepRun]) -> None:
     path = tmp_path / "results.json"
     sweep(path, SMALL, progress=False)
     before = len(runs)
     sweep(path, replace(SMALL, seeds=(0, 1, 2)), progress=False)
     assert {run.seed for run in runs[before:]} == {2}
-    with pytest.raises(ValueError, match="steps was 160, is 80"):
+    with pytest.raises(ValueError, match="steps was 160, found 80"):
         sweep(path, replace(SMALL, steps=80), progress=False)
 
 
-def test_a_file_that_no_sweep_has_written_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_file_without_sweep_results_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"results": 3}))
-    with pytest.raises(ValueError, match=r"results\.json: not the results of a sweep"):
+    with pytest.raises(ValueError, match=r"results\.json: expected the results of a sweep"):
         read_results(path)
     assert path.read_text() == '{"results": 3}'
 
 
-# What is drawn
+# The figure
 
 
-def test_seeds_are_averaged_and_the_error_is_what_they_differ_by() -> None:
+def test_scores_are_means_over_seeds_with_the_standard_error_across_seeds() -> None:
     runs = [Result(FrontierPoint("dpo", 0.3, scores(reward, kl=kl), seed)) for seed, (reward, kl) in
             enumerate([(1.0, 2.0), (3.0, 4.0)])]  # fmt: skip
     ((setting, mean),) = mean_scores(Results({}, {"date": ""}, runs), "dpo")
@@ -129,13 +129,13 @@ def test_seeds_are_averaged_and_the_error_is_what_they_differ_by() -> None:
     assert alone.true_reward_error == 0.1
 
 
-def test_the_picture_tells_the_best_of_each_method() -> None:
+def test_the_alt_text_gives_the_best_point_of_each_method() -> None:
     runs = [Result(FrontierPoint("dpo", beta, scores(reward), 0)) for beta, reward in ((0.1, 3.0), (1.0, 1.0))]
     picture = plot_results(Results({}, {"date": ""}, runs), "A title.")
     assert repr(picture) == "A title. DPO: at most 3.0, at KL 2.0."
 
 
-# What is shipped
+# The shipped results
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def shipped() -> Results:
     return read_results()
 
 
-def test_the_shipped_sweep_is_whole(shipped: Results) -> None:
+def test_the_shipped_sweep_is_complete(shipped: Results) -> None:
     assert {"date", "torch", "transformers", "dpo_teach", "cores", "reward_models"} <= set(shipped.made)
     for method in ("dpo", "ppo-learned", "ppo-true"):
         runs = {(one.point.setting, one.point.seed) for one in shipped.of(method)}
@@ -156,8 +156,8 @@ def test_the_shipped_sweep_is_whole(shipped: Results) -> None:
     assert len(shipped.of("optimum")) >= 3
 
 
-def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
-    """For every policy and every β: E[r] - β KL is at most that of the optimum, β log Z."""
+def test_no_method_beats_the_closed_form_optimum(shipped: Results) -> None:
+    """For every policy and every β, E[r] - β KL is at most the value of the optimum, β log Z."""
     for optimum in shipped.of("optimum"):
         beta, best = optimum.point.setting, optimum.point.scores
         for one in shipped.results:
@@ -169,8 +169,8 @@ def test_nobody_beats_the_closed_form_optimum(shipped: Results) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_is_measured_again_is_found_within_its_error(shipped: Results, tmp_path: Path) -> None:
-    run = SweepRun("sft", 0.0, 0)  # the cheapest that trains
+def test_repeating_a_shipped_run_agrees_within_its_error(shipped: Results, tmp_path: Path) -> None:
+    run = SweepRun("sft", 0.0, 0)  # the cheapest run that trains
     config = SweepConfig(**{**shipped.config, **{name: tuple(shipped.config[name]) for name in
                                                  ("betas", "seeds", "best_of", "optimum_betas")}})  # fmt: skip
     again = SweepRunner(config, tmp_path).measure(run).point.scores

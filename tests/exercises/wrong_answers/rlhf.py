@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 02, each with words that are in its diagnosis alone."""
+"""Wrong answers to the exercises of notebook 02, each with words that appear only in its own diagnosis."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ def cost(c: Any, r: Any) -> Any:
 
 
 BRADLEY_TERRY = {
-    "sign flipped": (lambda c, r: -cost(c, r).mean(), "sign flipped"),
+    "sign flipped": (lambda c, r: -cost(c, r).mean(), "sign is flipped"),
     "swapped": (lambda c, r: cost(r, c).mean(), "Chosen and rejected are swapped"),
-    "minus inside": (lambda c, r: -cost(r, c).mean(), "minus stands inside"),
+    "minus inside": (lambda c, r: -cost(r, c).mean(), "inside the log-sigmoid"),
     "two log-sigmoids": (
         lambda c, r: (torch.log1p(torch.exp(-c)) - torch.log1p(torch.exp(-r))).mean(),
         "two log-sigmoids",
     ),
-    "one minus sigmoid": (lambda c, r: (1 - sigma(c - r)).mean(), "would have chosen otherwise"),
+    "one minus sigmoid": (lambda c, r: (1 - sigma(c - r)).mean(), "chosen the other response"),
     "mean difference": (lambda c, r: c.mean() - r.mean(), "stopped at the mean difference"),
     "sigmoid": (lambda c, r: sigma(c - r).mean(), "stopped at the probability"),
     "minus sigmoid": (lambda c, r: -sigma(c - r).mean(), "the logarithm is missing"),
@@ -37,7 +37,7 @@ BRADLEY_TERRY = {
     "log of the mean": (lambda c, r: -torch.log(sigma(c - r).mean()), "averaged the probabilities"),
     "half": (lambda c, r: cost(c, r).sum() / (2 * len(c)), "factor of 1/2"),
     "mean first": (lambda c, r: cost(c.mean(), r.mean()), "averaged the differences"),
-    "rewards for strengths": (lambda c, r: torch.log(1 + r / c).mean(), "rewards themselves into the quotient"),
+    "rewards for strengths": (lambda c, r: torch.log(1 + r / c).mean(), "divided the rewards themselves"),
     "squared error": (lambda c, r: F.mse_loss(c - r, torch.ones_like(c)), "squared error"),
     "hinge": (lambda c, r: F.margin_ranking_loss(c, r, torch.ones_like(c), margin=1.0), "hinge"),
     "chosen alone": (lambda c, r: torch.log1p(torch.exp(-c)).mean(), "rejected reward is missing"),
@@ -46,7 +46,7 @@ BRADLEY_TERRY = {
             F.binary_cross_entropy_with_logits(c, torch.ones_like(c))
             + F.binary_cross_entropy_with_logits(r, torch.zeros_like(r))
         ),
-        "each response by itself",
+        "each response on its own",
     ),
     "beta of DPO": (lambda c, r: -F.logsigmoid(0.1 * (c - r)).mean(), "factor of 0.1"),
 }
@@ -55,12 +55,12 @@ BRADLEY_TERRY = {
 
 
 def nats(p: Any, q: Any, b: float) -> Any:
-    """What each token pays."""
+    """The price of each token."""
     return b * (q - p)
 
 
 def ending(r: float, like: Any) -> Any:
-    """Zeros, and the reward at the end."""
+    """Zeros with the reward at the end."""
     return torch.cat([torch.zeros_like(like[1:]), torch.tensor([float(r)], dtype=like.dtype)])
 
 
@@ -78,7 +78,7 @@ PENALTY = {
     "divided by beta": (lambda r, p, q, b: (q - p) / b + ending(r, p), "divided by β"),
     "weighted": (lambda r, p, q, b: b * p.exp() * (q - p) + ending(r, p), "probability of its token"),
     "last pays alone": (lambda r, p, q, b: ending(r + b * (q[-1] - p[-1]), p), "Only the last token pays"),
-    "all at the end": (lambda r, p, q, b: ending(r + (b * (q - p)).sum(), p), "whole price stands at the last"),
+    "all at the end": (lambda r, p, q, b: ending(r + (b * (q - p)).sum(), p), "whole price is at the last"),
     "one number": (lambda r, p, q, b: r - b * (p.sum() - q.sum()), "one number for the whole response"),
     "no reference": (lambda r, p, q, b: ending(r, p) - b * p, "reference is missing"),
     "reward instead": (

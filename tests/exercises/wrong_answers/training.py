@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 04, each with words that are in its diagnosis alone."""
+"""Wrong answers to the exercises of notebook 04, each with words that appear only in its own diagnosis."""
 
 from collections.abc import Callable
 from typing import Any
@@ -168,13 +168,13 @@ def step_with(loss_of: Callable[..., Any]) -> Callable[..., Any]:
 
 STEP = {
     "returns nothing": (no_return, "returns nothing"),
-    "no step": (no_step, "the weights are where they were"),
+    "no step": (no_step, "the weights do not change"),
     "step too early": (stepped_too_early, "steps before `backward`"),
     "no zero_grad": (no_zero_grad, "gradients of earlier steps"),
     "clipped too late": (clipped_after_the_step, "not clipped"),
     "loss negated": (step_with(negative_loss), "sign of the loss is flipped"),
     "gradient ascent": (ascent, "gradient ascent"),
-    "default beta": (step_with(default_beta), "whatever β is asked for"),
+    "default beta": (step_with(default_beta), "whatever value is passed in"),
     "no reference": (step_with(no_reference), "reference is missing"),
     "crossed references": (step_with(crossed_references), "two columns"),
     "swapped": (step_with(swapped), "margin has the wrong sign"),
@@ -194,7 +194,7 @@ def within(runs: list[Run], most_kl: float, least_fluency: float) -> list[Run]:
 
 
 BETA = {
-    "no limits": (lambda runs, k, f: sorted(runs, key=lambda r: r.true_reward)[-1].beta, "no regard to the limits"),
+    "no limits": (lambda runs, k, f: sorted(runs, key=lambda r: r.true_reward)[-1].beta, "ignored the limits"),
     "smallest of all": (lambda runs, k, f: min(run.beta for run in runs), "smallest β of all the runs"),
     "no fluency": (
         lambda runs, k, f: max((r.true_reward, r.beta) for r in runs if r.kl <= k)[1],
@@ -243,7 +243,7 @@ BETA = {
     "KL": (lambda runs, k, f: max((r.true_reward, r.kl) for r in within(runs, k, f))[1], "That is the KL"),
     "place": (
         lambda runs, k, f: max(range(len(runs)), key=lambda i: (runs[i] in within(runs, k, f), runs[i].true_reward)),
-        "place of the right run",
+        "position of the right run",
     ),
     "reward less price": (
         lambda runs, k, f: max((r.true_reward - r.beta * r.kl, r.beta) for r in within(runs, k, f))[1],
@@ -255,7 +255,7 @@ BETA = {
 
 STEP_OTHER_FORMS = [
     (step_with(policy_for_reference), "policy and reference are"),
-    (step_with(added_references), "added where they are to be taken away"),
+    (step_with(added_references), "added instead of subtracted"),
 ]
 
 BETA_OTHER_FORMS = [
