@@ -433,7 +433,8 @@ _EXPLANATIONS = {
     "D": (_RATE, "The loss jumps, and both log-ratios drop by a hundred nats or more: the policy is broken."),
     "E": (
         _STILL,
-        "The loss stays at ln 2 and the margin at 0: either no gradient reaches the weights, or no step changes them.",
+        "The loss stays at ln 2 and the margin at 0. Gradients and steps do arrive, but the learning rate is 5e-7: right "
+        "for some models of billions of weights, and a thousand times too small for this one.",
     ),
 }
 
@@ -454,7 +455,7 @@ diagnose_runs = MatchExercise(
         "Read every run in the same order: the first loss, the last loss, held-out against training loss, and finally "
         "the scale of the log-ratios.",
         "The first loss of DPO is ln 2 = 0.693, unless the policy does not start from its reference. It stays there "
-        "if nothing reaches the weights. That settles two of the runs.",
+        "if the weights hardly move. That settles two of the runs.",
         "Of the other three runs, one has log-ratios that drop by a hundred nats or more, and one has a held-out loss "
         "that climbs while the training loss goes to 0. The remaining run looks as it should.",
     ),
