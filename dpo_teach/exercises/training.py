@@ -433,7 +433,7 @@ _EXPLANATIONS = {
     "D": (_RATE, "The loss jumps, and both log-ratios drop by a hundred nats or more: the policy is broken."),
     "E": (
         _STILL,
-        "The loss stays at ln 2 and the margin at 0. Gradients and steps do arrive, but the learning rate is 5e-7. That "
+        "The loss stays at ln 2, the margin at 0. Gradients and steps do arrive, but the learning rate is 5e-7. That "
         "is right for some models of billions of weights, and a thousand times too small for this one.",
     ),
 }
