@@ -57,7 +57,7 @@ def to_numbers(value: Any) -> Tensor | None:
 
 
 def format_numbers(numbers: Tensor) -> str:
-    """Format numbers to 4 decimals, enough to tell apart numbers that are not close."""
+    """Format numbers to 4 decimals, so that numbers that are not close look different."""
     values = numbers.flatten().tolist()
     texts = [f"{round(value, 4) + 0.0:.4f}" for value in values[:_MAX_SHOWN]]  # + 0.0 turns -0.0 into 0.0
     if numbers.dim() == 0:

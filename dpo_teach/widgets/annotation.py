@@ -230,7 +230,7 @@ class Annotation:
                 self.choose(decision)
             if skipped > len(self.candidates):
                 raise ValueError(
-                    f"the rule skips all remaining pairs: {len(self.labels)} of {self.wanted} labels are given"
+                    f"the rule skips all remaining pairs: {len(self.labels)} of {self.wanted} labels so far"
                 )
 
     def _next(self) -> tuple[int, Candidate]:

@@ -53,7 +53,7 @@ class BetaRoles(Panel):
         """Both roles in one line."""
         return (
             f"BetaRoles: beta {self.beta:.3g}: one pair's loss starts with slope -{self.slope:.4f}, "
-            f"and the optimum lies {self.kl:.4f} nats from the reference"
+            f"and the optimum is {self.kl:.4f} nats from the reference"
         )
 
     def build(self) -> Figure:
