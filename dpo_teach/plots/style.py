@@ -69,7 +69,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, repr=False)
 class FigureWithAlt:
-    """A figure as PNG with alternative text; the last line of a cell shows it.
+    """A figure as PNG with alternative text; as the last line of a cell, it is displayed.
 
     Args:
         png: the bytes of the image.

@@ -179,7 +179,7 @@ TRAITS: dict[str, Callable[[str], float]] = {
     "cast": mentions_the_cast,
     "fluency": lambda text: reviews.fluency([text]),
 }
-"""The properties of a text by name: its length, its true reward, whether it mentions the cast, whether it is proper."""
+"""The properties of a text by name: length, true reward, mention of the cast, and whether it is a proper review."""
 
 
 def train_on_labels(

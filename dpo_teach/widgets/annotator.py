@@ -1,4 +1,4 @@
-"""Be the annotator: label thirty pairs by hand, train DPO on them, and measure what it learned of your taste."""
+"""Be the annotator: label thirty pairs by hand, train DPO on them, and measure what it learned about your taste."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The base class of the explorers: widgets that compute and draw in the browser, in the same frame as a move.
+"""The base class of the explorers: widgets that compute and draw in the browser, without waiting for Python.
 
 README.md in this folder follows one slider from the browser to Python.
 """

@@ -115,7 +115,7 @@ function roundStep(least) {
   return [1, 2, 2.5, 5, 10].map((part) => part * power).find((part) => part >= least * 0.999);
 }
 
-// A horizontal bar with its number, as HTML: text wraps and keeps its size on any screen. `set` takes a share of 1.
+// A horizontal bar with its number, as HTML: text wraps and keeps its size on any screen. `set` takes a share, 0 to 1.
 export function bar(colour, label) {
   const fill = html("i", { class: `dt-bar-fill dt-back-${colour}` });
   const number = html("span", { class: "dt-bar-number" }, "");

@@ -84,9 +84,10 @@ export function watch(model, names, react) {
 
 const SEND_EVERY = 400; // milliseconds
 
-// The same model, with fewer messages to Python. The page reacts to every change at once. So does Python, except that
-// during a drag it gets a message only every 0.4 seconds: a kernel, or a hub with thirty of them, cannot handle one message
-// per pixel. Unsent values are kept here and not in the model: Python's echo of an older value must not overwrite them.
+// The same model, with fewer messages to Python. The page reacts to every change at once. Python is notified at once,
+// too, except during a drag, when it gets a message every 0.4 seconds: a kernel, or a hub with thirty of them, cannot handle
+// one message per pixel. Unsent values are kept here and not in the model, so that Python's echo of an older value cannot
+// overwrite them.
 export function throttled(model) {
   const unsent = new Map();
   const reactions = new Map(); // by event, the reactions to it and the one listener that forwards to them
@@ -142,7 +143,7 @@ export function throttled(model) {
 // A slider for the usual values, with a number box for any value.
 //   name, label   the trait, and the label that people see
 //   low, high     ends of the slider; `log` for a logarithmic one
-//   least, most   what the number box accepts; by default the slider's ends
+//   least, most   what the number box accepts; by default the ends of the slider
 //   step, show    the slider's step; a function that formats a value
 //   get, set      read and write the value, if it is not a trait itself
 //   names         the traits on which the value depends; [name] by default

@@ -7,7 +7,7 @@ export const DEEPEST = 50; // per cent of the colour at the end of the scale; te
 const HINT = "Point at a token for its number, or step through a text with the arrow keys.";
 const STEPS = [1, 2, 3, 5, 10];
 
-// The end of the colour scale: a round number that no value passes; 1 where all are 0.
+// The end of the colour scale: a round number that no value exceeds; 1 if all are 0.
 export function scaleEnd(values) {
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (largest === 0) return 1;
@@ -179,7 +179,7 @@ export function colourScale(what) {
   };
 }
 
-// Replace invisible white space by a visible sign.
+// Replace invisible white space by a visible symbol.
 function visible(text) {
   return text.replace(/\r?\n/g, "↵\n").replace(/\t/g, "⇥\t");
 }
