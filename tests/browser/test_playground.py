@@ -270,6 +270,6 @@ def test_the_page_makes_no_request(page: Page, playground_url: str) -> None:
 def test_moved_alike_and_not_moved_have_different_headlines(light: Page) -> None:
     """Question 1 of notebook 01: the difference is 0 in both cases, and only in one has the policy not moved."""
     place, _ = explorer_on(light, "lossExplorer")
-    for raised, headline in ((0, "The policy has not moved"), (3, "Both moved alike")):
+    for raised, headline in ((0, "The policy has not moved"), (3, "Both moved by the same amount")):
         place.evaluate(RAISE_BOTH, raised)
         assert place.get_by_text(headline).is_visible()
