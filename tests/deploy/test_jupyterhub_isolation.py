@@ -267,7 +267,7 @@ def test_shared_folders_are_readable_but_not_writable(classroom: Classroom) -> N
 @needs_root
 @pytest.mark.slow
 def test_only_the_two_groups_can_log_in_and_teachers_are_admins(classroom: Classroom) -> None:
-    assert classroom.hub.knock(classroom.stranger, classroom.password) == 403
+    assert classroom.hub.submit_login_form(classroom.stranger, classroom.password) == 403
     token = classroom.hub.log_in(classroom.teacher, classroom.password)
     listed = classroom.hub.ask("hub/api/users", token)
     assert set(classroom.names) <= {user["name"] for user in listed.body}
