@@ -9,8 +9,8 @@ the GPUs, and holds two whole layers at a time, with weights and gradients in bf
 
 s b is the number of tokens in a forward pass, h the width, L the number of layers. The paper's term 5 a s / h is left
 out, because it counts stored attention scores, which PyTorch's attention does not store. N is the number of parameters
-and T the number of tokens of all pairs. The factor 6 is for a training step and 2 for the reference's forward pass, which
-every process computes for all pairs.
+and T the number of tokens of all pairs. The factor 6 is for a training step and 2 for the reference's forward pass,
+which every process computes for all pairs.
 """
 
 from dataclasses import dataclass

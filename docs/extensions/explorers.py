@@ -50,7 +50,7 @@ def place_of(explorer: Explorer) -> str:
     return f'<div data-explorer="{name}"><script type="application/json">{state}</script></div>'
 
 
-def enliven(cell: dict[str, Any]) -> None:
+def make_interactive(cell: dict[str, Any]) -> None:
     """Insert an interactive explorer before a cell's picture, and set alternative text for pictures.
 
     A panel that computes in Python gets a note that it needs a kernel, below its picture or, without one, in a box.
@@ -65,21 +65,21 @@ def enliven(cell: dict[str, Any]) -> None:
         if "image/png" in data:
             cell["metadata"]["mystnb"] = {"image": {"alt": reading}}
         if kind in NAMES:
-            cell["outputs"].insert(cell["outputs"].index(output), _html_output(_living(cell, reading)))
+            cell["outputs"].insert(cell["outputs"].index(output), _html_output(_interactive(cell, reading)))
         elif kind in dpo_teach.widgets.__all__ and "image/png" in data:
             cell["outputs"].append(_html_output(f'<p class="needs-kernel">{PICTURE_NEEDS_KERNEL}</p>'))
         elif kind in dpo_teach.widgets.__all__:
             cell["outputs"][cell["outputs"].index(output)] = _html_output(_panel_box(reading))
 
 
-def enliven_notebook(app: Sphinx, docname: str, text: list[str]) -> None:
+def make_notebook_interactive(app: Sphinx, docname: str, text: list[str]) -> None:
     """Handle Sphinx's event `source-read`, which passes a notebook's text before it is parsed."""
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(text[0])
     for cell in notebook["cells"]:
         try:
-            enliven(cell)
+            make_interactive(cell)
         except ValueError as error:
             raise ExtensionError(f"{docname}, cell {cell['id']}: {error}") from error
     text[0] = json.dumps(notebook)
@@ -97,7 +97,7 @@ class ExplorerDirective(SphinxDirective):
         return [nodes.raw("", text, format="html")]
 
 
-def _living(cell: dict[str, Any], reading: str) -> str:
+def _interactive(cell: dict[str, Any], reading: str) -> str:
     """The element of a cell's explorer, whose repr must be the saved output."""
     explorer = read_explorer("".join(cell["source"]))
     if repr(explorer) != reading:
@@ -127,6 +127,6 @@ def _picture(reading: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
-    app.connect("source-read", enliven_notebook)
+    app.connect("source-read", make_notebook_interactive)
     app.add_directive("explorer", ExplorerDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

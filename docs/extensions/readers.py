@@ -25,7 +25,7 @@ def note_for(notebook: Path) -> str:
     return NOTE.format(name=notebook.name, address=f"data:application/x-ipynb+json;base64,{content}")
 
 
-def greet(app: Sphinx, docname: str, text: list[str]) -> None:
+def add_note(app: Sphinx, docname: str, text: list[str]) -> None:
     """Handle Sphinx's event `source-read`: insert the note below a notebook's title."""
     path = Path(app.env.doc2path(docname))
     if path.suffix != ".ipynb":
@@ -39,5 +39,5 @@ def greet(app: Sphinx, docname: str, text: list[str]) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
-    app.connect("source-read", greet)
+    app.connect("source-read", add_note)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
