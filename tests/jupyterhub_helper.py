@@ -113,8 +113,8 @@ def _json(text: bytes) -> Any:
 
 def find_proxy() -> str | None:
     """The proxy's command: the original, which needs Node.js, or the Python version from the extra `hub`."""
-    beside = Path(sys.executable).parent / PROXY
-    return shutil.which(PROXY) or (str(beside) if beside.exists() else None)
+    local = Path(sys.executable).parent / PROXY
+    return shutil.which(PROXY) or (str(local) if local.exists() else None)
 
 
 @contextmanager

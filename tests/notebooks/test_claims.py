@@ -25,8 +25,8 @@ def notebook(folder: Path, *sources: str, unstable: int = -1) -> Path:
     [
         (["print('they agree to four digits')"], 1),
         (["assert a == b\nprint('they agree to four digits')"], 0),
-        (["assert a == b\nprint('they agree at last')\nprint('and nobody crosses it')"], 1),
-        (["assert a == b\nprint('they agree at last')\nassert c\nprint('and nobody crosses it')"], 0),
+        (["assert a == b\nprint('they agree at last')\nprint('and no curve crosses it')"], 1),
+        (["assert a == b\nprint('they agree at last')\nassert c\nprint('and no curve crosses it')"], 0),
         (["print(f'they agree to {digits} digits')"], 0),  # the output is compared with the saved one
         (["print('they agree to', digits, 'of the digits')"], 0),
         (["print('β      loss of a pair')"], 0),  # a table header

@@ -25,7 +25,7 @@ IN_CODE = re.compile(rf"(?<![A-Za-z_.\d])({NUMBER})")  # the 3 in `x3` is part o
 NO_CLAIMS = {
     r"```.*?```": "a diagram or a command to type",
     r"`[^`\n]*`": "a piece of code",
-    r"\$\$.*?\$\$|\$[^$\n]+\$": "a formula, which the code beside it computes",
+    r"\$\$.*?\$\$|\$[^$\n]+\$": "a formula, which the code near it computes",
     r"(?<=\])\([^)\s]*\)|https?://\S+|arXiv:[\d.]+": "the address of a text",
     r"<!--.*?-->|</?\w[^>]*>": "HTML markup",
     r"(?m)^\s*(?:#+\s*)?(?:\*\*)?\d+\s*[.·](?=\s)": "the number of a heading, an exercise or an item",
