@@ -1,1 +1,1 @@
-"""What this package's trainer costs, measured against the standard library's in one run."""
+"""Benchmarks of this package's trainer against TRL's, measured in the same run."""

@@ -1,7 +1,7 @@
 """Time this package's trainer against TRL's: `make bench`, or `python -m benchmarks [CASE ...]`.
 
-Every run is a process of its own. After a warm-up that counts the matrix products, the contestants take turns, so that
-whatever else the machine does meets both. Ratios of medians are what to read; the seconds are this machine's.
+Each run is a separate process. After a warm-up that counts the matrix products, the trainers take turns, so that other
+load on the machine affects both. Read the ratios of medians; the seconds are specific to this machine.
 """
 
 import argparse
@@ -27,11 +27,11 @@ RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
 PEERS = ("dpo_teach", "trl")
 FOR_GPU = "-gpu"
-"""The ending of the cases that `benchmarks.gpu` runs."""
+"""The suffix of the cases that `benchmarks.gpu` runs."""
 
 
 def main() -> None:
-    """Run the cases, print a table of each and write them to `benchmarks/results/`."""
+    """Run the cases, print a table for each and write the results to `benchmarks/results/`."""
     arguments = _arguments()
     machine = describe_machine()
     print(f"{machine['processor']}; peak of a matrix product {machine['matmul_peak_gflops']:.0f} GFLOP/s", flush=True)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(case: Case, folder: Path, rounds: int, *, levers: bool) -> dict[str, list[dict[str, Any]]]:
-    """Runs by contestant: the first of each is the warm-up, which counts."""
+    """The runs of each contestant; the first is the warm-up, which counts operations."""
     prepare(case, folder)
     names = list(CONTESTANTS) if levers else list(PEERS)
     found: dict[str, list[dict[str, Any]]] = {name: [_run(name, case, folder, "--count-flops")] for name in names}
@@ -62,7 +62,7 @@ def _run(name: str, case: Case, folder: Path, *flags: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         result = Path(scratch) / "result.json"
         command = [sys.executable, "-m", "benchmarks.contestants", name, case.name, str(folder), str(result), *flags]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_quiet_environment(scratch))
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(scratch))
         if done.returncode:
             raise SystemExit(f"{name} on {case.name} failed:\n{done.stderr[-3000:]}")
         measurement = json.loads(result.read_text())
@@ -70,14 +70,14 @@ def _run(name: str, case: Case, folder: Path, *flags: str) -> dict[str, Any]:
     return measurement
 
 
-def _quiet_environment(scratch: str) -> dict[str, str]:
-    """No network, no bars, and a cache of datasets that is thrown away: nobody finds what another run computed."""
+def _environment(scratch: str) -> dict[str, str]:
+    """No network, no progress bars, and a temporary cache of datasets, so that no run reuses another's results."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
             "HF_DATASETS_CACHE": scratch}  # fmt: skip
 
 
 def summarise(case: Case, machine: dict[str, Any], found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Medians over the rounds, their ratios to TRL, and how far the curves are apart on the same batches."""
+    """Medians over the rounds, their ratios to TRL's, and the largest difference of losses on the same batches."""
     peak = machine["matmul_peak_gflops"] * 1e9
     rows = {}
     for name, runs in found.items():
@@ -109,7 +109,7 @@ def summarise(case: Case, machine: dict[str, Any], found: dict[str, list[dict[st
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """A table for people."""
+    """Print the report as a table."""
     print(f"{report['case']}: {report['about']}; {report['steps']} steps of {report['batch_size']} pairs, "
           f"{report['precision']}")  # fmt: skip
     print(f"  {'':<18} {'pairs/s':>8} {'tokens/s':>9} {'peak MB':>8} {'of peak':>8} {'speed':>7} {'memory':>7}")
@@ -123,7 +123,7 @@ def print_report(report: dict[str, Any]) -> None:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Describe the machine and the versions on which the numbers were measured."""
     on_gpu = torch.cuda.is_available()
     return {
         "processor": torch.cuda.get_device_name() if on_gpu else _processor_name(),
@@ -136,7 +136,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def matmul_peak(device: str) -> float:
-    """Floating-point operations a second of a large matrix product: float32 on a CPU, bfloat16 on a GPU."""
+    """Floating-point operations per second of a large matrix product: float32 on a CPU, bfloat16 on a GPU."""
     size, dtype = (8192, torch.bfloat16) if device == "cuda" else (2048, torch.float32)
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
@@ -158,16 +158,16 @@ def _processor_name() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; those for a CPU by default")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="timed runs of each, after a warm-up")
-    parser.add_argument("--levers", action="store_true", help="also with one lever off after the other")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; the CPU cases by default")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="timed runs of each trainer, after a warm-up")
+    parser.add_argument("--levers", action="store_true", help="also switch off one optimisation at a time")
     parser.add_argument("--folder", default="build/bench", help="where models and pairs are written")
     parser.add_argument("--output", default=str(RESULTS), help="where results are written")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.cases if name not in CASES]
     if unknown or arguments.rounds < 1:
-        parser.error(f"unknown case {unknown[0]!r}: one of {', '.join(CASES)}" if unknown
-                     else f"--rounds must be at least 1, found {arguments.rounds}")  # fmt: skip
+        parser.error(f"CASE: expected one of {', '.join(CASES)}, found {unknown[0]!r}" if unknown
+                     else f"--rounds: expected at least 1, found {arguments.rounds}")  # fmt: skip
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""The work that is timed: a folder with a model in the Hub's format, and a JSONL of pairs, the same for everybody."""
+"""The timed cases: each has a model folder in the Hub's format and a JSONL file of pairs, the same for all trainers."""
 
 import json
 import random
@@ -18,16 +18,16 @@ __all__ = ["CASES", "Case", "prepare"]
 
 @dataclass(frozen=True)
 class Case:
-    """One piece of work.
+    """One case.
 
     Args:
-        name: what it is called in tables and files.
-        about: one line for a reader.
-        pairs: how many pairs there are.
+        name: its name in tables and files.
+        about: a one-line description.
+        pairs: number of pairs.
         batch_size: pairs in one step.
-        steps: optimizer steps that are timed.
-        size: of the GPT-2: "bundled", or (layers, heads, width).
-        prompt_sentences, response_sentences: how long the texts are, at least and at most; bundled pairs if None.
+        steps: number of timed optimizer steps.
+        size: size of the GPT-2, "bundled" or (layers, heads, width).
+        prompt_sentences, response_sentences: minimum and maximum number of sentences; bundled pairs if None.
         precision: "fp32" or "bf16".
     """
 
@@ -57,7 +57,7 @@ CASES = {
 
 
 def prepare(case: Case, folder: Path) -> tuple[Path, Path]:
-    """Write a case's model and pairs; returns (model folder, pairs file). Done once, and the same every time."""
+    """Write a case's model and pairs if they are missing; return (model folder, pairs file)."""
     model, pairs = folder / "model", folder / "pairs.jsonl"
     if not (model / "config.json").exists():
         _write_model(case, model)
@@ -93,11 +93,11 @@ def _write_pairs(case: Case, path: Path) -> None:
 
 
 def _text(rng: random.Random, least: int, most: int) -> str:
-    """So many sentences out of random reviews; it begins with a space, so that tokens never reach across a border."""
-    wanted, sentences = rng.randint(least, most), []
-    while len(sentences) < wanted:
+    """Sentences from random reviews; the text begins with a space, so that no token spans prompt and response."""
+    count, sentences = rng.randint(least, most), []
+    while len(sentences) < count:
         sentences += _sentences(reviews.write_response(rng))
-    return " " + " ".join(sentences[:wanted])
+    return " " + " ".join(sentences[:count])
 
 
 def _sentences(review: str) -> Sequence[str]:

@@ -1,11 +1,11 @@
-"""How many learners a machine carries: `make bench-classroom`.
+"""Measure how many learners a machine can serve: `make bench-classroom`.
 
-A real JupyterHub and its proxy, on this machine alone. All learners of a round start their servers at once, run the
-whole of a notebook, and then move a slider at a hand's pace: that of the panel of notebook 03 which the kernel draws,
-for the explorers of 01 are drawn by the browser and ask the kernel for nothing. Then once more, while one of them sits
-at a real browser, on this same machine.
+The benchmark runs a real JupyterHub and its proxy on this machine only. In each round all learners start their servers
+at the same time, run a whole notebook, and then move a slider at the pace of a hand. It is the slider of a panel in
+notebook 03 that the kernel draws, because the explorers in 01 are drawn by the browser and need no kernel. The last
+step is repeated while one learner uses a real browser on the same machine.
 
-Learners share a Unix user here, which costs the same; deploy/jupyterhub/README.md says what a class has instead.
+Learners share one Unix user here, which costs the same. deploy/jupyterhub/README.md describes the setup for a class.
 """
 
 import argparse
@@ -33,23 +33,23 @@ from tests.jupyterhub_helper import Hub, find_proxy, running_hub, write_handout
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 FIRST = "01_introduction.ipynb"
 CLASS = 30
-TIME_LIMIT = 1500  # seconds for all rounds
+TIME_LIMIT = 1500  # seconds, for all rounds
 MB, GB = 1e6, 1e9
 
 
 @dataclass
 class Round:
-    """What one number of learners took.
+    """The measurements of one round.
 
     Args:
-        learners: how many.
+        learners: number of learners.
         starts: seconds until each server answered.
-        runs: seconds that each spent in the notebook.
-        servers, kernels: bytes of each learner (PSS: what is shared is divided among those who share it).
-        work: processor seconds of each learner, from the start to the end of the notebook.
+        runs: seconds that each learner's notebook took.
+        servers, kernels: bytes of each learner (PSS, which divides shared memory among the processes that share it).
+        work: processor seconds of each learner, from start-up to the end of the notebook.
         moving: cores that each learner keeps busy while a slider moves.
-        panels: milliseconds from a move to the kernel's new picture, of all learners.
-        browser: the same in the browser, for an explorer that the browser draws and for the kernel's panel.
+        panels: milliseconds from a move to the kernel's new picture, for all learners.
+        browser: the same in a browser, for an explorer that the browser draws and for the kernel's panel.
         hub: bytes of hub and proxy.
     """
 
@@ -66,23 +66,28 @@ class Round:
 
     @property
     def memory(self) -> float:
-        """Bytes for one learner, server and kernel."""
+        """Bytes of one learner's server and kernels."""
         return median(self.servers) + median(self.kernels)
 
 
 def main() -> None:
-    """Measure each number of learners, print a table, and what a class needs by it."""
+    """Measure each number of learners, and print a table and the requirements of a class."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--learners", type=_numbers, default=[1, 2, 4, 8], help="the rounds, as in 1,2,4,8")
-    parser.add_argument("--notebook", type=_notebook, default="01", help="which one all of them run: its number")
-    parser.add_argument("--moves", type=int, default=40, help="of each slider")
-    parser.add_argument("--no-browser", action="store_true", help="nobody sits at a real browser")
-    parser.add_argument("--proxy", default=find_proxy(), help="its command, where it is not on PATH")
+    parser.add_argument(
+        "--learners",
+        type=_numbers,
+        default=[1, 2, 4, 8],
+        help="learners in each round, as in 1,2,4,8",
+    )
+    parser.add_argument("--notebook", type=_notebook, default="01", help="number of the notebook that all learners run")
+    parser.add_argument("--moves", type=int, default=40, help="number of moves of each slider")
+    parser.add_argument("--no-browser", action="store_true", help="skip the learner in a real browser")
+    parser.add_argument("--proxy", default=find_proxy(), help="command of the proxy, if it is not on PATH")
     options = parser.parse_args()
     if options.proxy is None:
-        sys.exit("configurable-http-proxy is not installed: npm's package of that name, or the extra `hub`, brings it")
+        sys.exit("configurable-http-proxy is not installed: install npm's package of that name, or the extra `hub`")
     chromium = None if options.no_browser else shutil.which("chromium") or shutil.which("chromium-browser")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that `timeout` leaves no server behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that `timeout` leaves no servers running
     with tempfile.TemporaryDirectory(prefix="classroom-") as name:
         folder, password = Path(name), secrets.token_hex(16)
         environment = {"DPO_TEACH_REHEARSAL": name, "DPO_TEACH_REHEARSAL_PASSWORD": password,
@@ -93,17 +98,17 @@ def main() -> None:
             try:
                 asyncio.run(asyncio.wait_for(measure_all(hub, password, options, chromium), TIME_LIMIT))
             except TimeoutError:
-                sys.exit(f"not done within {TIME_LIMIT} seconds: ask for fewer learners")
+                sys.exit(f"not finished within {TIME_LIMIT} seconds: try fewer learners")
 
 
 async def measure_all(hub: Hub, password: str, options: argparse.Namespace, chromium: str | None) -> None:
-    """One round after the other, as long as the memory holds the next."""
+    """Run the rounds one after another, while memory is sufficient."""
     print(f"proxy: {options.proxy}; {psutil.cpu_count()} cores, {psutil.virtual_memory().total / GB:.0f} GB of memory")
     print(f"browser: {chromium or 'none'}; notebook: {options.notebook.name}\n\n{HEADINGS}")
     last = None
     for number in options.learners:
         if last and number * last.memory > 0.8 * psutil.virtual_memory().available:
-            print(f"stopped before {number} learners: the memory would not hold them")
+            print(f"stopped before {number} learners: there is not enough memory")
             break
         last = await measure(hub, password, number, options.notebook, options.moves, chromium)
         print(row(last), flush=True)
@@ -112,7 +117,7 @@ async def measure_all(hub: Hub, password: str, options: argparse.Namespace, chro
 
 
 async def measure(hub: Hub, password: str, number: int, notebook: Path, moves: int, chromium: str | None) -> Round:
-    """One round: everybody starts, runs the notebook, moves a slider, and goes."""
+    """Run one round: all learners start, run the notebook, move a slider and stop."""
     async with aiohttp.ClientSession() as web:
         learners = [Learner(web, hub, f"learner{i + 1}", password) for i in range(number)]
         starts = await asyncio.gather(*(learner.start() for learner in learners))
@@ -128,7 +133,7 @@ async def measure(hub: Hub, password: str, number: int, notebook: Path, moves: i
 
 
 async def move_all(learners: list[Learner], moves: int) -> tuple[list[float], list[float]]:
-    """Every slider moves: milliseconds from each move to its picture, and the cores that each learner keeps busy."""
+    """Move every slider; return milliseconds from each move to its picture, and the cores that each learner uses."""
     before, began = [learner.work() for learner in learners], time.perf_counter()
     times = await asyncio.gather(
         *(learner.move_slider(lambda: time.perf_counter() > began + moves * PACE) for learner in learners)
@@ -141,10 +146,10 @@ async def move_all(learners: list[Learner], moves: int) -> tuple[list[float], li
 async def move_beside(
     learners: list[Learner], password: str, moves: int, chromium: str | None
 ) -> tuple[list[float], list[float]]:
-    """The same, with the first learner at a real browser: milliseconds of what moves there."""
+    """Do the same while the first learner uses a real browser; return the milliseconds in that browser."""
     if chromium is None:
         return [], []
-    at_browser = asyncio.create_task(asyncio.to_thread(sit_at_browser, learners[0], password, moves, chromium))
+    at_browser = asyncio.create_task(asyncio.to_thread(use_browser, learners[0], password, moves, chromium))
     try:
         await asyncio.gather(*(learner.move_slider(at_browser.done) for learner in learners[1:]))
     finally:
@@ -152,8 +157,8 @@ async def move_beside(
     return browser
 
 
-def sit_at_browser(learner: Learner, password: str, moves: int, chromium: str) -> tuple[list[float], list[float]]:
-    """A real page: milliseconds of an explorer that the browser draws, and of the panel that the kernel draws."""
+def use_browser(learner: Learner, password: str, moves: int, chromium: str) -> tuple[list[float], list[float]]:
+    """Move an explorer drawn by the browser and a panel drawn by the kernel in a real page; return milliseconds."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         try:
@@ -167,7 +172,7 @@ def sit_at_browser(learner: Learner, password: str, moves: int, chromium: str) -
 
 
 def log_in(page: Page, learner: Learner, password: str) -> None:
-    """As a learner does, with name and password."""
+    """Log in with name and password, as a learner does."""
     page.goto(f"{learner.hub.url}/hub/login")
     page.fill("#username_input", learner.name)
     page.fill("#password_input", password)
@@ -176,7 +181,7 @@ def log_in(page: Page, learner: Learner, password: str) -> None:
 
 
 def move_in(page: Page, learner: Learner, notebook: str, cell: str, moves: int, pause: float) -> list[float]:
-    """Open a notebook, run one of its cells, and move its slider by the keyboard."""
+    """Open a notebook, run one of its cells, and move its slider with the keyboard."""
     Lab(learner.hub.folder, f"{learner.hub.url}/user/{learner.name}").open(page, f"notebooks/{notebook}")
     output = run_cell(page, notebook, cell)
     output.locator(".dpo-teach, img.dt-picture").first.wait_for(timeout=60_000)
@@ -190,7 +195,7 @@ def move_in(page: Page, learner: Learner, notebook: str, cell: str, moves: int, 
 
 
 HEADINGS = (
-    f"{'':>8} | {'start-up, s':^13} | {'notebook, s':^14} | {'memory, MB a learner':^22} | "
+    f"{'':>8} | {'start-up, s':^13} | {'notebook, s':^14} | {'memory, MB/learner':^22} | "
     f"{'kernel panel, ms':^16} | {'in the browser, ms: explorer, panel':^37}\n"
     f"{'learners':>8} | {'median':>6} {'max':>6} | {'median':>7} {'max':>6} | {'server':>6} {'kernel':>7} {'both':>7} "
     f"| {'median':>8} {'p95':>7} | {'median':>8} {'p95':>8}   {'median':>8} {'p95':>8}"
@@ -198,7 +203,7 @@ HEADINGS = (
 
 
 def row(measured: Round) -> str:
-    """A line of the table."""
+    """One row of the table."""
     server, kernel = median(measured.servers) / MB, median(measured.kernels) / MB
     explorer, panel = measured.browser
     return (
@@ -209,22 +214,22 @@ def row(measured: Round) -> str:
 
 
 def needs(measured: Round) -> str:
-    """What a class needs, by the last round: a straight line through it where that was smaller than a class."""
+    """The requirements of a class, from the last round, extrapolated linearly if that had fewer learners."""
     memory = (CLASS * measured.memory + measured.hub) / GB
     work = median(measured.work)
     cores = math.ceil(CLASS * work / 60)
-    how = "measured" if measured.learners == CLASS else f"by a straight line through {measured.learners}, not measured"
+    how = "measured" if measured.learners == CLASS else f"extrapolated linearly from {measured.learners} learners"
     return (
-        f"Each learner took {work:.0f} processor seconds from the start to the end of the notebook, and keeps "
-        f"{median(measured.moving):.2f} of a core busy while a slider moves; hub and proxy {measured.hub / MB:.0f} MB."
+        f"Each learner used {work:.0f} processor seconds from start-up to the end of the notebook, and keeps "
+        f"{median(measured.moving):.2f} cores busy while a slider moves. Hub and proxy use {measured.hub / MB:.0f} MB."
         f"\n"
-        f"A class of {CLASS} takes {memory:.0f} GB of memory for servers and kernels ({how}). By those processor "
-        f"seconds it wants {cores} cores to have the notebook run a minute after all press the button together."
+        f"A class of {CLASS} needs {memory:.0f} GB of memory for servers and kernels ({how}). For the notebook to "
+        f"finish a minute after all learners start together, these processor seconds require {cores} cores."
     )
 
 
 def _two(times: list[float], *widths: int) -> str:
-    """Median and 95th percentile, in columns; dashes where nothing was measured."""
+    """Median and 95th percentile in columns; dashes if nothing was measured."""
     numbers = (median(times), quantiles(times, n=20)[-1]) if len(times) > 1 else None
     return " ".join(f"{number:>{width}.0f}" if numbers else f"{'-':>{width}}"
                     for number, width in zip(numbers or widths, widths, strict=True))  # fmt: skip
@@ -233,14 +238,14 @@ def _two(times: list[float], *widths: int) -> str:
 def _notebook(text: str) -> Path:
     found = list(NOTEBOOKS.glob(f"{text}_*.ipynb"))
     if len(found) != 1:
-        raise argparse.ArgumentTypeError(f"a notebook's number is wanted, as in 01, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected the number of a notebook, for example 01, found {text!r}")
     return found[0]
 
 
 def _numbers(text: str) -> list[int]:
     numbers = [int(part) for part in text.split(",")]
     if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"the number of learners is at least 1, found {min(numbers)}")
+        raise argparse.ArgumentTypeError(f"expected at least 1 learner, found {min(numbers)}")
     return numbers
 
 

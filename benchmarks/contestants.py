@@ -1,8 +1,8 @@
-"""One trainer on one case, in a process of its own: `python -m benchmarks.contestants NAME CASE FOLDER RESULT`.
+"""Run one trainer on one case in a separate process: `python -m benchmarks.contestants NAME CASE FOLDER RESULT`.
 
-Both train the same model on the same pairs with the same AdamW, rate, batch size, precision and number of steps, and
-with the reference's log-probabilities computed before the clock starts. The clock runs from the first step to the
-last; a process of its own makes the peak of its memory its own, too.
+All trainers train the same model on the same pairs with the same AdamW, learning rate, batch size, precision and number
+of steps. The reference's log-probabilities are computed before the timer starts, which runs from the first step to the
+last. In a separate process the peak memory belongs to this run alone.
 """
 
 import json
@@ -34,15 +34,15 @@ BETA = 0.1
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one run gave.
+    """The result of one run.
 
     Args:
-        contestant, case: what was run.
+        contestant, case: the trainer and the case.
         seconds: from the first step to the end of the last.
-        pairs, response_tokens: that were trained on in that time.
-        peak_bytes: the most memory: of the process above what its imports take, or of the GPU where there is one.
-        matmul_flops: floating-point operations of all matrix products and attention, counted; 0 if not counted.
-        losses: of each step, nats.
+        pairs, response_tokens: number of pairs and response tokens trained on in that time.
+        peak_bytes: peak memory, of the GPU if there is one, otherwise of the process minus that of its imports.
+        matmul_flops: floating-point operations of all matrix products and attention; 0 if not counted.
+        losses: the loss of each step, in nats.
     """
 
     contestant: str
@@ -56,11 +56,11 @@ class Measurement:
 
 
 def dpo_teach(case: Case, folder: Path, **settings: Any) -> Measurement:
-    """This package's trainer; `settings` switch its levers."""
+    """This package's trainer; `settings` switch optimisations on or off."""
     imported = _resident_bytes()
     trainer = own_trainer(case, folder, **settings)
     prepared = trainer.prepare()
-    trainer.prepare = lambda: prepared  # type: ignore[method-assign]  # the clock starts after it
+    trainer.prepare = lambda: prepared  # type: ignore[method-assign]  # exclude preparation from the timing
     losses, flops, seconds, peak = _measured(lambda: [row["loss"] for row in trainer.train()], imported)
     tokens = [trainer.pairs[i] for step in trainer.plan() for i in step]
     return Measurement(
@@ -71,28 +71,28 @@ def dpo_teach(case: Case, folder: Path, **settings: Any) -> Measurement:
 
 
 def trl(case: Case, folder: Path) -> Measurement:
-    """TRL's trainer, which shuffles as it likes."""
+    """TRL's trainer with its own shuffling."""
     return _trl(case, folder, same_batches=False)
 
 
 def trl_same_batches(case: Case, folder: Path) -> Measurement:
-    """TRL's trainer, given the very batches that this package's trainer makes."""
+    """TRL's trainer with the same batches as this package's trainer."""
     return _trl(case, folder, same_batches=True)
 
 
 def logits_everywhere(case: Case, folder: Path) -> Measurement:
-    """This package's trainer with the textbook form: vocabulary logits at every position of every row."""
+    """This package's trainer with textbook log-probabilities: logits at every position of every row."""
 
     def textbook(module: ResponseLogps, batch: TokenBatch) -> torch.Tensor:
         logits = module.model(**batch.model_inputs(), use_cache=False).logits
         return sequence_logps(logits, batch.input_ids, batch.response_mask)
 
-    ResponseLogps.forward = textbook  # type: ignore[method-assign, assignment]  # this process runs nothing else
+    ResponseLogps.forward = textbook  # type: ignore[method-assign, assignment]  # only this process is affected
     return dpo_teach(case, folder, packed=False)
 
 
 def own_trainer(case: Case, folder: Path, *, fuse: bool = True, on_step: Any = None, **settings: Any) -> DPOTrainer:
-    """This package's trainer, ready for a case."""
+    """Create this package's trainer for a case."""
     model_folder, pairs_file = prepare(case, folder)
     model, tokenizer = load_model(model_folder, fuse=fuse)
     config = {"learning_rate": LEARNING_RATE, "beta": BETA, "epochs": 99, "max_steps": case.steps,
@@ -123,7 +123,7 @@ def _trl(case: Case, folder: Path, *, same_batches: bool) -> Measurement:
                          processing_class=AutoTokenizer.from_pretrained(model_folder))  # fmt: skip
 
     class Clock(TrainerCallback):
-        """The clock of the steps alone: what TRL does before its first is not counted."""
+        """Times the steps only, without TRL's work before the first step."""
 
         started = 0.0
         ended = 0.0
@@ -148,7 +148,7 @@ def _trl(case: Case, folder: Path, *, same_batches: bool) -> Measurement:
 
 
 def _rows(case: Case, folder: Path, *, in_our_order: bool) -> tuple[list[dict[str, str]], float]:
-    """The pairs as rows, in the order of the file or of our plan, and the mean of their response tokens."""
+    """The pairs as rows, in the order of the file or of our plan, and their mean number of response tokens."""
     _, pairs_file = prepare(case, folder)
     rows = [json.loads(line) for line in pairs_file.read_text().splitlines()]
     own = own_trainer(case, folder)
@@ -157,7 +157,7 @@ def _rows(case: Case, folder: Path, *, in_our_order: bool) -> tuple[list[dict[st
 
 
 def _measured(run: Callable[[], Any], imported: int) -> tuple[Any, int, float, int]:
-    """What a run returns, its matrix products (with --count-flops), its seconds and its peak of memory."""
+    """The result of a run, its operations (with --count-flops), its seconds and its peak memory in bytes."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
@@ -177,7 +177,7 @@ def _wait() -> None:
 
 
 def _resident_bytes() -> int:
-    """What the process holds now; nothing of it is on a GPU."""
+    """Memory of the process in bytes; 0 if the GPU's memory is measured instead."""
     return 0 if torch.cuda.is_available() else psutil.Process().memory_info().rss
 
 
@@ -205,7 +205,7 @@ def main() -> None:
     """Run one contestant and write its measurement as JSON."""
     name, case, folder, result = sys.argv[1:5]
     found = CONTESTANTS[name](CASES[case], Path(folder))
-    assert all(map(math.isfinite, found.losses)), "a loss is not finite"
+    assert all(map(math.isfinite, found.losses)), "losses: expected finite numbers"
     Path(result).write_text(json.dumps({**asdict(found), "contestant": name}))
 
 

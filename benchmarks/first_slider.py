@@ -1,7 +1,8 @@
-"""The clock of a newcomer, from a clone to the first slider moved: `make bench-start`.
+"""Time a newcomer's start, from `git clone` to the first slider moved: `make bench-start`.
 
-The last commit cloned into an empty folder, `make install` there, `make lab`, notebook 01 in a real browser, its cells
-down to the first explorer, one press of an arrow key. How long pip fetches is the network's affair.
+The benchmark clones the last commit into an empty folder, runs `make install` and `make lab` there, opens notebook 01
+in a real browser, runs its cells down to the first explorer, and presses an arrow key once. The time that pip takes to
+download packages depends on the network.
 """
 
 import os
@@ -31,10 +32,10 @@ CELLS = (
 
 
 def main() -> None:
-    """Time every wait, and print it when it is over."""
+    """Time every step and print its seconds when it ends."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        sys.exit("chromium is not installed: Debian's `apt-get install chromium` brings it")
+        sys.exit("chromium is not installed (on Debian: apt-get install chromium)")
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         clone = Path(folder) / "dpo_teach"
@@ -51,13 +52,13 @@ def main() -> None:
 
 
 def start(page: Page, lab: Lab) -> None:
-    """Open notebook 01, run it down to its first explorer, and move that."""
-    with timed("the notebook opens, its kernel starts"):
+    """Open notebook 01, run it down to its first explorer, and move the explorer's slider."""
+    with timed("the notebook opens and its kernel starts"):
         lab.open(page, NOTEBOOK)
     for cell in CELLS:
         with timed(f"cell {cell}"):
             output = run_cell(page, NOTEBOOK, cell)
-    with timed("the explorer is there, and its slider moves"):
+    with timed("the explorer appears and its slider moves"):
         slider = output.locator(".dpo-teach input[type=range]").first
         slider.wait_for()
         before = slider.input_value()
@@ -68,7 +69,7 @@ def start(page: Page, lab: Lab) -> None:
 
 @contextmanager
 def lab_of(clone: Path) -> Iterator[Lab]:
-    """What `make lab` starts in a clone, once it answers."""
+    """Start `make lab` in a clone and wait until it answers."""
     port = free_port()
     flags = f"--no-browser --port={port} --IdentityProvider.token={TOKEN} --expose-app-in-browser"
     log = (clone.parent / "log").open("w")

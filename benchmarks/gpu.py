@@ -1,8 +1,8 @@
-"""Measure the trainer on a GPU, in one command of at most eight minutes: `python -m benchmarks.gpu [PART ...]`.
+"""Measure the trainer on a GPU with one command, in at most eight minutes: `python -m benchmarks.gpu [PART ...]`.
 
-Every part is a process of its own with a time limit, and writes what it has found after every measurement, so that
-whatever is done is kept when time runs out. Without a GPU the same parts run on the CPU with tiny sizes: a rehearsal.
-Its numbers mean nothing, but it finds the errors that would otherwise appear on a rented machine.
+Every part is a separate process with a time limit. It writes its results after every measurement, so that finished
+measurements are kept when time runs out. Without a GPU the same parts run on the CPU with tiny sizes, as a rehearsal.
+The numbers of a rehearsal mean nothing, but it finds errors that would otherwise appear on a rented machine.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from benchmarks.gpu_parts import ON_GPU, PARTS, ROOT
 
 
 def main() -> None:
-    """Run the parts one after the other, or one part in this process (`--inside`, for the command itself)."""
+    """Run the parts one after another, or one part in this process (`--inside`, used internally)."""
     arguments = _arguments()
     if arguments.inside:
         (part,) = arguments.parts
         PARTS[part][0](lambda found: arguments.output.write_text(json.dumps(found)))
         return
-    # The machine's description includes a matrix product, so nothing else may run beside it.
+    # The description times a matrix product, so nothing else may run at the same time.
     report: dict[str, Any] = {"machine": describe_machine(), "rehearsal": not ON_GPU, "parts": {}}
     print(f"{report['machine']['processor']}, {report['machine']['matmul_peak_gflops'] / 1e3:.1f} TFLOP/s"
           f"{'' if ON_GPU else ': no GPU, so this is a rehearsal with tiny sizes'}", flush=True)  # fmt: skip
@@ -42,9 +42,9 @@ def main() -> None:
 
 
 def _run_part(part: str, limit: float) -> dict[str, Any]:
-    """One part in a process of its own, stopped at its limit; what it had found by then comes back."""
+    """Run one part in a separate process, stop it at its limit, and return its results so far."""
     if limit <= 0:
-        return {"status": "not started: no time was left", "seconds": 0.0, "found": {}}
+        return {"status": "not started: no time left", "seconds": 0.0, "found": {}}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "found.json"
@@ -57,7 +57,7 @@ def _run_part(part: str, limit: float) -> dict[str, Any]:
                 subprocess.run(command, check=True, timeout=limit, env=_environment(scratch), cwd=ROOT,
                                stdout=log, stderr=subprocess.STDOUT)  # fmt: skip
             except subprocess.TimeoutExpired:
-                status = f"stopped after {limit:.0f} s, its limit"
+                status = f"stopped at its limit of {limit:.0f} s"
             except subprocess.CalledProcessError as error:
                 status = f"failed with exit status {error.returncode}"
             if status != "complete":
@@ -68,7 +68,7 @@ def _run_part(part: str, limit: float) -> dict[str, Any]:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """No network, no progress bars, and no datasets that another run tokenized."""
+    """No network, no progress bars, and a temporary cache, so that no run reuses another's tokenized datasets."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false",
             "HF_DATASETS_CACHE": scratch, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # fmt: skip
 
@@ -100,15 +100,15 @@ def _line_of(row: dict[str, Any]) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all of them by default")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one or more of {', '.join(PARTS)}; all by default")
     parser.add_argument("--output", type=Path, default=RESULTS / "gpu.json" if ON_GPU else ROOT / "build" / "gpu.json",
                         help="where results are written")  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=480, help="for all parts together")
+    parser.add_argument("--seconds", type=float, default=480, help="time limit for all parts together")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
-        parser.error(f"unknown part {unknown[0]!r}: expected one of {', '.join(PARTS)}")
+        parser.error(f"PART: expected one of {', '.join(PARTS)}, found {unknown[0]!r}")
     return arguments
 
 

@@ -1,4 +1,4 @@
-"""The parts of `python -m benchmarks.gpu`. On a CPU each of them runs with tiny sizes, as a rehearsal."""
+"""The parts of `python -m benchmarks.gpu`. On a CPU each part runs with tiny sizes, as a rehearsal."""
 
 import contextlib
 import dataclasses
@@ -33,15 +33,15 @@ DEVICE = "cuda" if ON_GPU else "cpu"
 ROUNDS = 3 if ON_GPU else 1
 STEPS_COMPARED = 14 if ON_GPU else 3
 WARM_UP = 4 if ON_GPU else 1
-"""Steps of a variant that are not timed: they compile."""
+"""Steps of a variant that are not timed, because they include compilation."""
 PROFILED = 3 if ON_GPU else 1
 HOST_OPERATIONS = 8
 Save = Callable[[dict[str, Any]], None]
 
 
 def check(save: Save) -> None:
-    """The tests that depend on the device."""
-    # Plug-ins that the other tests use need not be installed where the GPU is.
+    """Run the tests that depend on the device."""
+    # Plug-ins for the other tests may be missing on the GPU machine.
     command = [sys.executable, "-m", "pytest", "-q", "-rA", "-o", "addopts=", "-p", "no:cacheprovider",
                "-p", "no:random_order", "tests/training/test_devices.py"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -53,9 +53,9 @@ def check(save: Save) -> None:
 
 
 def compare_with_trl(save: Save, *, size: str) -> None:
-    """This trainer and TRL's in turns, in one process; the first round warms up.
+    """Run this trainer and TRL's in turns in one process; the first round is the warm-up.
 
-    PyTorch keeps the memory of a run for the next one, so that only the first of each pays for its allocation.
+    PyTorch keeps the memory of a run for the next one, so only the first run of each trainer pays for allocation.
     """
     case, folder = _case(size)
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -64,7 +64,7 @@ def compare_with_trl(save: Save, *, size: str) -> None:
             found[name].append(dataclasses.asdict(CONTESTANTS[name](case, folder)))
             _forget()
             print(f"{case.name} {name} {found[name][-1]['seconds']:.2f} s", flush=True)
-    found["trl-same-batches"] *= 2  # one run, as warm as the others: it is there for its losses
+    found["trl-same-batches"] *= 2  # a single run after the warm-up, used for its losses
     flops = needed_flops(case, folder)
     for runs in found.values():
         runs[0]["matmul_flops"] = flops
@@ -72,11 +72,11 @@ def compare_with_trl(save: Save, *, size: str) -> None:
 
 
 def needed_flops(case: Case, folder: Path) -> float:
-    """Operations that the steps of a case need at least, for a forward and a backward pass.
+    """The minimum number of operations of a case's steps, for forward and backward passes.
 
     For each pair 3 (2 N t + 2 V d r + 4 d L v): N weights in the layers' matrix products, t tokens of the prompt and
     both responses, V d weights of the output layer, r response tokens, and v (query, key) pairs that attend.
-    Padding, a prompt computed twice and logits that are not used are not counted, for either trainer.
+    Padding, prompts computed twice and unused logits are not counted, for either trainer.
     """
     trainer = own_trainer(case, folder)
     config = trainer.model.config
@@ -93,7 +93,7 @@ def needed_flops(case: Case, folder: Path) -> float:
 
 
 def compare_layouts(save: Save) -> None:
-    """Ways to lay out and attend to a batch, each with and without compiling, and where the time goes."""
+    """Compare ways to lay out and attend to a batch, with and without compilation, and profile them."""
     found: dict[str, Any] = {"kernels": time_kernels()}
     save(found)
     for name, (settings, change) in VARIANTS.items():
@@ -103,7 +103,7 @@ def compare_layouts(save: Save) -> None:
             with change():
                 try:
                     rows[name] = _time_variant(dataclasses.replace(case, steps=STEPS_COMPARED), folder, **settings)
-                except Exception as error:  # one variant that fails is a result, too
+                except Exception as error:  # a failing variant is a result too
                     rows[name] = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
             torch._dynamo.reset()
             _forget()
@@ -118,7 +118,7 @@ def _time_variant(case: Case, folder: Path, **settings: Any) -> dict[str, Any]:
         profiler = torch.profiler.profile(acc_events=True)
 
         def look(row: dict[str, Any]) -> None:
-            """Profile the last steps, which are not timed."""
+            """Collect rows, and profile the last steps, which are not timed."""
             rows.append(row)
             if len(rows) == case.steps - PROFILED:
                 _wait()
@@ -145,7 +145,7 @@ def _time_variant(case: Case, folder: Path, **settings: Any) -> dict[str, Any]:
 
 
 def _seconds_by_kind(profiler: Any, seconds: float) -> dict[str, float]:
-    """Seconds a step that each kind of kernel takes on the GPU, and that it waits; profiling slows the host down."""
+    """GPU seconds per step by kind of kernel, and waiting time; profiling slows the host down."""
     taken: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         if event.device_type == torch.autograd.DeviceType.CUDA:
@@ -158,7 +158,7 @@ def _seconds_by_kind(profiler: Any, seconds: float) -> dict[str, float]:
 
 
 def _host_operations(profiler: Any) -> dict[str, float]:
-    """Seconds a step that the host spends in its costliest operations: what a GPU that waits is waiting for."""
+    """Seconds per step of the host's costliest operations, on which a waiting GPU may wait."""
     events = [event for event in profiler.key_averages() if event.device_type == torch.autograd.DeviceType.CPU]
     costly = sorted(events, key=lambda event: -event.self_cpu_time_total)[:HOST_OPERATIONS]
     return {event.key: round(event.self_cpu_time_total / 1e6 / PROFILED, 5) for event in costly}
@@ -200,10 +200,10 @@ VARIANTS: dict[str, tuple[dict[str, Any], Callable[[], contextlib.AbstractContex
 
 
 def time_kernels() -> dict[str, dict[str, float]]:
-    """Milliseconds of attention alone, forward and backward in bfloat16, over packed pairs of several widths.
+    """Milliseconds of attention only, forward and backward in bfloat16, over packed pairs of several lengths.
 
-    FlexAttention (Dong et al. 2024, arXiv:2412.05496) skips the blocks of a row that nothing looks at, where a dense
-    mask computes them all.
+    FlexAttention (Dong et al. 2024, arXiv:2412.05496) skips the blocks of a row that no query attends to; a
+    dense mask computes all blocks.
     """
     shapes = ((512, 16), (1024, 8), (2048, 4), (4096, 2)) if ON_GPU else ((64, 2),)
     compiled = torch.compile(flex_attention, dynamic=True) if ON_GPU else flex_attention
@@ -211,7 +211,7 @@ def time_kernels() -> dict[str, dict[str, float]]:
 
 
 def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str, float]:
-    """A quarter of each row is the prompt; 20 heads, as in GPT-2 large."""
+    """Time one length, with a quarter of each row as prompt and 20 heads as in GPT-2 large."""
     prompt, chosen = width // 4, (width - width // 4) // 2
     pair = TokenizedPair((1,) * prompt, (1,) * chosen, (1,) * (chosen - 1) + (2,))
     batch = pack_pairs([pair] * pairs, 0).to(DEVICE)
@@ -240,7 +240,7 @@ def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str,
 
 
 def _milliseconds(act: Callable[[], Any]) -> float:
-    """Median of five runs after a warm-up, with the backward pass where there is a gradient."""
+    """Median of five runs after a warm-up, including the backward pass if there is a gradient."""
     taken = []
     for _ in range(6):
         started = time.perf_counter()
@@ -253,7 +253,7 @@ def _milliseconds(act: Callable[[], Any]) -> float:
 
 
 def launch(save: Save) -> None:
-    """The launch files with one process, as README starts them; the steps must be those of a plain run."""
+    """Run the launch files with one process, as in README; their losses must match a plain run."""
     found: dict[str, Any] = {}
     files = ROOT / "dpo_teach" / "training" / "launch"
     starts = {"plain": [], "ddp": _accelerate(files / "ddp.yaml"), "fsdp": _accelerate(files / "fsdp.yaml")}
@@ -290,7 +290,7 @@ def _accelerate(file: Path) -> list[str]:
 
 
 def train_reviews(save: Save) -> None:
-    """The reviews world end to end, with notebook 04's settings."""
+    """Train and evaluate in the reviews world with notebook 04's settings."""
     from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews
     from dpo_teach.pairs import load_pairs
     from dpo_teach.training import DPOConfig, DPOTrainer
@@ -313,14 +313,14 @@ def train_reviews(save: Save) -> None:
         pairs = evaluate_pairs(policy, reference, tokenizer, test[: None if ON_GPU else 16], beta=0.3)
         seconds["evaluate on pairs"] = time.perf_counter() - clock
         clock = time.perf_counter()
-        wrote = evaluate_reviews(policy, reference, tokenizer, prompts, seed=0)
-        seconds["sample and judge"] = time.perf_counter() - clock
+        scores = evaluate_reviews(policy, reference, tokenizer, prompts, seed=0)
+        seconds["sample and score"] = time.perf_counter() - clock
         found[precision] = {
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
             "pairs_per_second": 32 * len(history[2:]) / max(sum(row["seconds"] for row in history[2:]), 1e-9),
             "first_step": history[0]["seconds"], "last_loss": history[-1]["loss"],
             "preference_accuracy": pairs.preference_accuracy,
-            "reviews": {name: value for name, value in dataclasses.asdict(wrote).items() if isinstance(value, float)},
+            "reviews": {name: value for name, value in dataclasses.asdict(scores).items() if isinstance(value, float)},
         }  # fmt: skip
         save(found)
 
@@ -329,7 +329,7 @@ SIZES = ("gpt2-gpu", "gpt2-large-gpu")
 
 
 def _case(name: str) -> tuple[Case, Path]:
-    """A case and its folder, written if need be; on a CPU a tiny model with tiny batches stands in for it."""
+    """A case and its folder, which is written if missing; on a CPU with a tiny model and tiny batches."""
     case = CASES[name]
     if not ON_GPU:
         case = dataclasses.replace(case, name=f"{name}-rehearsal", size=(2, 2, 32), batch_size=4, steps=2, pairs=12,
@@ -345,7 +345,7 @@ def _wait() -> None:
 
 
 def _forget() -> None:
-    """What a run leaves in reference cycles would count against the peak of the next one."""
+    """Free reference cycles of the last run, which would count towards the peak memory of the next."""
     gc.collect()
     if ON_GPU:
         torch.cuda.reset_peak_memory_stats()
@@ -359,4 +359,4 @@ PARTS: dict[str, tuple[Callable[[Save], None], int]] = {
     "launch": (launch, 90),
     "layouts": (compare_layouts, 180),
 }
-"""What each part runs, and its limit in seconds."""
+"""The function of each part, and its limit in seconds."""

@@ -1,15 +1,16 @@
-"""Memory and time of DPO for models that were not run here, by formulas: `python -m benchmarks.on_paper`.
+"""Estimate memory and time of DPO for models that were not run here: `python -m benchmarks.on_paper`.
 
-For every parameter, on each GPU (`count_memory`: float32 weights and gradients, AdamW's two moments, no reference):
-16 bytes. For a forward pass in bfloat16, 2 more; for DDP's buckets of gradients, 4 more. FSDP divides the 16, and
-holds two layers whole at a time, weights and gradients in bfloat16.
+Each parameter takes 16 bytes on each GPU (`count_memory`: float32 weights and gradients, AdamW's two moments, no
+reference). A forward pass in bfloat16 adds 2 bytes, and DDP's gradient buckets add 4. FSDP divides the 16 bytes among
+the GPUs, and holds two whole layers at a time, with weights and gradients in bfloat16.
 
     activations = 34 s b h L bytes                     Korthikanti et al. 2022 (arXiv:2205.05198), equation 1
     time = (2 + 6 / GPUs) N T / FLOPs a second         Kaplan et al. 2020 (arXiv:2001.08361), section 2.1
 
-s b are the tokens of a forward pass, h is the width, L the layers. Their term 5 a s / h is of stored attention
-scores, which PyTorch's attention does not store. N are the parameters, T the tokens of all pairs: 6 for a training
-step, 2 for the reference's forward pass, which every process computes whole.
+s b is the number of tokens in a forward pass, h the width, L the number of layers. The paper's term 5 a s / h is left
+out, because it counts stored attention scores, which PyTorch's attention does not store. N is the number of parameters
+and T the number of tokens of all pairs. The factor 6 is for a training step and 2 for the reference's forward pass,
+which every process computes for all pairs.
 """
 
 from dataclasses import dataclass
@@ -23,25 +24,25 @@ REACHED = 0.5
 """The share of `GPU_FLOPS` that training reaches."""
 PAIRS = 60_000
 PROMPT, RESPONSE = 256, 256
-"""Tokens. A prompt is computed once for both its responses."""
+"""In tokens. A prompt is computed once for both responses."""
 PAIRS_AT_ONCE = 8
-"""In one forward pass of one GPU: `--micro-batch-size`."""
+"""Pairs in one forward pass of one GPU: `--micro-batch-size`."""
 TOKENS = PROMPT + 2 * RESPONSE
 VOCABULARY = 50_257
 AUTOCAST, BUCKETS = 2, 4
-"""Bytes for a parameter."""
+"""Bytes per parameter."""
 LAYER_BYTES, LAYERS_AT_ONCE = 2 + 2, 2
 LOGIT_BYTES = 2 + 4 + 4
-"""A logit in bfloat16, in float32, and its gradient."""
+"""Bytes of a logit in bfloat16 and in float32, and of its gradient."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A GPT-2 of some size.
+    """The size of a GPT-2.
 
     Args:
-        name: what it is called.
-        parameters: how many.
+        name: its name in the table.
+        parameters: number of parameters, N.
         layers, width: L and h.
     """
 
@@ -57,7 +58,7 @@ CONFIGURATION = {"one process": "none", "DDP": "`ddp.yaml`", "FSDP": "`fsdp.yaml
 
 
 def state_bytes(shape: Shape, way: str, gpus: int) -> float:
-    """Weights, gradients and the optimizer's state on each GPU, and the copies that a step makes of them."""
+    """Bytes on each GPU for weights, gradients, the optimizer's state and the copies that a step makes."""
     _, dpo = count_memory(shape.parameters, "float32", "adamw", precomputed_reference=True)
     if way == "FSDP":
         return dpo.total / gpus + LAYERS_AT_ONCE * LAYER_BYTES * shape.parameters / shape.layers
@@ -65,18 +66,18 @@ def state_bytes(shape: Shape, way: str, gpus: int) -> float:
 
 
 def activation_bytes(shape: Shape) -> float:
-    """Activations of one forward pass, and the logits that are held at once."""
+    """Bytes for the activations of one forward pass and the logits that are held at once."""
     logits = min(PAIRS_AT_ONCE * 2 * RESPONSE * VOCABULARY, LOGITS_AT_ONCE)
     return 34 * PAIRS_AT_ONCE * TOKENS * shape.width * shape.layers + LOGIT_BYTES * logits
 
 
 def seconds(shape: Shape, gpus: int) -> float:
-    """One epoch, and the reference's log-probabilities before it."""
+    """Seconds for the reference's log-probabilities and one epoch."""
     return (2 + 6 / gpus) * shape.parameters * PAIRS * TOKENS / (GPU_FLOPS * REACHED)
 
 
 def table() -> str:
-    """Markdown: one row for each model and way."""
+    """The table in Markdown, with one row for each model and configuration."""
     lines = [
         "| parameters | GPUs | state, GB a GPU | activations, GB | together | fits in 80 GB | time | configuration |",
         "|---|---|---|---|---|---|---|---|",

@@ -1,8 +1,8 @@
-"""How long an explorer takes to answer, in a real browser: `make bench-widgets`.
+"""Measure how long explorers take to respond in a real browser: `make bench-widgets`.
 
-From the key or pointer event, by the browser's own clock, to the changed DOM; for panels that the kernel draws, to the
-new picture, loaded. Beside it the time to the next frame, which is when an eye can see it. Headless Chromium, a real
-JupyterLab with the real notebooks, and the playground file.
+The time runs from the key or pointer event, by the browser's own clock, to the changed DOM or, for panels that the
+kernel draws, to the loaded new picture. The table also shows the time to the next frame, when the change becomes
+visible. The benchmark uses headless Chromium with the playground file and with the real notebooks in JupyterLab.
 """
 
 import argparse
@@ -29,7 +29,7 @@ IN_LAB = [
     ("03_loss_and_gradients.ipynb", "logps-workbench", "kernel"),
 ]
 
-# Note when the latest key or pointer event came, and how long after it the first change is there.
+# Record the time of the latest key or pointer event, and how long after it the first change happens.
 WATCH = """(e) => {
     window.answers = [];
     window.frames = [];
@@ -52,13 +52,13 @@ WATCH = """(e) => {
 
 
 def main() -> None:
-    """Measure every explorer and panel, and print a table."""
+    """Measure every explorer and panel and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moves", type=int, default=MOVES, help="by keyboard and by pointer each")
+    parser.add_argument("--moves", type=int, default=MOVES, help="number of moves by keyboard, and as many by pointer")
     moves = parser.parse_args().moves
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        sys.exit("chromium is not installed: Debian's `apt-get install chromium` brings it")
+        sys.exit("chromium is not installed (on Debian: apt-get install chromium)")
     print(f"{'':<44} {'changed, ms':>19}   {'drawn, ms':>19}   {'moves':>5}")
     print(f"{'':<44} {'median':>9} {'p95':>9}   {'median':>9} {'p95':>9}")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def measure_in_lab(page: Page, lab: Lab, notebook: str, cell: str, kind: str, moves: int) -> None:
-    """One explorer of a notebook, in JupyterLab."""
+    """Measure one explorer of a notebook in JupyterLab."""
     lab.open(page, notebook)
     output = run_cell(page, notebook, cell)
     output.locator(".dpo-teach, img.dt-picture").first.wait_for(timeout=30_000)
@@ -85,9 +85,9 @@ def measure_in_lab(page: Page, lab: Lab, notebook: str, cell: str, kind: str, mo
 
 
 def measure(page: Page, root: Locator, name: str, kind: str, moves: int) -> None:
-    """Move the first slider to and fro, by keyboard and by pointer; one row for each."""
+    """Move the first slider back and forth by keyboard and by pointer; print one row for each."""
     root.evaluate(WATCH)
-    pause = 60 if kind == "browser" else 260  # a hand's pace; a kernel's picture is waited for
+    pause = 60 if kind == "browser" else 260  # the pace of a hand; leaves time for the kernel's picture
     sliders = root.locator("input[type=range], .noUi-handle")
     if sliders.count() == 0:
         by_menu(page, root.locator("select").first, moves, pause)
@@ -104,14 +104,14 @@ def measure(page: Page, root: Locator, name: str, kind: str, moves: int) -> None
 
 
 def by_menu(page: Page, menu: Locator, moves: int, pause: int) -> None:
-    """Change a menu to and fro."""
+    """Change a menu's selection back and forth."""
     for i in range(moves):
         menu.select_option(index=i % 2)
         page.wait_for_timeout(pause)
 
 
 def by_pointer(page: Page, slider: Locator, moves: int, pause: int) -> None:
-    """Drag a slider's thumb to and fro."""
+    """Drag a slider's thumb back and forth."""
     slider.scroll_into_view_if_needed()
     box = slider.evaluate("e => (e.closest('.noUi-target') ?? e).getBoundingClientRect().toJSON()")
     thumb = slider.evaluate("e => e.type === 'range' ? (e.value - e.min) / (e.max - e.min) : null")
@@ -132,10 +132,10 @@ def by_pointer(page: Page, slider: Locator, moves: int, pause: int) -> None:
 
 
 def report(page: Page, name: str, kind: str) -> None:
-    """Print a row, and forget what it was made of."""
+    """Print a row and clear its measurements."""
     changed, drawn = page.evaluate("() => [window.answers.splice(0), window.frames.splice(0)]")
     numbers = [f"{median(times):9.1f} {quantiles(times, n=20)[-1]:9.1f}" for times in (changed, drawn)]
-    verdict = "" if quantiles(changed, n=20)[-1] <= GOALS[kind] else f"  over the goal of {GOALS[kind]:.0f}"
+    verdict = "" if quantiles(changed, n=20)[-1] <= GOALS[kind] else f"  above the goal of {GOALS[kind]:.0f}"
     print(f"{name:<44} {numbers[0]}   {numbers[1]}   {len(changed):>5}{verdict}", flush=True)
 
 

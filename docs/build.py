@@ -1,7 +1,7 @@
 """Build the site: `make site`, or `python docs/build.py`. It opens from disk, with no server and no network.
 
-The notebooks and the pages are laid out side by side in a folder of their own, for Sphinx wants one root; nothing is
-run and nothing in the repository is changed.
+The notebooks and the pages are copied to a temporary folder, because Sphinx needs a single root. The build runs no
+notebook and changes nothing in the repository.
 """
 
 import argparse
@@ -15,10 +15,10 @@ PAGES = ROOT / "docs"
 
 
 def lay_out(source: Path) -> None:
-    """Gather what Sphinx reads: the pages, the README that they quote, the notebooks, the explorers' script and style.
+    """Collect Sphinx's sources: pages, the README that they include, notebooks, and the explorers' script and style.
 
     Args:
-        source: an empty folder, which is to become Sphinx's root.
+        source: an empty folder that becomes Sphinx's root.
     """
     from dpo_teach.widgets.js_bundle import bundle, stylesheet
     from tools.playground import write_playground
@@ -35,13 +35,13 @@ def lay_out(source: Path) -> None:
 
 
 def build(output: Path) -> int:
-    """Build the whole site anew.
+    """Build the whole site from scratch.
 
     Args:
-        output: the folder that it goes to; what was in it is removed.
+        output: the folder to write; its previous contents are removed.
 
     Returns:
-        Sphinx's exit status: a warning is an error.
+        Sphinx's exit status; warnings count as errors.
     """
     from sphinx.cmd.build import build_main
 
@@ -51,7 +51,7 @@ def build(output: Path) -> int:
         lay_out(source)
         status = build_main(["-q", "-W", "--keep-going", "-b", "html", "-d", str(doctrees), str(source), str(pages)])
         if status == 0:
-            shutil.move(pages, output)  # without the folder that MyST-NB leaves beside the pages
+            shutil.move(pages, output)  # leaves behind the folder that MyST-NB creates next to the pages
         return status
 
 

@@ -1,4 +1,4 @@
-"""Sphinx's settings for the site. All that a page needs lies beside it: no font, script or style from elsewhere."""
+"""Sphinx's settings for the site, which loads no font, script or style from other sites."""
 
 import sys
 from importlib import metadata
@@ -19,7 +19,7 @@ extensions = [
     *("descriptions", "diagrams", "docstrings", "explorers", "papers", "readers"),
 ]
 
-# The notebooks, as they were saved
+# The notebooks with their saved outputs
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
@@ -27,7 +27,7 @@ myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 3
 
-# The package, as its docstrings tell it: they are written to be read in an editor, with Markdown's code marks
+# The package's docstrings, which mark code as in Markdown
 default_role = "code"
 highlight_language = "none"  # a formula is not code
 autodoc_member_order = "bysource"
@@ -36,9 +36,9 @@ python_use_unqualified_type_names = True
 
 # Looks
 html_theme = "sphinx_book_theme"
-html_use_index = html_domain_indices = False  # the package has a page, and the site a search
+html_use_index = html_domain_indices = False  # the package has its own page, and the site has a search
 html_title = "dpo_teach"
-html_copy_source = False  # a notebook lies in the link on its page
+html_copy_source = False  # each notebook's page has a download link
 html_favicon = "static/favicon.svg"
 html_static_path = ["static", str(MATHJAX)]
 html_extra_path = ["extra"]

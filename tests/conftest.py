@@ -1,4 +1,4 @@
-"""What holds for every test: the Hub is off, no other machine is reached, shapes are checked, no card is kept."""
+"""Settings for all tests: no Hub, no network, checked tensor shapes, and no progress file."""
 
 import os
 import sys
@@ -9,16 +9,16 @@ OFFLINE = str(Path(__file__).parent / "offline")
 BROWSER = Path(__file__).parent / "browser"
 COURSE = [Path(__file__).parent / name for name in ("docs", "notebooks")]
 
-# Before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
+# Set before anything imports huggingface_hub, which reads them once. Processes that a test starts inherit them.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["DPO_TEACH_PROGRESS"] = "off"  # no learner's progress file is read or written
 for setting in ("DPO_TEACH_REVEAL", "DPO_TEACH_PROJECTOR"):
-    os.environ.pop(setting, None)  # a teacher's setting does not decide a test
+    os.environ.pop(setting, None)  # a teacher's settings must not affect tests
 paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path for path in [OFFLINE, *paths] if path))
 
-# Debian's Python has a sitecustomize of its own; load ours, once.
+# Debian's Python has its own sitecustomize; load ours instead, once.
 if not hasattr(sys.modules.get("sitecustomize"), "NetworkAttemptError"):
     sys.modules.pop("sitecustomize", None)
     sys.path.insert(0, OFFLINE)
@@ -28,16 +28,16 @@ import pytest  # noqa: E402
 import sitecustomize as offline  # noqa: E402
 from jaxtyping import config as jaxtyping_config  # noqa: E402
 
-# With --doctest-modules pytest would import both of them under one name, and stop.
+# With --doctest-modules pytest would import both of them under the same name and fail.
 collect_ignore = ["conftest.py", "browser/conftest.py"]
 
-# The same examples on every machine, and no failure because a machine is slow.
+# The same examples on every machine, and no failures on slow machines.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that click in a browser, and those of this course's own notebooks and texts, by their folder."""
+    """Mark the browser tests, and the tests of this course's own notebooks and texts, by their folder."""
     for item in items:
         if BROWSER in item.path.parents or "browser" in getattr(item, "fixturenames", ()):
             item.add_marker("browser")
@@ -47,16 +47,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_network() -> Iterator[None]:
-    """Fail the test that tried to leave this machine, even if the code under test swallowed the error."""
+    """Fail a test that tried to reach another machine, even if the code under test swallowed the error."""
     before = len(offline.attempts)
     yield
     tried = offline.attempts[before:]
-    assert not tried, f"tried to leave this machine: {tried}"
+    assert not tried, f"tried to reach another machine: {tried}"
 
 
 @pytest.fixture
 def unchecked_shapes() -> Iterator[None]:
-    """Switch jaxtyping's checks off, as they are for a user, to reach the ValueError behind a wrong shape or type."""
+    """Disable jaxtyping's checks, as for users, so that a wrong shape or type reaches the ValueError."""
     before = jaxtyping_config.jaxtyping_disable
     jaxtyping_config.update("jaxtyping_disable", True)
     yield

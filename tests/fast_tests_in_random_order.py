@@ -1,7 +1,8 @@
 """Find tests that depend on their order, on hash randomisation or on the number of threads: `make test-random-order`.
 
 Runs the fast tests several times. Each run has its own PYTHONHASHSEED and its own order of the tests (files are
-shuffled, and the tests within each file, so that module fixtures are set up once), and one thread or two, alternately.
+shuffled, and so are the tests within each file, so that module fixtures are set up once). Runs alternate between one
+thread and two.
 """
 
 import argparse
@@ -20,7 +21,7 @@ COUNTS = re.compile(r"(\d+) (passed|failed|error)")
 
 
 class Run(NamedTuple):
-    """One run of the tests: its settings, how many passed and failed, its seconds, and the names of what failed."""
+    """One run of the tests: settings, numbers of passed and failed tests, seconds, and names of failed tests."""
 
     seed: int
     threads: int
@@ -31,7 +32,7 @@ class Run(NamedTuple):
 
 
 def run_tests(seed: int, threads: int, flags: list[str]) -> Run:
-    """Run the tests once, in the order that the seed gives."""
+    """Run the tests once, in the order that the seed determines."""
     order = ["--random-order-bucket=module", f"--random-order-seed={seed}"]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--color=no", *FAST, *order, *flags, "tests"]
     settings = {"PYTHONHASHSEED": str(seed), "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
@@ -46,17 +47,17 @@ def run_tests(seed: int, threads: int, flags: list[str]) -> Run:
 
 
 def run_many(first: int, times: int, flags: list[str]) -> Iterator[Run]:
-    """So many runs, with one thread and with two in turns."""
+    """Run the tests several times, alternating between one thread and two."""
     for seed in range(first, first + times):
         yield run_tests(seed, 1 + seed % 2, flags)
 
 
 def main() -> int:
-    """Print the table of the runs; 1 if a test failed in any of them."""
+    """Print a table of the runs; return 1 if a test failed in any of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--times", type=int, default=10, help="how many runs")
-    parser.add_argument("--first", type=int, default=1, help="the seed of the first")
-    parser.add_argument("flags", nargs="*", help="for pytest")
+    parser.add_argument("--times", type=int, default=10, help="number of runs")
+    parser.add_argument("--first", type=int, default=1, help="seed of the first run")
+    parser.add_argument("flags", nargs="*", help="options for pytest")
     options = parser.parse_args()
     failures = 0
     print("| seed of hashes and order | threads | passed | failed | seconds |\n|---|---|---|---|---|", flush=True)

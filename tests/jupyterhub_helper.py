@@ -1,4 +1,4 @@
-"""Start a JupyterHub with its proxy on free ports of this machine, and send it a learner's requests."""
+"""Start a JupyterHub with its proxy on free ports of this machine, and send it learners' requests."""
 
 import json
 import os
@@ -26,7 +26,7 @@ PROXY = "configurable-http-proxy"
 
 
 class Answer(NamedTuple):
-    """What came back: the status of HTTP, 3xx among them, and the JSON in it, or None."""
+    """A response: its HTTP status, which can be 3xx, and its JSON or None."""
 
     status: int
     body: Any
@@ -36,20 +36,20 @@ class Hub:
     """A running JupyterHub.
 
     Args:
-        folder: where it keeps its database and its log.
-        url: where its proxy answers.
-        process: the hub's own.
+        folder: contains the database and the log.
+        url: the address of the proxy.
+        process: the process of the hub.
     """
 
     def __init__(self, folder: Path, url: str, process: "subprocess.Popen[bytes]") -> None:
         self.folder, self.url, self.process = folder, url, process
 
     def log(self) -> str:
-        """All that hub, proxy and servers have said so far."""
+        """The combined log of hub, proxy and servers so far."""
         return (self.folder / "log").read_text(errors="replace")
 
     def ask(self, path: str, token: str = "", method: str = "GET", data: Any = None, seconds: float = 30) -> Answer:
-        """Ask hub or server, through the proxy: `hub/api/users`, `user/ada/api/contents`. No redirect is followed."""
+        """Send a request through the proxy, such as `hub/api/users` or `user/ada/api/contents`; follow no redirects."""
         headers = {"Authorization": f"token {token}"} if token else {}
         body = None if data is None else json.dumps(data).encode()
         request = urllib.request.Request(f"{self.url}/{path}", body, headers, method=method)
@@ -59,8 +59,8 @@ class Hub:
         except urllib.error.HTTPError as error:
             return Answer(error.code, _json(error.read()))
 
-    def knock(self, name: str, password: str) -> int:
-        """Fill in the form of the login page, and give the status: 302 lets in, 403 does not."""
+    def submit_login_form(self, name: str, password: str) -> int:
+        """Submit the login page's form and return the status: 302 if accepted, 403 if not."""
         cookies = CookieJar()
         browser = urllib.request.build_opener(*_HANDLERS, urllib.request.HTTPCookieProcessor(cookies))
         with browser.open(f"{self.url}/hub/login", timeout=30):
@@ -73,21 +73,21 @@ class Hub:
             return error.code
 
     def log_in(self, name: str, password: str) -> str:
-        """Log in as a person does, and give a token for what that person does next."""
-        status = self.knock(name, password)
-        assert status == 302, f"{name} is not let in: {status}\n{self.log()}"
+        """Log in with the login page and return an API token for further requests."""
+        status = self.submit_login_form(name, password)
+        assert status == 302, f"login of {name}: expected status 302, found {status}\n{self.log()}"
         identity = {"auth": {"username": name, "password": password}}
         answer = self.ask(f"hub/api/users/{name}/tokens", method="POST", data=identity)
-        assert answer.status == 201, f"{name} gets no token: {answer}\n{self.log()}"
+        assert answer.status == 201, f"token of {name}: expected status 201, found {answer}\n{self.log()}"
         return str(answer.body["token"])
 
     def start_server(self, name: str, token: str, seconds: float = 180) -> None:
-        """Start the server of `name`, and wait until it answers."""
+        """Start the server of `name` and wait until it answers."""
         asked = self.ask(f"hub/api/users/{name}/server", token, "POST")
-        assert asked.status in (201, 202), f"no server of {name}: {asked}\n{self.log()}"
+        assert asked.status in (201, 202), f"server of {name}: expected status 201 or 202, found {asked}\n{self.log()}"
         end = time.monotonic() + seconds
         while not (server := self._server(name, token))["ready"]:
-            assert server["pending"] and time.monotonic() < end, f"the server of {name} does not come:\n{self.log()}"
+            assert server["pending"] and time.monotonic() < end, f"the server of {name} did not start:\n{self.log()}"
             time.sleep(0.1)
 
     def _server(self, name: str, token: str) -> dict[str, Any]:
@@ -112,9 +112,9 @@ def _json(text: bytes) -> Any:
 
 
 def find_proxy() -> str | None:
-    """The proxy's command: the original, which needs Node.js, or its twin in Python, which the extra `hub` brings."""
-    beside = Path(sys.executable).parent / PROXY
-    return shutil.which(PROXY) or (str(beside) if beside.exists() else None)
+    """The proxy's command: the original, which needs Node.js, or the Python version from the extra `hub`."""
+    local = Path(sys.executable).parent / PROXY
+    return shutil.which(PROXY) or (str(local) if local.exists() else None)
 
 
 @contextmanager
@@ -127,15 +127,15 @@ def running_hub(
     environment: Mapping[str, str] | None = None,
     wrap: Sequence[str] = (),
 ) -> Iterator[Hub]:
-    """JupyterHub until the `with` block ends; hub, proxy, servers and kernels go with it, and when this process dies.
+    """Run JupyterHub in a `with` block; stop it with proxy, servers and kernels at the end, or if this process dies.
 
     Args:
-        config: a file of `deploy/jupyterhub/`.
-        folder: for its database and its log.
+        config: a file in `deploy/jupyterhub/`.
+        folder: for the database and the log.
         proxy: the proxy's command.
-        flags: more of the hub's own.
-        environment: more for the hub; servers get what the config gives them.
-        wrap: a command that runs the hub's.
+        flags: additional options for the hub.
+        environment: additional variables for the hub; servers get only those in the config.
+        wrap: a command that runs the hub's command.
     """
     public, private, control = _free_ports(3)
     command = [*_dying_with_us(), *wrap, sys.executable, "-m", "jupyterhub", "-f", str(CONFIGS / config),
@@ -155,7 +155,7 @@ def running_hub(
 
 
 def write_handout(folder: Path) -> None:
-    """Write copies of the notebooks without outputs to a folder, by the command of `make handout`."""
+    """Write copies of the notebooks without outputs to a folder, using the command of `make handout`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     dry_run = ["make", "-n", "-o", "install", "handout"]
     shown = subprocess.run(dry_run, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
@@ -193,7 +193,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _dying_with_us() -> list[str]:
-    """On Linux, a command that has the hub stop, with all its servers, when this process is killed."""
+    """On Linux, a command that stops the hub with all its servers when this process is killed."""
     return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 
 def load_module(path: Path) -> ModuleType:
-    """The module in a file, under the file's name."""
+    """Import the file as a module with the file's name."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

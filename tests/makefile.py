@@ -13,7 +13,7 @@ SETTINGS = set(re.findall(r"\b([A-Z_]+)=", "\n".join(re.findall(r"^#:.*|## .*", 
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without what a `make` around the tests, or the user, says to make and pip."""
+    """The environment without the settings for make and pip of a surrounding `make` or the user."""
     ours = ("MAKE", "MFLAGS", "PIP_", "EXTRAS", "OFFLINE", "WHEELHOUSE", "PYTHONPATH", "NB")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 

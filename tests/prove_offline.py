@@ -1,8 +1,8 @@
-"""Set up and open the course without a network: `unshare -rn python tests/prove_offline.py WHEELS`.
+"""Install and open the course without a network: `unshare -rn python tests/prove_offline.py WHEELS`.
 
-Run where there is no way out: a copy of this folder, without its .venv, is set up from the wheels of `make wheelhouse`,
-JupyterLab hands out the first notebook over loopback, and notebook 01 gives the outputs that are committed. Prints what
-each step took.
+In a network namespace without external access, this script installs a copy of this folder (without its .venv) from the
+wheels of `make wheelhouse`, checks that JupyterLab serves the first notebook over loopback, and checks that notebook 01
+reproduces the committed outputs. It prints the seconds of each step.
 """
 
 import json
@@ -22,27 +22,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 START = "01_introduction.ipynb"  # in the folder that JupyterLab shows
-SERVER = "http://127.0.0.1:8888"  # a namespace of one's own has every port free
-TOKEN = "room"
+SERVER = "http://127.0.0.1:8888"  # in a new network namespace every port is free
+TOKEN = "classroom"
 ELSEWHERE = ("192.0.2.1", 443)  # TEST-NET-1 (RFC 5737): never in use
-PATIENCE = 1200  # seconds for the set-up
+TIME_LIMIT = 1200  # seconds for the set-up
 
 
-def be_alone() -> None:
-    """Loopback up, and no way to anywhere else."""
+def check_isolated() -> None:
+    """Bring loopback up and check that no other machine can be reached."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     routes = Path("/proc/net/route").read_text(encoding="utf-8").splitlines()[1:]
-    assert not routes, f"there is a way out of here: {routes}"
+    assert not routes, f"expected no routes to other machines, found {routes}"
     try:
         socket.create_connection(ELSEWHERE, timeout=1)
     except OSError as error:
         print(f"no network: {error}", flush=True)
         return
-    sys.exit("this machine's network is reached: start it as unshare -rn ...")
+    sys.exit("expected no network, found a connection: run this script with unshare -rn")
 
 
 def copy_course(folder: Path) -> None:
-    """What git has or would take, and nothing that a set-up has left."""
+    """Copy the files that git tracks or would add, and no installed files."""
     listed = subprocess.run(
         ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -67,47 +67,47 @@ def lab(folder: Path, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]
 
 
 def fetch(path: str, method: str = "GET") -> str:
-    """A page or an answer of the server."""
+    """The body of the server's response."""
     request = urllib.request.Request(f"{SERVER}/{path}", headers={"Authorization": f"token {TOKEN}"}, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return answer.read().decode()
 
 
 def wait_for(process: subprocess.Popen[bytes]) -> None:
-    """Until JupyterLab answers."""
-    end = time.monotonic() + PATIENCE
+    """Wait until JupyterLab answers."""
+    end = time.monotonic() + TIME_LIMIT
     while time.monotonic() < end:
-        assert process.poll() is None, f"make lab ended with {process.returncode}"
+        assert process.poll() is None, f"make lab exited with status {process.returncode}"
         try:
             fetch("api/status")
             return
         except urllib.error.URLError:
             time.sleep(0.2)
-    sys.exit(f"no JupyterLab after {PATIENCE} s")
+    sys.exit(f"JupyterLab did not answer within {TIME_LIMIT} s")
 
 
 def main() -> None:
-    """Every step, with its seconds."""
+    """Run every step and print its seconds."""
     wheels = Path(sys.argv[1]).resolve()
-    be_alone()
+    check_isolated()
     with tempfile.TemporaryDirectory() as name:
         folder, start = Path(name), time.monotonic()
 
-        def tell(what: str) -> None:
+        def report(what: str) -> None:
             print(f"{time.monotonic() - start:7.1f} s  {what}", flush=True)
 
         copy_course(folder)
         offline = ["OFFLINE=1", f"WHEELHOUSE={wheels}"]
         subprocess.run(["make", "install", *offline], cwd=folder, check=True)
-        tell(f"set up from {sum(file.stat().st_size for file in wheels.glob('*.whl')) / 1e6:.0f} MB of wheels")
+        report(f"installed from {sum(file.stat().st_size for file in wheels.glob('*.whl')) / 1e6:.0f} MB of wheels")
         with lab(folder, offline) as process:
             wait_for(process)
-            tell("JupyterLab answers")
+            report("JupyterLab answers")
             assert "jupyter-config-data" in fetch(f"lab/tree/{START}")
             cells = json.loads(fetch(f"api/contents/{START}"))["content"]["cells"]
-            tell(f"and hands out {START}: {len(cells)} cells")
+            report(f"JupyterLab serves {START}: {len(cells)} cells")
         subprocess.run(["make", "test-notebook", "NB=01", *offline], cwd=folder, check=True)
-        tell("notebook 01 gives the outputs that are committed")
+        report("notebook 01 reproduces the committed outputs")
 
 
 if __name__ == "__main__":

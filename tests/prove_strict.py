@@ -1,12 +1,12 @@
-"""Prove that the checks of the notebooks are strict: plant faults, each alone, and say which check finds which.
+"""Show that the notebook checks are strict: plant faults one at a time and report which check finds each of them.
 
-`make prove-strict`. Reading the file finds most; the others are run by nbval, as `make test` does it, in copies that
-hold only the cells that matter. Every such copy is also run without its fault, and must pass. One fault is planted in
-a copy of the package, for no notebook could show it: a widget whose callback raises.
+`make prove-strict`. Static checks of the file find most faults. For the others nbval runs copies with only the relevant
+cells, as in `make test`; every copy is also run without its fault and must pass. One fault is planted in a copy of the
+package, because no notebook can show it: a widget whose callback raises.
 
-`--measure` asks the opposite question: of all numbers in the prose, changed one at a time by one in the last digit, and
-of all asserts, deleted one at a time, how many would reading the file find? `--record` writes down the asserts and
-the numbers that the notebooks have now, after one was changed on purpose.
+`--measure` changes the last digit of each number in the prose by one and deletes each assert, one at a time, and counts
+how many of these changes the static checks find. `--record` records the asserts and numbers that the notebooks have
+now, after an intended change.
 """
 
 import argparse
@@ -34,32 +34,34 @@ RAISING = ("dpo_teach/widgets/beta_roles.py", "    def update(self) -> None:\n",
 
 
 def found_by_reading(fault: Fault, folder: Path) -> str:
-    """The first check that finds the fault without running anything, with what it says; empty if none does."""
+    """The first static check that finds the fault, with its message; empty if none does."""
     original, copy = path_of(fault.notebook), folder / path_of(fault.notebook).name
     copy.write_text(dump(copy_with(fault)), encoding="utf-8")
     for name, check in CHECKS.items():
         for line in check(copy):
-            if line.replace(str(copy), "") not in said_without(name, original):
+            if line.replace(str(copy), "") not in reported_without(name, original):
                 return f"{name}: {line.replace(f'{copy}: ', '')}"
     return ""
 
 
 @cache
-def said_without(name: str, original: Path) -> set[str]:
-    """What a check says of the committed notebook: nothing, unless somebody is at work on it."""
+def reported_without(name: str, original: Path) -> set[str]:
+    """What a check reports about the committed notebook: nothing, unless the notebook is being edited."""
     return {line.replace(str(original), "") for line in CHECKS[name](original)}
 
 
 def found_by_running(faults: list[Fault], folder: Path) -> dict[str, str]:
-    """By the name of each fault, the cell in which nbval found it; one run for all, with a kernel for each copy."""
+    """The cell in which nbval found each fault, keyed by the fault's name; one run with a kernel for each copy."""
     copies = {}
     for number, fault in enumerate(faults):
         copies[folder / f"{number}-faulty.ipynb"] = fault.name
         write_part(copy_with(fault), fault.needs, folder / f"{number}-faulty.ipynb")
-        write_part(load(fault.notebook), sorted_as_committed(fault), folder / f"{number}-healthy.ipynb")
-    run = subprocess.run([sys.executable, *NBVAL, folder], capture_output=True, text=True, check=False, env=quiet())
-    healthy_and_red = re.findall(r"^(?:FAILED|ERROR) \S*?(\d+)-healthy\.ipynb::(.*)$", run.stdout, re.MULTILINE)
-    assert not healthy_and_red, f"these fail without a fault: {healthy_and_red}\n{run.stdout}"
+        write_part(load(fault.notebook), sorted_as_committed(fault), folder / f"{number}-intact.ipynb")
+    run = subprocess.run(
+        [sys.executable, *NBVAL, folder], capture_output=True, text=True, check=False, env=notebook_env()
+    )
+    failed_without_fault = re.findall(r"^(?:FAILED|ERROR) \S*?(\d+)-intact\.ipynb::(.*)$", run.stdout, re.MULTILINE)
+    assert not failed_without_fault, f"copies without a fault failed: {failed_without_fault}\n{run.stdout}"
     cells = dict(
         reversed(re.findall(r"^(?:FAILED|ERROR) \S*?(\d+-faulty\.ipynb)::(Cell \d+)", run.stdout, re.MULTILINE))
     )
@@ -67,19 +69,19 @@ def found_by_running(faults: list[Fault], folder: Path) -> dict[str, str]:
 
 
 def write_part(notebook: Json, needs: tuple[str, ...], path: Path) -> None:
-    """The code cells that are needed, in the order in which they stand."""
+    """Write a notebook with only the needed code cells, in their order."""
     notebook["cells"] = [cell for cell in notebook["cells"] if cell.get("id") in needs]
     assert len(notebook["cells"]) == len(needs)
     path.write_text(dump(notebook), encoding="utf-8")
 
 
 def sorted_as_committed(fault: Fault) -> tuple[str, ...]:
-    """What the fault needs, in the order of the committed notebook."""
+    """The cells that the fault needs, in the order of the committed notebook."""
     return tuple(cell["id"] for cell in load(fault.notebook)["cells"] if cell["id"] in fault.needs)
 
 
-def quiet() -> dict[str, str]:
-    """The environment of the notebooks' run in `make test`."""
+def notebook_env() -> dict[str, str]:
+    """The environment in which `make test` runs the notebooks."""
     paths = os.pathsep.join([str(ROOT / "tests" / "offline"), os.environ.get("PYTHONPATH", "")])
     offline = {"HF_HUB_OFFLINE": "1", "DPO_TEACH_PROGRESS": "off", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": paths,
                "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
@@ -87,7 +89,7 @@ def quiet() -> dict[str, str]:
 
 
 def raising_callback_is_found(folder: Path) -> str:
-    """What the test of every slider says of a package in which moving one widget far raises."""
+    """What the slider test reports for a package in which a widget's callback raises at one end of its range."""
     for name in ("tests", "notebooks", "pyproject.toml", "README.md"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "dpo_teach", folder / "dpo_teach", ignore=shutil.ignore_patterns("assets", "__pycache__"))
@@ -97,46 +99,48 @@ def raising_callback_is_found(folder: Path) -> str:
     assert old in source
     (folder / file).write_text(source.replace(old, new), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", "-rf", "--color=no"]
-    wanted = ["tests/widgets/test_ranges.py", "-k", "BetaRoles and range"]
-    run = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False, cwd=folder, env=quiet())
+    selected = ["tests/widgets/test_ranges.py", "-k", "BetaRoles and range"]
+    run = subprocess.run(
+        [*command, *selected], capture_output=True, text=True, check=False, cwd=folder, env=notebook_env()
+    )
     assert "1 failed" in run.stdout or "1 passed" in run.stdout, run.stdout + run.stderr
     found = re.search(r"AssertionError: (beta = .*)", run.stdout)
     return f"test_ranges: {found[1]}" if found else ""
 
 
 def prove() -> Iterator[tuple[str, str]]:
-    """Each fault with what found it, or nothing; those that reading finds come first."""
-    silent = []
+    """Each fault with the check that found it, or an empty string; faults found statically come first."""
+    undetected = []
     for fault in FAULTS:
         with tempfile.TemporaryDirectory() as folder:
             found = found_by_reading(fault, Path(folder))
         if found or not fault.needs:
             yield fault.name, found
         else:
-            silent.append(fault)
+            undetected.append(fault)
     with tempfile.TemporaryDirectory() as folder:
-        by_name = found_by_running(silent, Path(folder))
-        yield from ((fault.name, by_name.get(fault.name, "")) for fault in silent)
+        by_name = found_by_running(undetected, Path(folder))
+        yield from ((fault.name, by_name.get(fault.name, "")) for fault in undetected)
     with tempfile.TemporaryDirectory() as folder:
-        yield "a callback of a widget of the package raises", raising_callback_is_found(Path(folder))
+        yield "a widget callback in the package raises", raising_callback_is_found(Path(folder))
 
 
 def measure() -> None:
-    """Print how many changed numbers and deleted asserts reading finds."""
+    """Print how many changed numbers and deleted asserts the static checks find."""
     for title, trials in (
-        ("numbers changed, without the record", changed_numbers),
-        ("asserts, deleted", deleted_asserts),
+        ("changed numbers, without the record", changed_numbers),
+        ("deleted asserts", deleted_asserts),
     ):
         for path in NOTEBOOKS:
             found = list(trials(path))
-            print(f"{path.stem:24}{title:40}{sum(found):4} of {len(found):3} found by reading")
+            print(f"{path.stem:24}{title:40}{sum(found):4} of {len(found):3} found statically")
 
 
 def main() -> int:
-    """Print the table of faults; 1 if one was missed."""
+    """Print the table of faults; return 1 if one was missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", action="store_true", help="change every number and delete every assert instead")
-    parser.add_argument("--record", action="store_true", help="write down the claims of the notebooks as they are now")
+    parser.add_argument("--record", action="store_true", help="record the current claims of the notebooks")
     options = parser.parse_args()
     if options.measure:
         measure()

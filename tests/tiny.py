@@ -1,4 +1,4 @@
-"""A tokenizer and a GPT-2 small enough to check by hand, and preference pairs that they can learn in a second."""
+"""A tokenizer and a GPT-2 small enough to check by hand, and preference pairs that they learn in a second."""
 
 import random
 
@@ -13,7 +13,7 @@ PAD, BOS, EOS, THE, PLOT, WAS, GOOD, BAD, VERY, NOT = range(len(WORDS))
 
 
 def tiny_tokenizer(*, with_bos: bool = True) -> PreTrainedTokenizerFast:
-    """One id a word, in the order of WORDS; `<bos>` in front of a text unless switched off."""
+    """One id per word, in the order of WORDS; texts begin with `<bos>` unless switched off."""
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     if with_bos:
@@ -24,7 +24,7 @@ def tiny_tokenizer(*, with_bos: bool = True) -> PreTrainedTokenizerFast:
 
 
 def tiny_model(seed: int = 0, *, context: int = 32) -> GPT2LMHeadModel:
-    """Two layers of width 16, no dropout, random weights large enough for probabilities to differ."""
+    """Two layers of width 16, no dropout, and random weights large enough for probabilities to differ."""
     torch.manual_seed(seed)
     config = GPT2Config(
         vocab_size=len(WORDS), n_positions=context, n_embd=16, n_layer=2, n_head=2, initializer_range=0.2,
@@ -34,7 +34,7 @@ def tiny_model(seed: int = 0, *, context: int = 32) -> GPT2LMHeadModel:
 
 
 def tiny_pairs(count: int = 24, seed: int = 0) -> list[PreferencePair]:
-    """Pairs of several lengths in which "good" is always preferred to "bad"."""
+    """Pairs of different lengths in which "good" is always preferred to "bad"."""
     rng = random.Random(seed)
     pairs = []
     for _ in range(count):

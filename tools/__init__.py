@@ -1,1 +1,1 @@
-"""Developer tools: what builds and checks the course, and what no learner imports (see README.md)."""
+"""Developer tools that build and check the course; learners never import them (see README.md)."""

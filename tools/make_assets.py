@@ -1,11 +1,11 @@
-"""Rebuild what is bundled in `dpo_teach/assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
+"""Rebuild the assets in `dpo_teach/assets/`: the small GPT-2, its preference pairs, and the policy after DPO.
 
     python -m tools.make_assets base-model    # reviews-gpt2: tokenizer and SFT on the grammar
     python -m tools.make_assets preferences   # reviews-preferences: sampled from that model, labelled by the annotator
     python -m tools.make_assets policy        # reviews-gpt2-dpo: that model after DPO on those pairs
     python -m tools.make_assets example-runs  # runs: the curves of five runs, four of them faulty, for an exercise
 
-Everything is generated from the project's own grammar and a seed.
+Everything is generated from the project's own grammar and a random seed.
 """
 
 import argparse
@@ -50,21 +50,21 @@ DPO = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=4, batch_size=32, save_ever
 
 
 def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
-    """Train the tokenizer and the small GPT-2 on reviews out of the grammar, and save both."""
+    """Train the tokenizer and the small GPT-2 on reviews from the grammar, and save both."""
     rng = random.Random(SEED)
     examples = [Example(reviews.write_prompt(rng), reviews.write_response(rng)) for _ in range(REVIEWS)]
     tokenizer = train_tokenizer([example.prompt + example.response for example in examples])
     model = new_model(tokenizer)
     trainer = SFTTrainer(model, tokenizer, examples[512:], SFT, eval_examples=examples[:512], progress=True)
-    print(f"held-out loss: {trainer.train()[-1]['eval_loss']:.3f} nats a token")
+    print(f"held-out loss: {trainer.train()[-1]['eval_loss']:.3f} nats per token")
     _write(output, lambda folder: save_pretrained(folder, model.cpu().eval(), tokenizer))
 
 
 def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
-    """Sample two responses to each of many openings, and have the annotator compare them."""
+    """Sample two responses for each of many openings, and have the annotator compare them."""
     model, tokenizer = load_model("reviews-gpt2")
     rng = random.Random(SEED + 1)
-    spare = (TRAIN_PAIRS + TEST_PAIRS) // 8  # some are left out: both responses the same, or a prompt seen in training
+    spare = (TRAIN_PAIRS + TEST_PAIRS) // 8  # some pairs are dropped: equal responses, or a prompt seen in training
     prompts = [reviews.write_prompt(rng) for _ in range(TRAIN_PAIRS + TEST_PAIRS + spare)]
     firsts = sample_responses(model, tokenizer, prompts, seed=SEED + 1)
     seconds = sample_responses(model, tokenizer, prompts, seed=SEED + 2)
@@ -85,7 +85,7 @@ def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
 
 
 def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
-    """Train the small GPT-2 with DPO on its pairs: the "after" of notebook 01."""
+    """Train the small GPT-2 with DPO on its pairs; notebook 01 shows it as the model after DPO."""
     model, tokenizer = load_model("reviews-gpt2")
     reference, _ = load_model("reviews-gpt2")
     pairs = load_pairs("reviews-preferences", split="train")
@@ -96,7 +96,7 @@ def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
 
 
 def make_runs(output: Path = ASSETS / "runs") -> None:
-    """Record five runs of DPO, each with the fault that its settings give it, for "find what is wrong with the run"."""
+    """Record five runs of DPO, one healthy and four with a faulty setting, for "What is wrong with the run?"."""
     train, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
     output.mkdir(parents=True, exist_ok=True)
     for label, settings in RUNS.items():
@@ -113,7 +113,7 @@ def make_runs(output: Path = ASSETS / "runs") -> None:
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer, as GPT-2's, that puts the beginning-of-sequence token in front of every text."""
+    """A byte-level BPE tokenizer, like GPT-2's, that adds a beginning-of-sequence token before every text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -26,17 +26,17 @@ EXPLORERS: dict[str, type[Explorer]] = {
 
 
 def explorer_state(explorer: Explorer) -> dict[str, Any]:
-    """The traits that the browser needs to draw an explorer: those of ipywidgets itself are left out."""
+    """The traits that the browser needs to draw an explorer: ipywidgets' own traits are left out."""
     of_ipywidgets = {"layout", "tabbable", "tooltip"}
     state = explorer.get_state()
     return {name: value for name, value in state.items() if not name.startswith("_") and name not in of_ipywidgets}
 
 
 def playground_page(explorers: Mapping[str, Explorer] | None = None) -> str:
-    """One HTML document that contains everything: style, arithmetic, drawing and the initial settings.
+    """One HTML document with everything in it: style, arithmetic, drawing code and initial settings.
 
     Args:
-        explorers: by the function that draws them; one of each by default.
+        explorers: keyed by the function that draws them; one of each by default.
 
     Returns:
         The text of the document, which loads nothing else.
@@ -55,7 +55,7 @@ def write_playground(path: str | Path) -> Path:
     """Write the page to a file; its folder is created if needed.
 
     Args:
-        path: of the HTML file.
+        path: where to write the HTML file.
 
     Returns:
         The path.

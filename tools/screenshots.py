@@ -1,7 +1,7 @@
-"""Take the screenshots of the explorers that README and notebooks show: `python -m tools.screenshots`.
+"""Take the screenshots of the explorers for README and notebooks: `python -m tools.screenshots`.
 
-The notebooks hold a picture of each explorer for pages without a kernel, and the README shows one. A real browser takes
-them: chromium, driven by playwright; only this command needs either. They go to `dpo_teach/assets/pictures`.
+The notebooks contain a picture of each explorer for pages without a kernel, and the README shows one. Chromium, driven
+by playwright, takes the screenshots; only this command needs either. They are saved in `dpo_teach/assets/pictures`.
 """
 
 import argparse
@@ -74,14 +74,14 @@ def take_screenshots(folder: Path = INDEX.parent) -> None:
 
 
 def _small(png: bytes) -> bytes:
-    """The same picture with a palette of 96 colours: a third of the bytes."""
+    """The picture with a palette of 96 colours, in a third of the bytes."""
     out = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(out, format="png", optimize=True)
     return out.getvalue()
 
 
 def is_current(index: Path = INDEX) -> bool:
-    """Whether the screenshots were taken of this code."""
+    """Whether the screenshots show the current code."""
     return json.loads(index.read_text(encoding="utf-8"))["fingerprint"] == fingerprint()
 
 

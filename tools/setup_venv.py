@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def install(extras: set) -> None:
-    """Install the course with these extras, and with those that are already there, unless nothing has changed."""
+    """Install the course with these extras, and those that are already installed, unless nothing has changed."""
     if extras - set(EXTRAS):
         sys.exit(f"EXTRAS: unknown {' '.join(sorted(extras - set(EXTRAS)))}, expected {', '.join(EXTRAS)}")
     checksum, *installed = STAMP.read_text().split() if STAMP.exists() else ["none"]
@@ -59,24 +59,24 @@ def install(extras: set) -> None:
     where = (ROOT / WHEELHOUSE).resolve()
     if OFFLINE and not list(where.glob("*.whl")):
         sys.exit(
-            f"No wheels in {where}. Run 'make wheelhouse' on a machine with a network and copy the folder here, "
-            "or name it: make WHEELHOUSE=/path/to/wheelhouse"
+            f"WHEELHOUSE: expected wheels, found none in {where}. Run 'make wheelhouse' on a machine with a network "
+            "and copy the folder here, or name it: make WHEELHOUSE=/path/to/wheelhouse"
         )
     if not succeeds([VENV_PYTHON, "-c", NEW_ENOUGH]):
         create_venv(".venv")
-    say(f"Installing dpo_teach into .venv: once, some minutes, {f'from {where}' if OFFLINE else 'from the network'}.")
+    say(f"Installing dpo_teach into .venv {f'from {where}' if OFFLINE else 'from the network'}. Takes minutes, once.")
     course = ".[" + ",".join(sorted(extras)) + "]" if extras else "."
     flags = ["--no-compile", *PIP_FLAGS, *(ONLY_WHEELS if OFFLINE else []), *CONSTRAINED]  # Python compiles on import
     pip(VENV_PYTHON, "install", *flags, "--quiet", "--retries", "0", NEW_PIP, quiet=True)
     if not pip(VENV_PYTHON, "install", *flags, "-e", course):
         advice = f"The wheels must be for {platform_of(VENV_PYTHON)}: run 'make wheelhouse' on such a machine."
-        sys.exit(f"pip failed: its message is above. {advice if OFFLINE else 'Then run the same command again.'}")
+        sys.exit(f"pip failed: see its message above. {advice if OFFLINE else 'Then run the same command again.'}")
     STAMP.write_text(" ".join([current_checksum(), *sorted(extras)]) + "\n")
-    say("Set up. From now on this step is skipped.")
+    say("Installed. Later commands skip this step.")
 
 
 def current_checksum() -> str:
-    """Changes with what may be installed, and if this folder is moved: the scripts in .venv contain its path."""
+    """Changes when the requirements change or this folder moves: the scripts in .venv contain its path."""
     text = str(ROOT).encode() + b"".join(Path(name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
     return hashlib.sha256(text).hexdigest()[:16]
 
@@ -103,7 +103,7 @@ def create_venv(folder: str, python: str = "") -> None:
     say(f"Creating a virtual environment in {folder}.")
     if subprocess.call([python, "-m", "venv", "--clear", folder]):
         shutil.rmtree(folder, ignore_errors=True)
-        sys.exit(f"{python} could not create a virtual environment in {folder}: its message is above.")
+        sys.exit(f"{python} could not create a virtual environment in {folder}: see its message above.")
 
 
 def collect_wheels() -> None:
@@ -117,23 +117,23 @@ def collect_wheels() -> None:
     pip(python, "wheel", "--quiet", *PIP_FLAGS, *to_folder, NEW_PIP, quiet=True)
     collected = pip(python, "wheel", *PIP_FLAGS, *CONSTRAINED, *to_folder, *BUILD_NEEDS, course)
     for wheel in where.glob("dpo_teach-*.whl"):
-        wheel.unlink()  # it is installed from its folder, so that it can be edited
+        wheel.unlink()  # the package is installed from its folder, so that it can be edited
     trial = ["--quiet", "--dry-run", *ONLY_WHEELS, *CONSTRAINED, "-e", course]
     if not collected or not pip(python, "install", *trial):
-        sys.exit(f"The wheels in {where} are not complete: pip's message is above. Then run the same command again.")
+        sys.exit(f"The wheels in {where} are not complete: see pip's message above. Then run the same command again.")
     files = [path for path in where.iterdir() if path.is_file()]
     size = sum(path.stat().st_size for path in files) / 1e6
     say(f"Complete for {platform_of(python)}: {len(files)} files, {size:.0f} MB in {where}.")
-    say("On a laptop of that kind, with this folder and those wheels: make lab OFFLINE=1")
+    say("On laptops of that kind, with this folder and these wheels, run: make lab OFFLINE=1")
     shutil.rmtree("build/gather")
 
 
 def renew_constraints() -> None:
-    """Write the newest versions that pyproject.toml allows to constraints.txt, without what depends on the machine."""
+    """Write the newest versions that pyproject.toml allows to constraints.txt, without machine-dependent packages."""
     create_venv("build/constraints")
     python = "build/constraints/bin/python"
     if not pip(python, "install", *PIP_FLAGS, ".[dev,bench,site,hub]"):
-        sys.exit("pip failed: its message is above.")
+        sys.exit("pip failed: see its message above.")
     freeze = [python, "-m", "pip", "freeze", "--all", "--exclude", "pip", "--exclude", "dpo_teach"]
     pins = [re.sub(r"\+.*", "", line) for line in subprocess.check_output(freeze, universal_newlines=True).splitlines()]
     pins = [pin for pin in pins if not re.match(r"(?i)nvidia|cuda|triton|.*@", pin)]
@@ -143,7 +143,7 @@ def renew_constraints() -> None:
 
 
 def pip(python: str, command: str, *arguments: str, quiet: bool = False) -> bool:
-    """Run pip; return whether it succeeded. With `--no-index` it reads no settings, which could name other places."""
+    """Run pip and return whether it succeeded. With `--no-index` it ignores settings, which could add other sources."""
     line = [python, "-m", "pip", command, "--disable-pip-version-check", *arguments]
     env = {**os.environ, **NO_SETTINGS} if command == "install" and "--no-index" in arguments else None
     return subprocess.call(line, env=env, stderr=subprocess.DEVNULL if quiet else None) == 0
@@ -163,7 +163,7 @@ def platform_of(python: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print at once: pip writes to the same terminal."""
+    """Print immediately, because pip writes to the same terminal."""
     print(text, flush=True)
 
 

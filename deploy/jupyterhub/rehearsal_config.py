@@ -1,24 +1,24 @@
-"""Not for a class: a hub in which everybody is the same user of the machine, for `make bench-classroom` and for tests.
+"""A hub for `make bench-classroom` and for tests, not for a class: all learners are the same user of the machine.
 
-One password opens all accounts and no server is kept from another's files. So it listens on this machine only, and
-starts only for whoever sets DPO_TEACH_REHEARSAL to an empty folder, DPO_TEACH_REHEARSAL_PASSWORD to a password of
-eight characters or more, and DPO_TEACH_REHEARSAL_LEARNERS to the number of learners.
+One password opens all accounts, and servers are not protected from each other. The hub therefore listens only on this
+machine, and starts only if DPO_TEACH_REHEARSAL is set to an empty folder, DPO_TEACH_REHEARSAL_PASSWORD to a password
+of at least eight characters, and DPO_TEACH_REHEARSAL_LEARNERS to the number of learners.
 """
 
 import os
 import sys
 from pathlib import Path
 
-c = get_config()  # noqa: F821 -- JupyterHub gives both to this file
+c = get_config()  # noqa: F821 -- JupyterHub defines both for this file
 
 try:
     FOLDER = Path(os.environ["DPO_TEACH_REHEARSAL"]).resolve(strict=True)
     PASSWORD = os.environ["DPO_TEACH_REHEARSAL_PASSWORD"]
     LEARNERS = int(os.environ["DPO_TEACH_REHEARSAL_LEARNERS"])
 except (KeyError, OSError, ValueError) as error:
-    sys.exit(f"rehearsal_config.py is for tests, not for a class: that is what jupyterhub_config.py is for ({error}).")
+    sys.exit(f"rehearsal_config.py is for tests, not for a class ({error}). For a class, use jupyterhub_config.py.")
 
-# By its whole path: a bare name is sought where the hub was started, and a file that is not there is passed over.
+# A relative path would be resolved where the hub was started, and a missing file would be ignored.
 COMMON = Path(__file__).resolve().with_name("classroom_config.py").resolve(strict=True)
 load_subconfig(str(COMMON))  # noqa: F821
 

@@ -1,10 +1,10 @@
-"""Starts a learner's server, as the learner: closes the home, lays out notebooks that are missing, and becomes it.
+"""Start a learner's server as the learner: make the home private, copy missing notebooks, then run the server.
 
-Its kernels listen on sockets that are files. On ports, thirty that start in the same minute take each other's, which
-are chosen before they are taken: "Address already in use", and no kernel.
+Kernels listen on Unix sockets. With TCP ports, which kernels choose before they bind them, kernels that start in the
+same minute can choose the same port, and one of them fails with "Address already in use".
 
-The hub runs it in place of `jupyterhub-singleuser`, with the same arguments. It never runs as root: a link that
-somebody has put where a notebook belongs leads no further than their own rights.
+The hub runs this script in place of `jupyterhub-singleuser`, with the same arguments. It never runs as root, so a
+symbolic link in place of a notebook gives access only to what the learner can access anyway.
 """
 
 import os
@@ -14,40 +14,40 @@ import tempfile
 from pathlib import Path
 
 ON_FILES = "--KernelManager.transport=ipc"
-LONGEST_SOCKET = 103  # bytes of a path that every system takes
+LONGEST_SOCKET = 103  # bytes: the longest socket path that every system accepts
 IN_A_FOLDER = len("/kernel-01234567-89ab-cdef-0123-456789abcdef-ipc-1")
 
 
 def close(home: Path) -> None:
-    """Let nobody else into the home; a volume that another owner mounted is left as it is."""
+    """Make the home directory private; leave a volume with a different owner unchanged."""
     if home.stat().st_uid == os.getuid():
         home.chmod(0o700)
 
 
 def hand_out(handout: Path, notebooks: Path) -> None:
-    """Copy the notebooks that are not there yet; what is there is somebody's work, and stays.
+    """Copy missing notebooks; never overwrite existing ones, which contain a learner's work.
 
     Args:
-        handout: the folder of those to give out.
-        notebooks: the learner's own, made if there is none.
+        handout: the folder with the notebooks to give out.
+        notebooks: the learner's folder; it is created if missing.
 
     Raises:
-        SystemExit: there is nothing to give out.
+        SystemExit: there are no notebooks to give out.
     """
     sources = sorted(handout.glob("*.ipynb"))
     if not sources:
-        sys.exit(f"No notebooks to give out in {handout}, which DPO_TEACH_HANDOUT names: `make handout` writes them.")
+        sys.exit(f"DPO_TEACH_HANDOUT: expected a folder with notebooks, found none in {handout}. Run `make handout`.")
     notebooks.mkdir(exist_ok=True)
     for source in sources:
         target = notebooks / source.name
         if not target.exists():
-            part = target.with_suffix(".part")  # a start that is cut short leaves no half of a notebook
+            part = target.with_suffix(".part")  # an interrupted start must not leave half a notebook
             shutil.copyfile(source, part)
             part.replace(target)
 
 
 def folder_of_sockets(home: Path) -> Path:
-    """Where the sockets of kernels lie, closed to others: in the home, or elsewhere if the home's path is too long."""
+    """A private folder for the kernels' sockets: in the home, or elsewhere if the home's path is too long."""
     folder = home / ".run"
     if len(os.fsencode(folder)) + IN_A_FOLDER > LONGEST_SOCKET:
         return Path(tempfile.mkdtemp(prefix="jupyter-"))
@@ -56,7 +56,7 @@ def folder_of_sockets(home: Path) -> Path:
 
 
 def main() -> None:
-    """Prepare the home, then become the server."""
+    """Prepare the home directory, then replace this process with the server."""
     home = Path.home()
     close(home)
     hand_out(Path(os.environ["DPO_TEACH_HANDOUT"]), home / "notebooks")

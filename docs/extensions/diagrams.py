@@ -1,7 +1,7 @@
-"""Mermaid fences as drawings in the page: mermaid.js draws them while the site is built, so readers need no script.
+"""Render Mermaid fences with mermaid.js while the site is built, so that readers need no script.
 
-The letters are measured in a wide font and shown in the reader's own, and colours are left to site.css: one drawing
-serves the light theme and the dark one.
+Text is measured in a wide font and displayed in the reader's font. Colours come from site.css, so one drawing works on
+light and dark themes.
 """
 
 import html
@@ -14,11 +14,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 SMALLEST = 0.7
-"""Of its own size: letters of 16 pixels are shown with 11 at least. A drawing that needs more room is scrolled."""
+"""The smallest scale: text of 16 pixels is displayed with at least 11. Wider drawings can be scrolled."""
 
 
 def width_of(svg: str) -> float:
-    """How wide a drawing is in its own unit, in which letters are 16 high.
+    """The width of a drawing in its own unit, in which text is 16 high.
 
     >>> width_of('<svg viewBox="0 0 225.9375 94">')
     225.9375
@@ -29,7 +29,7 @@ def width_of(svg: str) -> float:
 
 
 def words_of(svg: str) -> str:
-    """The boxes of a drawing in words, for who does not see it.
+    """The alternative text of a drawing, which lists its boxes.
 
     >>> words_of('<svg><g class="node default"><p>four</p> <p>logps</p></g><g class="node"><p>loss</p></g></svg>')
     'A diagram. Its boxes: four logps; loss.'
@@ -40,12 +40,12 @@ def words_of(svg: str) -> str:
 
 
 class MermaidDirective(SphinxDirective):
-    """A Mermaid diagram: its content is the diagram's source."""
+    """A Mermaid diagram; the content is the diagram's source."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """The drawing, under an id that nothing else on the page has, and never smaller than can be read."""
+        """Render the drawing with a unique id and a minimum width at which it is legible."""
         svg = mermaidx.render("\n".join(self.content)).svg()
         name = f"diagram-{self.env.new_serialno('diagram')}"
         least = f"min-width: {SMALLEST * width_of(svg):.0f}px; "
@@ -56,6 +56,6 @@ class MermaidDirective(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.add_directive("mermaid", MermaidDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

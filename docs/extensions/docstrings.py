@@ -1,4 +1,4 @@
-"""The package's docstrings, written for an editor, as the reStructuredText that Sphinx expects."""
+"""Convert the package's docstrings, which are written to be read in an editor, to reStructuredText for Sphinx."""
 
 import re
 from typing import Any
@@ -7,35 +7,35 @@ from sphinx.application import Sphinx
 from sphinx.ext.napoleon import GoogleDocstring
 
 ATTRIBUTES = ("attribute", "data", "property")
-"""What napoleon reads as `type: description`, so that it takes half a sentence with a colon for a type."""
+"""Objects whose docstrings napoleon reads as `type: description`, mistaking text before a colon for a type."""
 
 OF_ANOTHER = {"Args:": "Arguments are those of", "Args, Raises:": "Arguments and errors are those of"}
-"""Sections that a docstring leaves to another function's, and what a page says instead."""
+"""Sections that refer to another function's docstring, and the sentence that replaces them."""
 
 whole: dict[str, list[str]] = {}
-"""The docstrings of attributes, by name, from before napoleon until after it."""
+"""The docstrings of attributes, keyed by name, saved before napoleon and restored after it."""
 
 
 def set_formulas_apart(lines: list[str]) -> list[str]:
-    """A paragraph that is indented without being a section's, such as a formula, becomes a literal block.
+    """Turn indented paragraphs outside sections, such as formulas, into literal blocks.
 
     >>> set_formulas_apart(["The loss.", "", "    L = -log σ(m)", "", "Args:", "    m: the margin."])
     ['The loss.', '', '::', '', '    L = -log σ(m)', '', 'Args:', '    m: the margin.']
     """
-    told: list[str] = []
+    kept: list[str] = []
     flush = ""  # the last line that was not indented
     for line in lines:
-        if line.startswith("    ") and told and not told[-1] and flush != "::" and not flush.endswith(":"):
-            told += ["::", ""]
+        if line.startswith("    ") and kept and not kept[-1] and flush != "::" and not flush.endswith(":"):
+            kept += ["::", ""]
             flush = "::"
         elif line and not line.startswith(" "):
             flush = line
-        told.append(line)
-    return told
+        kept.append(line)
+    return kept
 
 
 def close_code_marks(line: str) -> str:
-    """A letter may follow a code mark.
+    """Allow a letter directly after a code mark.
 
     >>> print(close_code_marks("a list of `PreferencePair`s"))
     a list of `PreferencePair`\\ s
@@ -44,7 +44,7 @@ def close_code_marks(line: str) -> str:
 
 
 def spell_out(line: str) -> str:
-    """Sections that are another function's, told in a line, become a sentence with a link to it.
+    """Turn a one-line section that refers to another function into a sentence with a link.
 
     >>> print(spell_out("Args, Raises: as `load_pairs`."))
     Arguments and errors are those of :py:obj:`load_pairs`.
@@ -57,20 +57,20 @@ def spell_out(line: str) -> str:
 
 
 def rewrite(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
-    """Sphinx's event `autodoc-process-docstring`, before napoleon reads the sections."""
+    """Handle Sphinx's event `autodoc-process-docstring` before napoleon reads the sections."""
     lines[:] = [spell_out(close_code_marks(line)) for line in set_formulas_apart(lines)]
     if what in ATTRIBUTES:
         whole[name] = list(lines)
 
 
 def restore(app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]) -> None:
-    """The same event, after napoleon: an attribute is told by its docstring as it was, the sections read."""
+    """Handle the same event after napoleon: restore an attribute's docstring, with its sections converted."""
     if what in ATTRIBUTES:
         lines[:] = GoogleDocstring(whole.pop(name), app.config, app).lines()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.connect("autodoc-process-docstring", rewrite, priority=400)
     app.connect("autodoc-process-docstring", restore, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,8 +1,8 @@
-"""Explorers that move on a page with no kernel: in place of a cell's saved picture, and by the directive `explorer`.
+"""Interactive explorers on pages without a kernel: in place of saved pictures, and with the directive `explorer`.
 
-A cell whose last line is, say, `LossExplorer(preset="example 1")` is not run. The call is read, its arguments being
-plain values; the explorer that it makes must say of itself what the saved output says, or the build fails. The picture
-stays in the page, for readers without JavaScript and for paper. The notebook on disk is not touched.
+A cell whose last line is, for example, `LossExplorer(preset="example 1")` is not executed. The call is parsed, because
+its arguments are plain values. The build fails if the explorer's repr differs from the saved output. The picture stays
+in the page for readers without JavaScript and for printing. The notebook on disk is not changed.
 """
 
 import ast
@@ -21,14 +21,14 @@ from dpo_teach.widgets.explorer import Explorer, screenshot_of
 from tools.playground import EXPLORERS, explorer_state
 
 NAMES = {kind.__name__: name for name, kind in EXPLORERS.items()}
-"""What the browser calls an explorer, by the name of its Python class."""
+"""The browser's name of each explorer, keyed by the name of its Python class."""
 
 NEEDS_KERNEL = "This panel needs a kernel: open the notebook in JupyterLab."
-PICTURE_NEEDS_KERNEL = f"A picture. {NEEDS_KERNEL}"
+PICTURE_NEEDS_KERNEL = f"This is a picture. {NEEDS_KERNEL}"
 
 
 def read_explorer(source: str) -> Explorer:
-    """The explorer that the last line of a cell makes, without running the cell.
+    """Create the explorer in the last line of a cell without running the cell.
 
     Args:
         source: the cell's code.
@@ -40,7 +40,7 @@ def read_explorer(source: str) -> Explorer:
         case ast.Expr(ast.Call(func=ast.Name(kind), args=[], keywords=settings)) if kind in NAMES:
             values = {setting.arg: ast.literal_eval(setting.value) for setting in settings if setting.arg}
             return EXPLORERS[NAMES[kind]](**values)
-    raise ValueError("the last line of the cell must be an explorer with plain values, as LossExplorer(beta=0.1)")
+    raise ValueError("last line of the cell: expected an explorer with plain values, as in LossExplorer(beta=0.1)")
 
 
 def place_of(explorer: Explorer) -> str:
@@ -50,10 +50,10 @@ def place_of(explorer: Explorer) -> str:
     return f'<div data-explorer="{name}"><script type="application/json">{state}</script></div>'
 
 
-def enliven(cell: dict[str, Any]) -> None:
-    """Make of a code cell what the page shows: a living explorer before its picture, and words for who sees no picture.
+def make_interactive(cell: dict[str, Any]) -> None:
+    """Insert an interactive explorer before a cell's picture, and set alternative text for pictures.
 
-    A panel that computes in Python says what it needs: below its picture or, where none was saved, in a box.
+    A panel that computes in Python gets a note that it needs a kernel, below its picture or, without one, in a box.
 
     Raises:
         ValueError: the explorer of the cell cannot be read, or is not the one whose picture was saved.
@@ -65,51 +65,51 @@ def enliven(cell: dict[str, Any]) -> None:
         if "image/png" in data:
             cell["metadata"]["mystnb"] = {"image": {"alt": reading}}
         if kind in NAMES:
-            cell["outputs"].insert(cell["outputs"].index(output), _html_output(_living(cell, reading)))
+            cell["outputs"].insert(cell["outputs"].index(output), _html_output(_interactive(cell, reading)))
         elif kind in dpo_teach.widgets.__all__ and "image/png" in data:
             cell["outputs"].append(_html_output(f'<p class="needs-kernel">{PICTURE_NEEDS_KERNEL}</p>'))
         elif kind in dpo_teach.widgets.__all__:
             cell["outputs"][cell["outputs"].index(output)] = _html_output(_panel_box(reading))
 
 
-def enliven_notebook(app: Sphinx, docname: str, text: list[str]) -> None:
-    """Sphinx's event `source-read`: a notebook's text, before it is parsed."""
+def make_notebook_interactive(app: Sphinx, docname: str, text: list[str]) -> None:
+    """Handle Sphinx's event `source-read`, which passes a notebook's text before it is parsed."""
     if app.env.doc2path(docname).suffix != ".ipynb":
         return
     notebook = json.loads(text[0])
     for cell in notebook["cells"]:
         try:
-            enliven(cell)
+            make_interactive(cell)
         except ValueError as error:
             raise ExtensionError(f"{docname}, cell {cell['id']}: {error}") from error
     text[0] = json.dumps(notebook)
 
 
 class ExplorerDirective(SphinxDirective):
-    """An explorer on a page of its own: its content is the Python call that makes it."""
+    """An explorer on a page that is not a notebook; the content is the Python call that creates it."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """The place, and the screenshot of these settings, if there is one."""
+        """Return the explorer's element, with the screenshot of its settings if there is one."""
         explorer = read_explorer("\n".join(self.content))
         text = f'<div class="explorer">{place_of(explorer)}{_picture(repr(explorer))}</div>'
         return [nodes.raw("", text, format="html")]
 
 
-def _living(cell: dict[str, Any], reading: str) -> str:
-    """The place of a cell's explorer, which must be the one that the saved output tells of."""
+def _interactive(cell: dict[str, Any], reading: str) -> str:
+    """The element of a cell's explorer, whose repr must be the saved output."""
     explorer = read_explorer("".join(cell["source"]))
     if repr(explorer) != reading:
-        raise ValueError(f"the saved output says {reading!r}, the code {repr(explorer)!r}: `make notebooks`")
+        raise ValueError(f"saved output: expected {repr(explorer)!r}, found {reading!r}: run `make notebooks`")
     return place_of(explorer)
 
 
 def _panel_box(reading: str) -> str:
-    """A box in the theme's style, for a panel without a picture: what it needs, and what it said when saved."""
+    """A box in the theme's style for a panel without a picture, with a note and the saved repr."""
     kind, _, state = reading.partition(":")
     title = f'<p class="admonition-title">{kind}: a panel of JupyterLab</p>'
-    saved = f"<p>When it was saved it said: {html.escape(state.strip())}.</p>"
+    saved = f"<p>Its saved state: {html.escape(state.strip())}.</p>"
     return f'<div class="admonition note">{title}<p>{NEEDS_KERNEL}</p>{saved}</div>'
 
 
@@ -126,7 +126,7 @@ def _picture(reading: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
-    app.connect("source-read", enliven_notebook)
+    """Register the extension with Sphinx."""
+    app.connect("source-read", make_notebook_interactive)
     app.add_directive("explorer", ExplorerDirective)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Papers that a text names by their number, as arXiv:2305.18290, become links to them."""
+"""Turn arXiv numbers in texts, such as arXiv:2305.18290, into links to the papers."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ NUMBER = re.compile(r"(arXiv:\d{4}\.\d{5})")
 
 
 def link_papers(text: str) -> Iterator[nodes.Node]:
-    """The parts of a text: between the numbers of papers as they were, each number as a link.
+    """Split a text into plain parts and links, one link for each arXiv number.
 
     >>> print(*link_papers("Rafailov et al. 2023 (arXiv:2305.18290)."), sep="|")
     Rafailov et al. 2023 (|<reference refuri="https://arxiv.org/abs/2305.18290">arXiv:2305.18290</reference>|).
@@ -25,18 +25,18 @@ def link_papers(text: str) -> Iterator[nodes.Node]:
 
 
 class PaperLinks(SphinxPostTransform):
-    """All such numbers of a page, but for code and for what is a link already."""
+    """Link every arXiv number on a page, except in code and in existing links."""
 
     default_priority = 500
 
     def run(self) -> None:
-        """Put the links in."""
+        """Insert the links."""
         for text in list(self.document.findall(nodes.Text)):
             if NUMBER.search(text) and isinstance(text.parent, nodes.paragraph | nodes.list_item):
                 text.parent.replace(text, list(link_papers(text)))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
+    """Register the extension with Sphinx."""
     app.add_post_transform(PaperLinks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,7 @@
-"""What a notebook's page says to its reader first: what moves here, what does not, and where the notebook is.
+"""Add a note below each notebook's title: what is interactive on the page, what is not, and how to get the notebook.
 
-The notebook itself lies in the link. A page that was opened from disk may not hand on its neighbours: the browser would
-show the notebook's JSON instead of saving it.
+The download link contains the notebook as a data URL. A link to a file would not work for pages opened from disk: the
+browser would display the notebook's JSON instead of saving it.
 """
 
 import base64
@@ -10,23 +10,23 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-NOTE = """<p class="for-readers">Here this notebook is to be read, and its explorers to be moved; its cells run in
-JupyterLab. <a class="download-notebook" download="{name}" href="{address}">Download the notebook</a>, or
+NOTE = """<p class="for-readers">On this page you can read the notebook and use its explorers. To run its cells, open
+it in JupyterLab: <a class="download-notebook" download="{name}" href="{address}">download the notebook</a>, or
 <a href="../index.html#start">set the course up</a>.</p>"""
 
 
 def note_for(notebook: Path) -> str:
-    """The note's HTML, with the notebook in it.
+    """The HTML of the note, which contains the notebook.
 
     Args:
-        notebook: its file.
+        notebook: the notebook's file.
     """
     content = base64.b64encode(notebook.read_bytes()).decode("ascii")
     return NOTE.format(name=notebook.name, address=f"data:application/x-ipynb+json;base64,{content}")
 
 
-def greet(app: Sphinx, docname: str, text: list[str]) -> None:
-    """Sphinx's event `source-read`: the note goes below a notebook's title."""
+def add_note(app: Sphinx, docname: str, text: list[str]) -> None:
+    """Handle Sphinx's event `source-read`: insert the note below a notebook's title."""
     path = Path(app.env.doc2path(docname))
     if path.suffix != ".ipynb":
         return
@@ -38,6 +38,6 @@ def greet(app: Sphinx, docname: str, text: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """What Sphinx calls."""
-    app.connect("source-read", greet)
+    """Register the extension with Sphinx."""
+    app.connect("source-read", add_note)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

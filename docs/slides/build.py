@@ -1,9 +1,9 @@
-"""Slides out of the notebooks: `make slides`, or `python docs/slides/build.py`; one file each, which opens from disk.
+"""Build slides from the notebooks, one file each, to open from disk: `make slides` or `python docs/slides/build.py`.
 
-A cell is on a slide if its metadata says so: its `slide_type` is "slide" for a new one, "subslide" for a new one on the
-same subject, "fragment" for what comes at the next key, "-" for what stands on the same slide at once. All other cells
-are left out. Of code the outputs are shown, and the code itself where there is no output; explorers are alive. What is
-left out of a text is in the speaker's notes (key S).
+A cell's metadata determines whether it is on a slide. Its `slide_type` is "slide" for a new slide, "subslide" for a new
+slide on the same subject, "fragment" for content that appears at the next key press, and "-" for content that appears
+on the same slide immediately. All other cells are left out. Code cells show their outputs, or their code if they have
+no output; explorers are interactive. Text that a slide leaves out is in the speaker notes (key S).
 """
 
 import argparse
@@ -32,23 +32,23 @@ from dpo_teach.widgets.js_bundle import bundle, stylesheet  # noqa: E402
 Cell = dict[str, Any]
 HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 WIDE = range(75, 100)
-"""Letters in a line of output that has room if it is set smaller; a longer one goes on below, at the usual size."""
+"""Lengths of output lines that fit in smaller type, in characters; longer lines wrap at the usual size."""
 
 
 def slide_type(cell: Cell) -> str:
-    """How a cell comes to be on a slide; "skip" if its metadata do not say."""
+    """The slide type in a cell's metadata; "skip" if there is none."""
     return str(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"))
 
 
 def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook of the slides alone: each cell reduced to what is shown, its whole text after it as notes.
+    """A notebook with the slides only: each cell reduced to what is shown, followed by its whole text as notes.
 
     Raises:
         ValueError: no cell is on a slide.
     """
-    shown = [told for told in _under_headings(notebook.cells) if slide_type(told[0]) not in {"skip", "notes"}]
+    shown = [pair for pair in _under_headings(notebook.cells) if slide_type(pair[0]) not in {"skip", "notes"}]
     if not shown:
-        raise ValueError("no cell has a slide_type: there would be no slide")
+        raise ValueError("slide_type: expected at least one cell with a slide type, found none")
     cells = [part for cell, heading in shown for part in _parts(cell, heading)]
     return nbformat.v4.new_notebook(cells=cells, metadata=notebook.metadata)
 
@@ -63,11 +63,11 @@ def _under_headings(cells: list[Cell]) -> Iterator[tuple[Cell, str]]:
 
 
 def _parts(cell: Cell, heading: str) -> list[Cell]:
-    """What becomes of a cell; before it, where a slide would begin without a heading, the one that it stands under."""
+    """The slide cells for a cell; a slide without its own heading begins with the heading of its section."""
     parts = (_texts if cell["cell_type"] == "markdown" else _code)(cell)
     if slide_type(cell) not in {"slide", "subslide"} or HEADING.match(parts[0]["source"]) or not heading:
         return parts
-    text = re.sub(r"^(\d+)\.", r"\1\\.", heading)  # its number begins no list
+    text = re.sub(r"^(\d+)\.", r"\1\\.", heading)  # escaped, so that the number does not start a list
     repeated = nbformat.v4.new_markdown_cell(
         f'<div class="section">\n\n{text}\n\n</div>', metadata={"slideshow": cell["metadata"]["slideshow"]}
     )
@@ -85,7 +85,7 @@ def _texts(cell: Cell) -> list[Cell]:
 
 
 def _with_drawings(text: str, name: str) -> str:
-    """Mermaid's fences as the drawings that mermaid.js makes of them."""
+    """Replace Mermaid fences with the drawings that mermaid.js renders."""
     blocks = split_blocks(text)
     for place, block in enumerate(blocks):
         if block.startswith("```mermaid"):
@@ -112,7 +112,7 @@ def _with(mime: str, cell: Cell) -> list[Cell]:
 
 
 def _dress(output: Cell, source: str) -> None:
-    """A picture with alternative text, and without the width that it has in a notebook; of an explorer, itself."""
+    """Set a picture's alternative text and remove its width; replace an explorer's picture with the explorer."""
     picture, words = output["data"]["image/png"], output["data"]["text/plain"]
     output["metadata"] = {"image/png": {"alt": words}}
     try:
@@ -124,7 +124,7 @@ def _dress(output: Cell, source: str) -> None:
 
 
 def scripts() -> dict[str, str]:
-    """All that a deck needs besides its slides, to be written into it: it loads nothing."""
+    """The scripts and styles that are embedded in a deck, so that it loads nothing."""
     reveal = Path(str(metadata.distribution("sphinx-revealjs").locate_file("sphinx_revealjs/_static/revealjs")))
     mathjax = metadata.distribution("sphinx-mathjax-offline").locate_file(
         "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
@@ -159,7 +159,7 @@ def build_deck(path: Path) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Make slides of the notebooks.")
+    parser = argparse.ArgumentParser(description="Build slides from the notebooks.")
     parser.add_argument("output", nargs="?", default="build/slides", type=Path, help="the folder to write")
     output = parser.parse_args().output
     output.mkdir(parents=True, exist_ok=True)

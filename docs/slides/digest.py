@@ -1,14 +1,14 @@
-"""What a slide keeps of a cell: heading, question, formula, picture. The rest is for the speaker's notes."""
+"""Shorten a text cell for a slide: keep heading, question, formula and diagram. The rest goes to the speaker notes."""
 
 import re
 
 __all__ = ["digest", "split_blocks"]
 
 SHORT = 140
-"""Letters of an item, or of its first sentence, that is kept as it is; the addresses of links are not counted."""
+"""Largest length of a list item, or of its first sentence, that is kept whole, in characters without link URLs."""
 
 LONGEST_TEXT = 60
-"""Words of a single paragraph that is kept as it is."""
+"""Largest length of a single paragraph that is kept whole, in words."""
 
 LEAD = re.compile(r"\*\*(?P<lead>[^*]+)\*\*")
 ITEM = re.compile(r"^(?:[-*]|\d+\.) ", re.MULTILINE)
@@ -18,7 +18,7 @@ QUESTION = re.compile(r"(?:(?<=^)|(?<=[.:!?] ))[A-Z][^.!?]*\?$")
 
 
 def split_blocks(text: str) -> list[str]:
-    """Markdown as its blocks: what stands between empty lines, and a fence with all that is in it.
+    """Split Markdown into blocks, which are separated by empty lines; a fence is one block.
 
     >>> split_blocks("# One\\n\\nTwo\\nlines\\n\\n```\\na\\n\\nb\\n```")
     ['# One', 'Two\\nlines', '```\\na\\n\\nb\\n```']
@@ -30,11 +30,11 @@ def split_blocks(text: str) -> list[str]:
 def digest(text: str) -> str:
     """The Markdown of a slide.
 
-    Kept are headings, down to the next of the same level; formulas that stand alone, diagrams, questions to predict an
-    answer with the paragraph that says what they are about, and lists, whose long items are cut to their first
-    sentence, or to their bold beginning; paragraphs are cut to theirs, if that is a sentence or all that there is, or
-    to the question that they end with. A table is kept where there is nothing else to see, and a text where there is
-    not even a heading, or no more than one paragraph.
+    A slide keeps headings (up to the next heading of the same level), display formulas, diagrams, lists, and prediction
+    questions with the paragraph that introduces them. Long list items are shortened to their first sentence or their
+    bold beginning. Paragraphs are shortened to their bold beginning, if it is a sentence or the whole paragraph, or to
+    the question at their end. A table is kept if there is nothing else to show, and the whole text if there is no
+    heading or only one paragraph.
 
     Args:
         text: Markdown of a cell.
@@ -67,14 +67,14 @@ def _boxed(kind: str, text: str) -> str:
 
 
 def _first_part(blocks: list[str]) -> list[str]:
-    """The blocks before a second heading that is as high as the first, or higher."""
+    """The blocks before a second heading of the same or a higher level."""
     headings = [(place, len(block) - len(block.lstrip("#"))) for place, block in enumerate(blocks) if block[0] == "#"]
     end = next((place for place, level in headings[1:] if level <= headings[0][1]), len(blocks))
     return blocks[:end]
 
 
 def _kept(block: str) -> str:
-    """What a slide keeps of one block; nothing of a table or of plain words."""
+    """The part of a block that a slide keeps; empty for tables and plain text."""
     if block.startswith(("#", "$$", "```mermaid")):
         return block
     if _asks(block):

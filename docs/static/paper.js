@@ -1,4 +1,4 @@
-// Paper is white: a page that is read in the dark theme is printed in the light one.
+// Print pages in the light theme, even if they are read in the dark one.
 let read = null;
 addEventListener("beforeprint", () => {
   read = document.documentElement.dataset.theme;

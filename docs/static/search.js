@@ -1,8 +1,8 @@
-// A page opened from disk may not read its neighbours: the search then tells titles, without a line of text from each.
+// Pages opened from disk cannot read other files, so search results show only titles, without an excerpt.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
-// Sphinx marks the words that were searched for only where its search is not loaded; the theme loads it on every page.
-// Explorers are left alone: they write their own text.
+// Sphinx highlights search terms only on pages that do not load its search, but the theme loads it on every page.
+// Skip explorers, which write their own text.
 function markWords() {
   if (document.getElementById("search-results")) return;
   const words = (localStorage.getItem("sphinx_highlight_terms") ?? "").split(/\s+/).filter(Boolean);

@@ -1,4 +1,4 @@
-"""The exercises of the notebooks, one module for each notebook; `progress` shows which of them are solved."""
+"""The exercises of the notebooks, one module per notebook; `progress` shows which exercises are solved."""
 
 from dpo_teach.exercises import gradients, introduction, rlhf, training
 from dpo_teach.exercises.exercise import Exercise
@@ -7,7 +7,7 @@ from dpo_teach.exercises.progress import progress
 __all__ = ["EXERCISES", "progress"]
 
 EXERCISES: dict[str, tuple[Exercise, ...]] = {}
-"""The exercises of each notebook, by its number, in the order in which their module defines them."""
+"""The exercises of each notebook, by its number, in the order in which the module defines them."""
 
 for _module in (introduction, rlhf, gradients, training):
     for _value in vars(_module).values():

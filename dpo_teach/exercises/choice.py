@@ -1,4 +1,4 @@
-"""Exercises in which the learner chooses: one of several answers, or one for each of several labels."""
+"""Exercises with choices: one answer out of several, or one answer for each of several labels."""
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -16,8 +16,8 @@ class ChoiceExercise(Exercise):
 
     Args:
         answer: the right choice.
-        explanation: why it is right; what `reveal` shows.
-        diagnoses: for each wrong choice, what picking it overlooked.
+        explanation: why it is right; shown by `reveal`.
+        diagnoses: for each wrong choice, what it overlooks.
     """
 
     answer: Hashable
@@ -31,12 +31,12 @@ class ChoiceExercise(Exercise):
     def _solution(self) -> str:
         return self.explanation
 
-    def _judge(self, answer: Any) -> Verdict:
+    def _evaluate(self, answer: Any) -> Verdict:
         choices = sorted([self.answer, *self.diagnoses], key=str)
         choice = _find_choice(answer, choices)
         if choice is None:
             listed = ", ".join(map(str, choices))
-            return Verdict("wrong", f"The choices are {listed}, and this is {_quote_literal(answer)}.")
+            return Verdict("wrong", f"Expected one of {listed}, found {_quote_literal(answer)}.")
         if choice == self.answer:
             return Verdict("solved", self.praise)
         return Verdict("wrong", self.diagnoses[choice])
@@ -49,7 +49,7 @@ class Question:
     Args:
         answer: the right choice.
         explanation: why it is right, in a sentence or two.
-        diagnoses: for each wrong choice, what picking it overlooked, without naming the right one.
+        diagnoses: for each wrong choice, what it overlooks, without naming the right one.
     """
 
     answer: str
@@ -62,8 +62,8 @@ class MatchExercise(Exercise):
     """Choose an answer for each label, in a dict such as `{"A": "both up", "B": ...}`.
 
     Args:
-        choices: the same for every label, in the order in which they are listed.
-        questions: by label.
+        choices: the choices, the same for every label, in the order in which messages list them.
+        questions: the question of each label.
 
     Raises:
         ValueError: a question does not have exactly one diagnosis for each wrong choice.
@@ -86,7 +86,7 @@ class MatchExercise(Exercise):
     def _solution(self) -> str:
         return " ".join(f"{label}: {one.answer}. {one.explanation}" for label, one in self.questions.items())
 
-    def _judge(self, answer: Any) -> Verdict:
+    def _evaluate(self, answer: Any) -> Verdict:
         if not isinstance(answer, Mapping):
             form = ", ".join(f"{_literal(label)}: ..." for label in self.questions)
             return Verdict(
@@ -97,24 +97,24 @@ class MatchExercise(Exercise):
         unknown = next((label for label in given if label not in self.questions), None)
         if unknown is not None:
             labels = _join_labels(self.questions)
-            return Verdict("wrong", f"There is no {_quote_literal(unknown)} here: the labels are {labels}.")
+            return Verdict("wrong", f"Unknown label {_quote_literal(unknown)}: the labels are {labels}.")
         chosen = {label: _find_choice(choice, self.choices) for label, choice in given.items()}
         for label, choice in chosen.items():
             if choice is None:
                 choices = ", ".join(map(_quote_literal, self.choices))
                 found = _quote_literal(given[label])
-                return Verdict("wrong", f"For {label} the choices are {choices}, and this is {found}.")
+                return Verdict("wrong", f"{label}: expected one of {choices}, found {found}.")
         return self._count(chosen) if given else self._unattempted()
 
     def _count(self, chosen: Mapping[str, Any]) -> Verdict:
-        """How many are right, which are missing, and what the first wrong one overlooked."""
+        """Count the right answers, list the missing ones, and explain the first wrong one."""
         wrong = [label for label, one in self.questions.items() if label in chosen and chosen[label] != one.answer]
         missing = [label for label in self.questions if label not in chosen]
         if not wrong and not missing:
             return Verdict("solved", self.praise)
         score = f"{len(chosen) - len(wrong)} of {len(self.questions)} right"
         if missing:
-            score += f", and not answered yet: {_join_labels(missing)}"
+            score += f"; not answered yet: {_join_labels(missing)}"
         if not wrong:
             return Verdict("unfinished", f"{score}.")
         first = wrong[0]
@@ -122,7 +122,7 @@ class MatchExercise(Exercise):
 
 
 def _find_choice(answer: Any, choices: Sequence[Any]) -> Any:
-    """The choice that an answer such as 3, 3.0, "3" or " Both UP " stands for; None if there is none."""
+    """The choice meant by an answer such as 3, 3.0, "3" or " Both UP "; None if there is none."""
     normalised = _normalise(answer)
     return next((choice for choice in choices if _normalise(choice) == normalised), None)
 

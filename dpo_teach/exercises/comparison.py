@@ -57,7 +57,7 @@ def to_numbers(value: Any) -> Tensor | None:
 
 
 def format_numbers(numbers: Tensor) -> str:
-    """To 4 decimals, at which numbers that are not close look different."""
+    """Format numbers to 4 decimals, so that numbers that are not close look different."""
     values = numbers.flatten().tolist()
     texts = [f"{round(value, 4) + 0.0:.4f}" for value in values[:_MAX_SHOWN]]  # + 0.0 turns -0.0 into 0.0
     if numbers.dim() == 0:
@@ -66,7 +66,7 @@ def format_numbers(numbers: Tensor) -> str:
 
 
 def show_difference(found: Sequence[Any], expected: Sequence[Any]) -> str:
-    """The learner's numbers and the right ones, in the first case in which they differ."""
+    """Show the learner's numbers and the right ones, in the first case in which they differ."""
     case = first_difference(found, expected)
     where = f"In test case {case + 1}"
     theirs, ours = to_numbers(found[case]), to_numbers(expected[case])
@@ -77,21 +77,20 @@ def show_difference(found: Sequence[Any], expected: Sequence[Any]) -> str:
         place = first_difference(theirs.tolist(), ours.tolist())
         where = f"{where}, at position {place + 1},"
         theirs, ours = theirs[place], ours[place]
-    return f"{where} you get {format_numbers(theirs)}, and {format_numbers(ours)} is right."
+    return f"{where} you get {format_numbers(theirs)}, but {format_numbers(ours)} is right."
 
 
 def fallback_diagnosis(found: Sequence[Any], expected: Sequence[Any]) -> str:
-    """What can be said of a result that no known mistake explains, by its type, its shape or its numbers.
+    """Describe a result that no known mistake explains, by its type, its shape or its numbers.
 
     >>> fallback_diagnosis([1.0, 9.0], [1.0, 7.0])
-    'Not yet: in test case 2 your result is 9.0000, expected 7.0000. It matches no mistake that we recognise.'
+    'Not yet: in test case 2 your result is 9.0000, expected 7.0000. It matches none of the known mistakes.'
     """
     case = first_difference(found, expected)
     value, where = found[case], f"in test case {case + 1}"
     if value is None or value is ...:
         return (
-            f"Your function returns nothing {where}, and a result in others. "
-            "Does every way through it end with `return`?"
+            f"Your function returns nothing {where}, but a result in others. Does every branch of it end with `return`?"
         )
     theirs, ours = to_numbers(value), to_numbers(expected[case])
     if theirs is None or ours is None or theirs.shape != ours.shape:
@@ -103,7 +102,7 @@ def fallback_diagnosis(found: Sequence[Any], expected: Sequence[Any]) -> str:
 
 
 def _describe_type(value: Any, expected: Any, where: str) -> str:
-    """What kind of result it is, if it cannot be compared number by number."""
+    """Describe the type or shape of a result that cannot be compared number by number."""
     theirs, ours = to_numbers(value), to_numbers(expected)
     if isinstance(value, tuple):
         return _describe_tuple(value, expected, where)
@@ -115,12 +114,12 @@ def _describe_type(value: Any, expected: Any, where: str) -> str:
 
 
 def _describe_tuple(value: tuple[Any, ...], expected: Any, where: str) -> str:
-    """A tuple is several values, one of which may be right, or the result of a stray comma."""
+    """Describe a tuple: several values, one of which may be right, or the result of a stray comma."""
     text = f"{where.capitalize()} your function returns a tuple of {len(value)}, expected one result."
     if len(value) == 1:
-        return f"{text} A comma at the end of `return ...,` makes such a tuple: remove it."
+        return f"{text} A comma at the end of `return ...,` creates such a tuple: remove it."
     right = next((place for place, one in enumerate(value, start=1) if is_close(one, expected)), None)
-    return f"{text} Number {right} of the tuple is the right one: return it alone." if right else text
+    return f"{text} Value {right} of the tuple is the right one: return only that." if right else text
 
 
 def _describe_shape(numbers: Tensor) -> str:
@@ -128,13 +127,13 @@ def _describe_shape(numbers: Tensor) -> str:
 
 
 def _describe_factor(found: Sequence[Any], expected: Sequence[Any]) -> str:
-    """The factor between the learner's results and the right ones, if it is the same in all cases."""
+    """Describe the factor between the learner's results and the right ones, if it is the same in all cases."""
     theirs, ours = _concatenate(found), _concatenate(expected)
     if theirs is not None and ours is not None and theirs.shape == ours.shape and len(theirs) >= _MIN_FOR_FACTOR:
         factor = float(theirs @ ours / (ours @ ours))
         if factor and is_close(theirs / factor, ours):
             return f"In every test case it is {factor:.4g} times the right one."
-    return "It matches no mistake that we recognise."
+    return "It matches none of the known mistakes."
 
 
 def _concatenate(results: Sequence[Any]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What all exercises share: a check that never raises, three hints, and a solution that a teacher can hide."""
+"""The base class of all exercises: a check that never raises, three hints, and a solution that a teacher can hide."""
 
 import os
 import re
@@ -20,7 +20,7 @@ __all__ = [
     "type_with_article",
 ]
 
-SOLUTIONS_OFF = "The teacher has switched solutions off in this room."
+SOLUTIONS_OFF = "Your teacher has turned solutions off."
 
 _OFF = {"off", "0", "no", "false"}
 _SIGNS = {"solved": "✅", "unattempted": "✏️", "unfinished": "✏️", "wrong": "❌"}
@@ -32,8 +32,8 @@ class Verdict:
     """The result of a check.
 
     Args:
-        status: solved, unattempted (not an error), unfinished (right so far), or wrong.
-        message: to the learner, on one line.
+        status: solved, unattempted (not an error), unfinished (correct so far), or wrong.
+        message: the message to the learner, on one line.
     """
 
     status: Literal["solved", "unattempted", "unfinished", "wrong"]
@@ -60,9 +60,9 @@ class Help:
     """Hints and a solution, each folded until the learner opens it.
 
     Args:
-        hints: from a nudge to nearly the whole solution.
+        hints: the hints, from a nudge to nearly the whole solution.
         solution: Python source, or the answer in words; None if the teacher hides it.
-        is_code: whether the solution is source.
+        is_code: whether the solution is Python source.
     """
 
     hints: tuple[str, ...]
@@ -87,15 +87,15 @@ class Exercise:
     """A task whose answer can be checked.
 
     Args:
-        name: a short one: "the loss".
-        notebook: the number of its notebook: "01".
-        answer_name: the name that the stub defines: "my_dpo_loss". It is unique among all exercises.
+        name: a short name, such as "the loss".
+        notebook: the number of its notebook, such as "01".
+        answer_name: the name that the stub defines, such as "my_dpo_loss"; unique among all exercises.
         task: what to do, in one sentence; shown to learners who have not started.
-        hints: three, from a nudge to nearly the whole solution.
-        praise: what solving it has shown.
+        hints: three hints, from a nudge to nearly the whole solution.
+        praise: the message for a correct answer, which says what the exercise has shown.
 
     Raises:
-        ValueError: there are not three hints.
+        ValueError: the number of hints is not three.
     """
 
     name: str
@@ -112,20 +112,20 @@ class Exercise:
             raise ValueError(f"hints of {self.name!r}: expected 3, found {len(self.hints)}")
 
     def check(self, answer: Any) -> Verdict:
-        """Compare an answer with the solution, and name the mistake if it is a known one.
+        """Compare an answer with the solution, and diagnose the mistake if it is a known one.
 
         Args:
-            answer: what the learner's stub defines; None or `...` for "not yet".
+            answer: the value that the learner's stub defines; None or `...` means "not attempted yet".
 
         Returns:
             The verdict, which is also recorded in the learner's progress file. An answer that is wrong, raises or
-            never returns gives a verdict, not an exception.
+            never returns leads to a verdict, not to an exception.
         """
         if answer is None or answer is ...:
             verdict = self._unattempted()
         else:
             try:
-                verdict = self._judge(answer)
+                verdict = self._evaluate(answer)
             except Exception as error:
                 reason = quote(f"{type(error).__name__}: {error}")
                 verdict = Verdict("wrong", f"Checking your answer raised {reason}.")
@@ -133,7 +133,7 @@ class Exercise:
         return verdict
 
     def hint(self, number: int) -> str:
-        """One hint.
+        """Return one hint.
 
         Args:
             number: 1 for the first.
@@ -142,10 +142,10 @@ class Exercise:
             The hint.
 
         Raises:
-            ValueError: there is no such hint.
+            ValueError: there is no hint with this number.
         """
         if not 1 <= number <= len(self.hints):
-            raise ValueError(f"number must lie between 1 and {len(self.hints)}, found {number}")
+            raise ValueError(f"number must be between 1 and {len(self.hints)}, found {number}")
         return DisplayText(self.hints[number - 1])
 
     def help(self) -> Help:
@@ -153,14 +153,14 @@ class Exercise:
         return Help(self.hints, self._solution() if solutions_are_shown() else None, self.solution_is_code)
 
     def reveal(self) -> str:
-        """The solution, or a sentence that says that the teacher hides solutions."""
+        """The solution, or a sentence that says that the teacher has turned solutions off."""
         return DisplayText(self._solution() if solutions_are_shown() else SOLUTIONS_OFF)
 
     def solution_cell(self) -> str:
-        """Source for the stub's cell that passes the check, whether solutions are shown or not: for tests."""
+        """Source for the stub's cell that passes the check. It is for tests, so hiding solutions does not affect it."""
         raise NotImplementedError
 
-    def _judge(self, answer: Any) -> Verdict:
+    def _evaluate(self, answer: Any) -> Verdict:
         raise NotImplementedError
 
     def _solution(self) -> str:
@@ -186,7 +186,7 @@ def solutions_are_shown() -> bool:
 
 
 def quote(text: object) -> str:
-    """Somebody else's text on one line, as Markdown code; a long text loses its middle."""
+    """Quote a text on one line, as Markdown code; the middle of a long text is omitted."""
     line = " ".join(str(text).split()).replace("`", "'")
     half = _LONGEST_QUOTE // 2
     return f"`{line if len(line) <= _LONGEST_QUOTE else f'{line[:half]} ... {line[-half:]}'}`"
@@ -203,7 +203,7 @@ def _folded(title: str, body: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    """A hint or solution as HTML; `code` and *stress* are the only markup that they use."""
+    """A hint or solution as HTML; the only markup it may contain is `code` and *emphasis*."""
     html = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     html = re.sub(r"(?<!\w)\*(\w[^*<]*)\*(?!\w)", r"<em>\1</em>", html)
     return f"<p>{html}</p>"

@@ -1,7 +1,7 @@
 """Exercises in which the learner writes a function.
 
 A check runs the learner's function on known cases. If its results are not the expected ones, the check compares them
-with the results of common *mistakes* on the same cases: a match names what went wrong.
+with the results of common *mistakes* on the same cases: a match tells the learner what went wrong.
 """
 
 import ast
@@ -37,7 +37,7 @@ __all__ = ["FunctionExercise", "Mistake", "Trial", "WrongResultError", "copy_arg
 
 
 class WrongResultError(Exception):
-    """A result that cannot be judged by its numbers; its message is shown to the learner as it is."""
+    """Raised for a result that cannot be compared as numbers; the learner sees its message unchanged."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ def _call(function: Callable[..., Any], case: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How a function is tried on a case, and how its results are described; by default it is called once.
+    """How a function is run on a case, and how its results are described; by default it is called once.
 
     Args:
-        arguments: makes the arguments of a call, by name, from a case.
-        run: tries a function on a case and returns the result that is compared.
+        arguments: creates the arguments of a call, by name, from a case.
+        run: runs a function on a case and returns the result to compare.
         show_difference: describes the first difference between the results found and expected in all cases.
         fallback: describes results that no known mistake explains.
-        to_see: how the sentence begins that says how to call the function on a case.
+        to_see: the beginning of the sentence that says how to call the function on a case.
     """
 
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = copy_arguments
@@ -91,14 +91,14 @@ class FunctionExercise(Exercise):
     """Write a function.
 
     Args:
-        solution: a right function; its source, without the leading underscore, is what `reveal` shows.
-        name_in_notebook: how a cell of the notebook refers to this exercise: "exercises.loss".
-        cases: arguments to try it with, by name. Together they distinguish every mistake from the solution.
-        mistakes: in the order in which to suspect them.
-        trained: the arguments by which the result is differentiated, if it is a loss; its gradients must then be right
+        solution: a correct function; `reveal` shows its source, without the leading underscore.
+        name_in_notebook: the expression for this exercise in a cell of the notebook, such as "exercises.loss".
+        cases: test cases, each with the arguments by name. Together they distinguish every mistake from the solution.
+        mistakes: known mistakes, in the order in which they are compared.
+        trained: for a loss, the arguments with respect to which it is differentiated; its gradients must then be right
             too. `exp` may overflow in the last case of a loss: if an answer is not finite there, its mistake is
             recognised by the other cases.
-        trial: how the function is tried on a case.
+        trial: how the function is run on a case.
         time_limit: seconds that the learner's function may take for all cases together.
     """
 
@@ -113,19 +113,19 @@ class FunctionExercise(Exercise):
     solution_is_code: ClassVar[bool] = True
 
     def case(self, number: int) -> dict[str, Any]:
-        """The arguments of a test case, to try a function with: `my_dpo_loss(**exercises.loss.case(1))`.
+        """The arguments of a test case, for a call such as `my_dpo_loss(**exercises.loss.case(1))`.
 
         Args:
-            number: 1 for the first, as a check counts them.
+            number: 1 for the first, as in the messages of a check.
 
         Returns:
-            A copy, by name.
+            A copy of the arguments, by name.
 
         Raises:
-            ValueError: there is no such case.
+            ValueError: there is no case with this number.
         """
         if not 1 <= number <= len(self.cases):
-            raise ValueError(f"number must lie between 1 and {len(self.cases)}, found {number}")
+            raise ValueError(f"number must be between 1 and {len(self.cases)}, found {number}")
         return self.trial.arguments(self.cases[number - 1])
 
     def results(self, function: Callable[..., Any]) -> list[Any]:
@@ -145,14 +145,14 @@ class FunctionExercise(Exercise):
     def _solution(self) -> str:
         return self.solution_cell()
 
-    def _judge(self, answer: Any) -> Verdict:
+    def _evaluate(self, answer: Any) -> Verdict:
         if not callable(answer):
             return Verdict("wrong", f"Expected a function, but this is {type_with_article(answer)}. {self.task}")
         complaint = describe_wrong_parameters(answer, self.solution)
-        return Verdict("wrong", complaint) if complaint else self._judge_results(answer)
+        return Verdict("wrong", complaint) if complaint else self._evaluate_results(answer)
 
-    def _judge_results(self, answer: Callable[..., Any]) -> Verdict:
-        expected = _known_results(self, self.solution)  # before the clock starts: it may import transformers
+    def _evaluate_results(self, answer: Callable[..., Any]) -> Verdict:
+        expected = _known_results(self, self.solution)  # before the time limit starts: it may import transformers
         outcome, found = self._collect(lambda case: self.trial.run(answer, case))
         # A stub may raise NotImplementedError without a message; PyTorch's own has one.
         if isinstance(outcome.error, NotImplementedError) and not str(outcome.error):
@@ -160,7 +160,7 @@ class FunctionExercise(Exercise):
         if outcome.timed_out or outcome.error:
             return Verdict("wrong", self._describe_stop(outcome, answer, len(found) + 1))
         if all(value is None or value is ... for value in found):
-            return self._judge_nothing(answer, found)
+            return self._evaluate_nothing(answer, found)
         if not all_close(found, expected):
             mistake = self._recognise(found)
             if mistake:
@@ -171,12 +171,12 @@ class FunctionExercise(Exercise):
         complaint = self._find_wrong_gradient(answer) if self.trained else None
         return Verdict("wrong", complaint) if complaint else Verdict("solved", self.praise)
 
-    def _judge_nothing(self, answer: Callable[..., Any], found: Sequence[Any]) -> Verdict:
+    def _evaluate_nothing(self, answer: Callable[..., Any], found: Sequence[Any]) -> Verdict:
         if any(value is ... for value in found) or is_stub(answer):
             return self._unattempted()
         return Verdict(
             "wrong",
-            "Your function works, and then returns nothing. End it with `return` and the result, or the work is lost.",
+            "Your function runs, but it returns nothing. End it with `return` and the result.",
         )
 
     def _recognise(self, found: Sequence[Any]) -> Mistake | None:
@@ -222,9 +222,9 @@ class FunctionExercise(Exercise):
             return str(outcome.error)
         if outcome.error:
             return f"{describe_error(outcome.error, answer)} {self._to_see(number)}"
-        end = "could not be stopped: restart the kernel before you go on" if outcome.still_running else "was stopped"
+        end = "could not be stopped: restart the kernel before you continue" if outcome.still_running else "was stopped"
         return (
-            f"Your function was still running after {self.time_limit:g} seconds, and {end}. "
+            f"Your function was still running after {self.time_limit:g} seconds and {end}. "
             "Look for a loop that never ends, such as a `while` whose condition stays true."
         )
 
@@ -233,20 +233,20 @@ class FunctionExercise(Exercise):
 
 
 _WRONG_GRADIENT = (
-    "The value is right, but its gradient by `{name}` is not. "
-    "An optimizer sees nothing but the gradient: `F.logsigmoid` has the right one."
+    "The value is right, but its gradient with respect to `{name}` is not. "
+    "An optimizer uses only the gradient: `F.logsigmoid` has the right one."
 )
 
 
 @functools.cache
 def _known_results(exercise: FunctionExercise, function: Callable[..., Any]) -> list[Any]:
-    """The results of a solution or a mistake, which never change; with gradients, wherever the check is called."""
+    """The results of a solution or a mistake, cached; gradients are enabled even if the caller has disabled them."""
     with torch.enable_grad():
         return exercise.results(function)
 
 
 def _find_mistake(exercise: FunctionExercise, found: Sequence[Any]) -> Mistake | None:
-    """The first mistake with these results in the first cases, of which there may be more."""
+    """The first mistake with the same results in the first `len(found)` cases."""
     for mistake in exercise.mistakes:
         known = (_known_results(exercise, answer)[: len(found)] for answer in (mistake.answer, *mistake.also))
         if any(all_close(found, results) for results in known):

@@ -1,6 +1,6 @@
-"""A learner's progress: a file beside the notebooks, and a card that shows it.
+"""A learner's progress: a file next to the notebooks, and a card that shows it.
 
-An error with the file never affects a check.
+An error in reading or writing the file never affects a check.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ _TIMES = {1: "once", 2: "twice"}
 
 
 class ProgressEntry(TypedDict):
-    """The record of one exercise: whether it is solved, and the number of checks until then or so far."""
+    """The record of one exercise: whether it is solved, and the number of checks until it was solved or so far."""
 
     solved: bool
     tries: int
 
 
 class _InvalidFileError(Exception):
-    """The file exists, and is not a progress file."""
+    """The file exists but is not a progress file."""
 
 
 # The card
@@ -39,7 +39,7 @@ class ProgressRow:
     """One exercise on a card.
 
     Args:
-        title: its name, after the notebook's number on a card of several notebooks.
+        title: its name, preceded by the notebook's number on a card of several notebooks.
         solved: whether it is solved.
         tries: the number of checks.
     """
@@ -50,7 +50,7 @@ class ProgressRow:
 
     @property
     def state(self) -> str:
-        """Solved, tried, or not yet."""
+        """The state: "solved", "tried" or "not yet"."""
         return "solved" if self.solved else "tried" if self.tries else "not yet"
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class ProgressRow:
         return f"{_SIGNS[self.state]} {self.title}{details.get(self.state, ': not yet')}"
 
     def to_html(self) -> str:
-        """The row with its sign hidden from screen readers, which read the words instead."""
+        """The row as HTML; its sign is hidden from screen readers, which read out the words instead."""
         sign, words = str(self).split(" ", 1)
         return f'<span aria-hidden="true">{sign}</span> {escape(f"{words}: solved" if self.solved else words)}'
 
@@ -84,18 +84,18 @@ class ProgressCard:
 
 
 def progress(notebook: str | None = None) -> ProgressCard:
-    """The progress card of one notebook, or of all.
+    """The progress card of one notebook or of all notebooks.
 
     Args:
-        notebook: its number, such as "03"; None for all of them.
+        notebook: number of the notebook, such as "03"; None for all notebooks.
 
     Returns:
-        The card, which a notebook displays.
+        The card, for a notebook to display.
 
     Raises:
-        ValueError: there is no such notebook, or it has no exercises.
+        ValueError: the notebook does not exist or has no exercises.
     """
-    from dpo_teach.exercises import EXERCISES  # which are built on this module
+    from dpo_teach.exercises import EXERCISES  # imported here, since the exercises import this module
 
     if notebook is not None and notebook not in EXERCISES:
         raise ValueError(f"notebook must be one of {', '.join(EXERCISES)}, found {notebook!r}")
@@ -113,11 +113,11 @@ def progress(notebook: str | None = None) -> ProgressCard:
 
 
 def record_check(answer_name: str, status: str) -> None:
-    """Count one check, unless the exercise was not attempted or is solved already.
+    """Count one check, unless the exercise was not attempted or is already solved.
 
     Args:
-        answer_name: of the exercise.
-        status: of the verdict.
+        answer_name: the answer name of the exercise.
+        status: the status of the verdict.
     """
     path = _file_path()
     if path is None or status == "unattempted":
@@ -170,7 +170,7 @@ def _is_entry(value: object) -> bool:
 
 
 def _save(path: Path, entries: dict[str, ProgressEntry]) -> None:
-    """Write a temporary file and rename it, so that a reader sees the old file or the new one, never a part."""
+    """Write a temporary file and rename it, so that a reader sees either the old or the new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:

@@ -1,4 +1,4 @@
-"""Run a learner's function: within a time limit, describing its errors and finding what detached its gradient."""
+"""Run a learner's function within a time limit, describe its errors, and find what detached its gradient."""
 
 import contextvars
 import ctypes
@@ -37,7 +37,7 @@ class _Stop(BaseException):
     """Raised inside a thread to end it; an `except Exception` in the learner's code does not catch it."""
 
 
-_STOP_ATTEMPTS = 20  # each followed by a tenth of a second of waiting
+_STOP_ATTEMPTS = 20  # with a wait of a tenth of a second after each
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Outcome:
 
 
 def run_limited(function: Callable[[], Any], seconds: float) -> Outcome:
-    """Run a function in a thread of its own, and stop it at a time limit.
+    """Run a function in its own thread, and stop it at a time limit.
 
-    A thread, unlike a signal, works on every platform and inside a Jupyter kernel, and confines what the function does
-    to PyTorch's gradient mode.
+    A thread, unlike a signal, works on every platform and inside a Jupyter kernel. If the function changes PyTorch's
+    gradient mode, the change is confined to the thread.
 
     Args:
         function: takes no arguments.
         seconds: the time limit.
 
     Returns:
-        The outcome; an exception of the function is part of it and is not raised.
+        The outcome. An exception raised by the function is stored in it, not raised again.
     """
     outcome = Outcome()
 
@@ -81,7 +81,7 @@ def run_limited(function: Callable[[], Any], seconds: float) -> Outcome:
         except BaseException as error:
             outcome = Outcome(error=error)
 
-    context = contextvars.copy_context()  # by which Jupyter assigns printed text to its cell
+    context = contextvars.copy_context()  # Jupyter uses it to assign printed text to its cell
     thread = threading.Thread(target=run, name="exercise", daemon=True)
     thread.start()
     timed_out = True
@@ -105,16 +105,16 @@ def _stop(thread: threading.Thread) -> None:
 def compute_gradients(
     loss_function: Callable[..., Any], arguments: Mapping[str, Any], trained: Sequence[str]
 ) -> dict[str, Tensor | None]:
-    """The gradient of a loss by each of the named arguments; None where the loss does not depend on it.
+    """The gradient of a loss with respect to each named argument; None if the loss does not depend on it.
 
     Args:
         loss_function: returns the loss; it may modify its arguments.
-        arguments: of the function, by name and in order.
-        trained: the names of the arguments to differentiate by.
+        arguments: the arguments of the function, by name and in order.
+        trained: the names of the arguments to differentiate with respect to.
     """
     leaves = {name: arguments[name].requires_grad_() for name in trained}
     copies = {name: leaf.clone() for name, leaf in leaves.items()}  # a leaf must not be modified in place
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the check of the values has printed everything once
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the check of the values has printed it already
         warnings.simplefilter("ignore")  # PyTorch warns when a tensor with a gradient becomes a number
         loss = loss_function(*{**arguments, **copies}.values())
     if not isinstance(loss, Tensor) or not loss.requires_grad:
@@ -126,7 +126,7 @@ def compute_gradients(
 
 
 def describe_error(error: BaseException, function: Callable[..., Any]) -> str:
-    """What a function raised, and at which of its lines.
+    """Describe what a function raised, and on which of its lines.
 
     >>> def ratio(a, b):
     ...     return a / b
@@ -154,7 +154,7 @@ def _locate(error: BaseException, function: Callable[..., Any]) -> str:
 
 
 def describe_wrong_parameters(function: Callable[..., Any], expected: Callable[..., Any]) -> str | None:
-    """What to say of a function that cannot be called as expected, or takes its values in another order.
+    """Describe why a function cannot be called as expected, or that it takes its values in another order.
 
     Returns:
         None if its parameters are right.
@@ -178,7 +178,7 @@ def describe_wrong_parameters(function: Callable[..., Any], expected: Callable[.
     own = list(signature.parameters)
     if own != names and set(own) == set(names):
         return (
-            f"Your function takes its values in another order, {quote(', '.join(own))}, than they are passed, "
+            f"Your function takes its values in the order {quote(', '.join(own))}, but they are passed in the order "
             f"{quote(', '.join(names))}. Leave the first line of the stub as it was."
         )
     return None
@@ -210,7 +210,7 @@ _DETACHING = {
     "LOAD_ATTR": _DETACHING_ATTRIBUTES,
     "LOAD_METHOD": _DETACHING_ATTRIBUTES,
 }
-"""What leaves PyTorch's graph, by the instruction that loads it: `float(x)` does, and `x.float()` does not."""
+"""Names that detach a tensor, by the instruction that loads them: `float(x)` detaches, and `x.float()` does not."""
 
 
 def explain_detached(function: Callable[..., Any], argument: str | None = None) -> str:
@@ -218,22 +218,22 @@ def explain_detached(function: Callable[..., Any], argument: str | None = None) 
 
     Args:
         function: what the learner wrote.
-        argument: the argument by which there is no gradient; None for all of them.
+        argument: the argument with respect to which there is no gradient; None for all of them.
 
     >>> explain_detached(lambda x: x.mean().item()).split(". ")[0]
     'The value is right, but the loss has no gradient: `.item()` cuts it off'
     """
     suspects = list(dict.fromkeys(_find_detaching(_code_of(function))))
-    where = f" by `{argument}`" if argument else ""
+    where = f" with respect to `{argument}`" if argument else ""
     blamed = " or ".join(suspects) or "something like `.item()`, `.detach()`, `torch.no_grad()` or NumPy"
     return (
         f"The value is right, but the loss has no gradient{where}: {blamed} cuts it off. "
-        "An optimizer could do nothing with such a loss; keep to PyTorch's tensors from the first line to `return`."
+        "An optimizer can do nothing with such a loss: use PyTorch tensors from the first line to `return`."
     )
 
 
 def _find_detaching(code: CodeType | None) -> Iterator[str]:
-    """In a function, in the order of its instructions, and then in the functions defined inside it."""
+    """Search a function, in the order of its instructions, and then the functions defined inside it."""
     if code is None:
         return
     for step in dis.get_instructions(code):

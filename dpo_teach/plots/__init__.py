@@ -1,6 +1,6 @@
-"""The figures, and the one home of the colours.
+"""Figures and tables, and the colours that all of them share.
 
-A figure is returned as a `FigureWithAlt`: a PNG with alternative text. Every title states what the figure shows.
+A figure is returned as a `FigureWithAlt`: a PNG with alternative text. Every title states the finding of its figure.
 """
 
 from dpo_teach.plots.figures import plot_curves, plot_log_ratios, plot_recovered_reward, plot_tilt

@@ -1,6 +1,6 @@
 """Colours and style of all figures, and figures with alternative text.
 
-A figure has a light background of its own, so that it looks the same on light and dark pages.
+A figure has its own light background, so that it looks the same on light and dark pages.
 """
 
 import base64
@@ -24,7 +24,7 @@ CHOSEN = "#0072B2"
 REJECTED = "#D55E00"
 POLICY = "#009E73"
 REFERENCE = "#8C8C8C"
-SERIES = ("#CC79A7", "#56B4E9", "#E69F00")  # for other lines than these four
+SERIES = ("#CC79A7", "#56B4E9", "#E69F00")  # for all other lines
 
 BACKGROUND = "#FAF9F5"
 INK = "#23262B"
@@ -69,12 +69,12 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, repr=False)
 class FigureWithAlt:
-    """A figure as PNG with alternative text; the last line of a cell shows it.
+    """A figure as PNG with alternative text; as the last line of a cell, it is displayed.
 
     Args:
         png: the bytes of the image.
-        alt: what the image shows, in words; also the plain-text output, by which saved notebooks are compared.
-        width: of the image on a page, CSS pixels; 0 for its natural width.
+        alt: a description of the image; also the plain-text output, which tests compare with the saved notebook.
+        width: width of the image on a page, CSS pixels; 0 for its natural width.
 
     >>> FigureWithAlt(b"", "Two bars, one taller.")
     Two bars, one taller.
@@ -111,15 +111,15 @@ def plot_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, *, crowded: bool = False) -> Figure:
-    """An empty figure in the style of the package. pyplot does not know it, so a cell cannot show it twice.
+    """Create an empty figure in the style of the package. It is not registered with pyplot, so no cell shows it twice.
 
-    On a projector everything measured in points, text and lines, is enlarged by the projector's scale, and the figure
+    On a projector, everything measured in points (text and lines) is enlarged by the projector's scale, and the figure
     by less.
 
     Args:
-        width: inches; 9 fill a notebook's column.
+        width: inches; 9 fill the column of a notebook.
         height: inches.
-        crowded: whether it has no space to spare, and must be enlarged as much as its text.
+        crowded: whether the figure has no space to spare and must be enlarged as much as its text.
 
     Returns:
         A figure with an Agg canvas.
@@ -135,7 +135,7 @@ def new_figure(width: float, height: float, *, crowded: bool = False) -> Figure:
 
 
 def render_png(figure: Figure) -> bytes:
-    """The figure as PNG bytes, the same for the same figure.
+    """Render a figure as PNG bytes; equal figures give equal bytes.
 
     >>> render_png(new_figure(1.0, 1.0))[1:4]
     b'PNG'
@@ -146,13 +146,13 @@ def render_png(figure: Figure) -> bytes:
 
 
 def encode_png(figure: Figure) -> bytes:
-    """The figure's canvas as PNG bytes; `render_png` draws the figure first."""
+    """Encode the canvas of a figure as PNG bytes, without drawing the figure first as `render_png` does."""
     canvas = figure.canvas
     if not isinstance(canvas, FigureCanvasAgg):
-        raise TypeError(f"figure must have an Agg canvas, as `new_figure` gives it, found {type(canvas).__name__}")
+        raise TypeError(f"figure: expected an Agg canvas, as created by `new_figure`, found {type(canvas).__name__}")
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     buffer = io.BytesIO()
-    # Flat colours need only a palette, which is a third of the bytes: notebooks store every image.
+    # A palette is enough for flat colours and needs a third of the bytes; notebooks store every image.
     image.quantize(128, method=Image.Quantize.FASTOCTREE).save(buffer, format="png")
     return buffer.getvalue()
 

@@ -11,15 +11,15 @@ __all__ = ["Table"]
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Rows under headings; the last line of a cell shows it.
+    """A table with a header; as the last line of a cell, it is displayed.
 
     Args:
-        header: the headings.
-        rows: each as long as the header, of texts and numbers; numbers are right-aligned.
-        texts: the columns that hold running text, counted from 0: they are wide and left-aligned.
+        header: the column headings.
+        rows: the rows, each with as many texts and numbers as the header; numbers are right-aligned.
+        texts: indices of the columns with running text, which are wide and left-aligned.
 
     Raises:
-        ValueError: a row is longer or shorter than the header.
+        ValueError: the length of a row differs from that of the header.
 
     >>> Table(["beta", "KL"], [[0.1, "8.5"], [1.0, "0.9"]])
     beta   KL
@@ -34,7 +34,7 @@ class Table:
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows, start=1):
             if len(row) != len(self.header):
-                raise ValueError(f"row {number} has {len(row)} cells, but the header has {len(self.header)}")
+                raise ValueError(f"row {number}: expected {len(self.header)} cells, as in the header, found {len(row)}")
 
     def __repr__(self) -> str:
         cells = [[str(cell) for cell in row] for row in (self.header, *self.rows)]

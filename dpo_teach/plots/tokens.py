@@ -1,4 +1,4 @@
-"""A response as its tokens, each on the colour of its share of the implicit reward."""
+"""Responses as rows of tokens, each coloured by its share of the implicit reward."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,25 +25,25 @@ _COLOURS = LinearSegmentedColormap.from_list("reward", [REJECTED, BACKGROUND, CH
 
 
 def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], title: str) -> FigureWithAlt:
-    """Each response as a row of boxes, wrapped like text: the token, and under it what it adds to the reward.
+    """Plot each response as boxes, wrapped like text: each shows a token and, under it, its share of the reward.
 
     Args:
         responses: by name ("chosen", "rejected"), the tokens in order with their rewards.
-        title: what the figure shows.
+        title: the finding of the figure.
 
     Returns:
-        The figure: blue raises the reward, orange lowers it, and the number says it without colour. The alternative
-        text names each response's total and its two strongest tokens.
+        The figure. Blue tokens raise the reward and orange tokens lower it; the number shows the same without colour.
+        The alternative text gives the total of each response and its two tokens with the largest shares.
 
     Raises:
-        ValueError: a response has no token.
+        ValueError: a response has no tokens.
 
     >>> plot_token_rewards({"chosen": [(" fun", 0.5), ("<|eos|>", -0.25)]}, "One word did it.")
-    One word did it. chosen: total +0.25, most of it from ' fun' +0.50 and '<|eos|>' -0.25.
+    One word did it. chosen: total +0.25, largest shares ' fun' +0.50 and '<|eos|>' -0.25.
     """
     for name, tokens in responses.items():
         if not tokens:
-            raise ValueError(f"responses[{name!r}] has no token")
+            raise ValueError(f"responses[{name!r}]: expected at least one token, found none")
     largest = max(abs(reward) for tokens in responses.values() for _, reward in tokens) or 1.0
     per_line = int(_MOST_PER_LINE * figure_scale())
     lines = sum(1 + (len(tokens) - 1) // per_line for tokens in responses.values())
@@ -63,7 +63,7 @@ def plot_token_rewards(responses: Mapping[str, Sequence[tuple[str, float]]], tit
 
 
 def _draw_tokens(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, largest: float, per_line: int) -> float:
-    """Boxes from left to right, and on to the next line; returns the height of what comes next."""
+    """Draw boxes from left to right, wrapped into lines; return the y coordinate below them."""
     for place, (token, reward) in enumerate(tokens):
         line, column = divmod(place, per_line)
         x, y = column + 0.5, top - line
@@ -78,4 +78,4 @@ def _draw_tokens(axes: Axes, tokens: Sequence[tuple[str, float]], top: float, la
 def _described(name: str, tokens: Sequence[tuple[str, float]]) -> str:
     total = sum(reward for _, reward in tokens)
     strongest = sorted(tokens, key=lambda token: -abs(token[1]))[:2]
-    return f"{name}: total {total:+.2f}, most of it from " + " and ".join(f"{t!r} {r:+.2f}" for t, r in strongest)
+    return f"{name}: total {total:+.2f}, largest shares " + " and ".join(f"{t!r} {r:+.2f}" for t, r in strongest)

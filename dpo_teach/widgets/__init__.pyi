@@ -1,4 +1,4 @@
-"""The widgets and where they live; `__init__.py` reads this file, and so do type checkers."""
+"""The public widgets and their modules, for type checkers and for the lazy imports of `__init__.py`."""
 
 from .annotator import Annotator
 from .before_after import BeforeAfter

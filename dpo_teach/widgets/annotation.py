@@ -1,4 +1,4 @@
-"""Collecting labels: which pair comes next, the labels on the disk, and which of them training must not see."""
+"""Collect preference labels: choose the next pair, save each label to disk, hold some labels back from training."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from dpo_teach.runs.atomic_io import atomic_write
 __all__ = ["HELD_BACK_EVERY", "Annotation", "Candidate", "Decision", "LabelFile", "Rule", "label_candidates"]
 
 HELD_BACK_EVERY = 5
-"""Every fifth label is held back from training, to test the policy on pairs that it has not seen."""
+"""Every fifth label is held back from training, so that the policy can be tested on pairs that it has not seen."""
 
 Decision: TypeAlias = Literal["left", "right", "skip"]
 Rule: TypeAlias = Callable[[str, str, str], Decision]
@@ -22,7 +22,7 @@ Rule: TypeAlias = Callable[[str, str, str], Decision]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair without a label: a prompt, and the response on either side."""
+    """An unlabelled pair: a prompt, the response on the left and the response on the right."""
 
     prompt: str
     left: str
@@ -32,11 +32,11 @@ class Candidate:
 class LabelFile:
     """A JSONL file of preference pairs, changed one label at a time and readable by `load_pairs`.
 
-    Each change writes a file beside it, waits until it is on the disk, and renames it. A process that is killed at any
-    moment loses no label.
+    Each change writes a temporary file next to it, waits until it is on disk, and renames it. No label is lost if the
+    process is killed.
 
     Args:
-        path: ends in ".jsonl"; its folder is created with the first label. An existing file is read.
+        path: file name ending in ".jsonl". Its folder is created with the first label; an existing file is read.
 
     Raises:
         PairError: the path has another suffix, or a line of the file is not a pair; the message names file and line.
@@ -46,16 +46,16 @@ class LabelFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if self.path.suffix != ".jsonl":
-            raise PairError(f"{self.path}: labels need a file that ends in .jsonl, found {self.path.suffix!r}")
+            raise PairError(f"{self.path}: expected a file name that ends in .jsonl, found {self.path.suffix!r}")
         self.pairs = self._read()
         self._size = self._size_on_disk()
 
     def append(self, pair: PreferencePair) -> None:
-        """Add a label at the end.
+        """Append a label.
 
         Raises:
-            PairError: another program changed the file.
-            OSError: the file cannot be written, for example on a full disk; it is unchanged then.
+            PairError: another program has changed the file.
+            OSError: the file cannot be written, for example because the disk is full; it is then unchanged.
         """
         row = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
         self._write([*self._lines(), json.dumps(row, ensure_ascii=False).encode()])
@@ -65,9 +65,9 @@ class LabelFile:
         """Remove the last label and return it.
 
         Raises:
-            PairError: another program changed the file.
+            PairError: another program has changed the file.
             IndexError: there is no label.
-            OSError: the file cannot be written, for example on a full disk; it is unchanged then.
+            OSError: the file cannot be written, for example because the disk is full; it is then unchanged.
         """
         self._write(self._lines()[:-1])
         return self.pairs.pop()
@@ -81,11 +81,11 @@ class LabelFile:
         return survey.pairs
 
     def _lines(self) -> list[bytes]:
-        """The lines as they are, since a file edited by hand may have more fields than ours."""
+        """The lines as stored: a file edited by hand may have fields that this class does not write."""
         size = self._size_on_disk()
         if size != self._size:
-            raise PairError(f"{self.path}: expected {self._size} bytes, found {size}; another program changed the "
-                            "file, open it again to continue")  # fmt: skip
+            raise PairError(f"{self.path}: expected {self._size} bytes, found {size}; another program has changed "
+                            "the file: open it again to continue")  # fmt: skip
         return [line for line in self.path.read_bytes().split(b"\n") if line.strip()] if size else []
 
     def _write(self, lines: Iterable[bytes]) -> None:
@@ -98,20 +98,20 @@ class LabelFile:
 
 
 class _Answer(NamedTuple):
-    """One answer: its candidate (None for a label in the file that belongs to none), and whether it is a label."""
+    """An answer: the index of its candidate (None if a label in the file matches none), and whether it is a label."""
 
     candidate: int | None
     labelled: bool
 
 
 class Annotation:
-    """Labels that are given one after the other, each written to the disk at once.
+    """A labelling session: candidates are presented one at a time, and each label is written to disk at once.
 
-    Next comes the first candidate without a label after the one that was answered last; after the last candidate, the
-    skipped ones come again. The labels in the file are therefore all that a later session needs to continue.
+    The next candidate is the first one without a label after the last answer; after the last candidate, the skipped
+    ones are presented again. A later session therefore needs only the labels in the file to continue.
 
     Args:
-        path: the JSONL file of the labels, which `load_pairs` reads; an existing one is continued.
+        path: JSONL file of the labels, in the format of `load_pairs`; an existing file is continued.
         candidates: the pairs to compare.
         wanted: the number of labels to collect, from 5 to the number of candidates.
 
@@ -123,7 +123,8 @@ class Annotation:
     def __init__(self, path: str | os.PathLike[str], candidates: Sequence[Candidate], *, wanted: int = 30) -> None:
         if not HELD_BACK_EVERY <= wanted <= len(candidates):
             raise ValueError(
-                f"wanted must be from {HELD_BACK_EVERY} to the {len(candidates)} candidates, found {wanted}"
+                f"wanted: expected a number from {HELD_BACK_EVERY} to {len(candidates)}, the number of candidates, "
+                f"found {wanted}"
             )
         self.candidates, self.wanted = candidates, wanted
         self._file = LabelFile(path)
@@ -142,17 +143,17 @@ class Annotation:
 
     @property
     def training_pairs(self) -> list[PreferencePair]:
-        """All other labels."""
+        """The labels that are not held back."""
         return [pair for number, pair in enumerate(self.labels, start=1) if number % HELD_BACK_EVERY]
 
     @property
     def finished(self) -> bool:
-        """Whether all labels are given."""
+        """Whether the requested number of labels has been given."""
         return len(self.labels) >= self.wanted
 
     @property
     def position(self) -> int | None:
-        """The index of the candidate that comes next; None when all labels are given."""
+        """The index of the next candidate; None when labelling is finished."""
         if self.finished:
             return None
         labelled = {answer.candidate for answer in self._answers if answer.labelled}
@@ -163,7 +164,7 @@ class Annotation:
 
     @property
     def current(self) -> Candidate | None:
-        """The pair that comes next; None when all labels are given."""
+        """The next pair to label; None when labelling is finished."""
         position = self.position
         return None if position is None else self.candidates[position]
 
@@ -173,12 +174,12 @@ class Annotation:
         return bool(self._answers)
 
     def choose(self, side: str) -> None:
-        """Prefer the response on one side, "left" or "right"; the label is on the disk when this returns.
+        """Prefer the response on one side, "left" or "right"; the label is on disk when this returns.
 
         Raises:
-            ValueError: there is no such side, or all labels are given.
-            PairError: another program changed the file.
-            OSError: the label could not be written; it does not count then.
+            ValueError: the side is neither, or labelling is finished.
+            PairError: another program has changed the file.
+            OSError: the label could not be written; it is then not counted.
         """
         if side not in ("left", "right"):
             raise ValueError(f"side must be 'left' or 'right', found {side!r}")
@@ -187,21 +188,21 @@ class Annotation:
         self._answers.append(_Answer(position, True))
 
     def skip(self) -> None:
-        """Prefer neither: nothing is written, and the pair comes again after all others.
+        """Prefer neither: nothing is written, and the pair is presented again after all others.
 
         Raises:
-            ValueError: all labels are given.
+            ValueError: labelling is finished.
         """
         position, _ = self._next()
         self._answers.append(_Answer(position, False))
 
     def undo(self) -> None:
-        """Undo the last answer, also one of an earlier session; its pair comes again.
+        """Undo the last answer, even one from an earlier session; its pair is presented again.
 
         Raises:
-            ValueError: there is no answer.
-            PairError: another program changed the file.
-            OSError: the file could not be written; the label remains then.
+            ValueError: there is no answer to undo.
+            PairError: another program has changed the file.
+            OSError: the file could not be written; the label is then kept.
         """
         if not self._answers:
             raise ValueError("there is no answer to undo")
@@ -210,13 +211,13 @@ class Annotation:
         self._answers.pop()
 
     def answer_with(self, rule: Rule) -> None:
-        """Let a rule answer until all labels are given.
+        """Let a rule answer until labelling is finished.
 
         Args:
             rule: takes prompt, left and right response, and returns "left", "right" or "skip".
 
         Raises:
-            ValueError: the rule returned another answer, or it skips all remaining pairs.
+            ValueError: the rule returned something else, or it skips all remaining pairs.
         """
         skipped = 0
         while (candidate := self.current) is not None:
@@ -229,18 +230,18 @@ class Annotation:
                 self.choose(decision)
             if skipped > len(self.candidates):
                 raise ValueError(
-                    f"the rule skips all remaining pairs; it gave {len(self.labels)} of {self.wanted} labels"
+                    f"the rule skips all remaining pairs: {len(self.labels)} of {self.wanted} labels so far"
                 )
 
     def _next(self) -> tuple[int, Candidate]:
         position = self.position
         if position is None:
-            raise ValueError(f"all {len(self.labels)} labels are given; undo one to change it")
+            raise ValueError(f"all {len(self.labels)} labels have been given: call undo() to change the last one")
         return position, self.candidates[position]
 
 
 def label_candidates(candidates: Iterable[Candidate], rule: Rule) -> list[PreferencePair]:
-    """The pairs that a rule labels; candidates that it skips are left out.
+    """Label candidates with a rule; candidates that it skips are left out.
 
     >>> candidates = [Candidate("We saw it.", " Fine.", " Awful."), Candidate("We saw it.", " Bad.", " Good.")]
     >>> [pair.chosen for pair in label_candidates(candidates, lambda prompt, left, right: "right")]
@@ -256,5 +257,5 @@ def _label(candidate: Candidate, side: str) -> PreferencePair:
 
 
 def _key(prompt: str, first: str, second: str) -> tuple[str, frozenset[str]]:
-    """Identifies a pair, whichever response was preferred."""
+    """A key that identifies a pair, whichever response was preferred."""
     return prompt, frozenset((first, second))

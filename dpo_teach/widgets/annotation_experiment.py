@@ -1,4 +1,4 @@
-"""An experiment with labels on reviews: pairs to compare, scripted annotators, training, and what can be concluded."""
+"""The labelling experiment on reviews: pairs to compare, scripted annotators, training and evaluation."""
 
 import copy
 import math
@@ -42,26 +42,26 @@ CAST = ("acting", "lead actress", "villain", "narrator")
 
 @cache
 def review_candidates(count: int = 96, *, seed: int = 0, split: str = "train") -> tuple[Candidate, ...]:
-    """Pairs of reviews that are worth comparing: those of `reviews-preferences`, without their labels.
+    """Pairs of reviews that are worth comparing, from `reviews-preferences` without its labels.
 
-    All are written by `reviews-gpt2`. Texts that differ in one word are tedious to compare and teach little, so these
-    share at most a quarter of their words. Both follow the grammar, so that the choice is one of taste. The sides are
-    random.
+    `reviews-gpt2` wrote all of them. Texts that differ in one word are tedious to compare and teach little, so the two
+    texts of a pair share at most a quarter of their words. Both follow the grammar, so the choice is a matter of taste.
+    The texts are assigned to the sides at random.
 
     Args:
-        count: the number of pairs, each with a prompt of its own.
-        seed: determines which pairs and their order, the same on every machine.
+        count: the number of pairs; their prompts differ.
+        seed: random seed for the selection, the order and the sides; it gives the same pairs on every machine.
         split: "train", or "test" for pairs that no annotator sees.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: the split has fewer suitable pairs.
 
     >>> len(review_candidates()), review_candidates(2) == review_candidates(2)
     (96, True)
     """
     written = {pair.prompt: pair for pair in load_pairs("reviews-preferences", split=split) if _differ(pair)}
     if count > len(written):
-        raise ValueError(f"count must be at most {len(written)}, as many as there are in {split!r}; found {count}")
+        raise ValueError(f"count: expected at most {len(written)}, the suitable pairs in {split!r}, found {count}")
     rng = random.Random(seed)
     picked = rng.sample(list(written.values()), count)
     return tuple(Candidate(pair.prompt, *rng.sample([pair.chosen, pair.rejected], 2)) for pair in picked)
@@ -95,11 +95,11 @@ def prefers_the_cast(prompt: str, left: str, right: str) -> Decision:
 
 
 RULES: dict[str, Rule] = {
-    "prefers the shorter one": prefers_shorter,
-    "prefers the kinder one": prefers_kinder,
-    "prefers what speaks of the cast": prefers_the_cast,
+    "prefers the shorter review": prefers_shorter,
+    "prefers the kinder review": prefers_kinder,
+    "prefers mentions of the cast": prefers_the_cast,
 }
-"""Three scripted annotators, by a description of their taste."""
+"""Three scripted annotators; each key describes the taste of one."""
 
 
 def mentions_the_cast(response: str) -> bool:
@@ -147,14 +147,14 @@ class Agreement:
 
             √( p (1 - p) / (n + 4) )    with p = (agreed + 2) / (n + 4)
 
-        Agresti and Coull 1998. The usual √(p (1 - p) / n) is 0 for six out of six, as if nothing were left to doubt.
+        Agresti and Coull 1998. The usual √(p (1 - p) / n) is 0 for six out of six, as if there were no uncertainty.
         """
         p = (self.agreed + 2) / (self.pairs + 4)
         return math.sqrt(p * (1 - p) / (self.pairs + 4))
 
     @property
     def luck(self) -> float:
-        """The probability that a coin agrees on as many pairs or more."""
+        """The probability that coin tosses agree on at least as many pairs."""
         return sum(math.comb(self.pairs, k) for k in range(math.ceil(self.agreed), self.pairs + 1)) / 2**self.pairs
 
 
@@ -179,7 +179,7 @@ TRAITS: dict[str, Callable[[str], float]] = {
     "cast": mentions_the_cast,
     "fluency": lambda text: reviews.fluency([text]),
 }
-"""The properties of a text, by name: length, kindness, whether it mentions the cast, whether it is a proper review."""
+"""The properties of a text by name: length, true reward, mention of the cast, and whether it is a proper review."""
 
 
 def train_on_labels(
@@ -194,15 +194,15 @@ def train_on_labels(
     """Train a copy of the reference with DPO on a handful of labels.
 
     Args:
-        reference: the model that wrote the pairs; it stays as it is.
+        reference: the model that wrote the pairs; it is not changed.
         tokenizer: its tokenizer.
-        pairs: to train on.
-        held_back: pairs to evaluate on after every step, and not to train on.
-        config: of the run.
+        pairs: the pairs to train on.
+        held_back: pairs to evaluate on after every step, but not to train on.
+        config: the configuration of the run.
         on_step: called with the metrics of each step.
 
     Returns:
-        The policy.
+        The trained policy.
     """
     policy = copy.deepcopy(reference).requires_grad_(True)
     DPOTrainer(policy, tokenizer, pairs, config, eval_pairs=held_back, on_step=on_step).train()
@@ -210,7 +210,7 @@ def train_on_labels(
 
 
 def measure_agreement(policy: Any, reference: Any, tokenizer: Any, pairs: Sequence[PreferencePair]) -> Agreement:
-    """Compare the policy with labels: it agrees where it raised the chosen response more than the rejected one."""
+    """Compare the policy with labels: it agrees if the chosen log-ratio is higher than the rejected one."""
     scores = evaluate_pairs(policy, reference, tokenizer, pairs)
     halves = round(2 * scores.preference_accuracy * scores.pairs)  # a tie is half a pair; the mean is of float32
     return Agreement(halves / 2, scores.pairs)
@@ -218,24 +218,24 @@ def measure_agreement(policy: Any, reference: Any, tokenizer: Any, pairs: Sequen
 
 @cache
 def load_author() -> tuple[Any, Any]:
-    """`reviews-gpt2`, which wrote the pairs, with its weights frozen, and its tokenizer; loaded once in a process."""
+    """Load `reviews-gpt2`, which wrote the pairs, with frozen weights, and its tokenizer; once per process."""
     model, tokenizer = load_model("reviews-gpt2")
     return model.requires_grad_(False), tokenizer
 
 
 def write_reviews(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
-    """One text for each prompt, always with the same random seed."""
+    """Sample one review for each prompt, always with the same random seed."""
     return sample_responses(model, tokenizer, prompts, max_new_tokens=64, seed=0)
 
 
 @cache
 def write_as_author(prompts: tuple[str, ...]) -> list[str]:
-    """What the author of the pairs writes after some prompts: the texts before training, for every annotator."""
+    """Sample reviews by the model that wrote the pairs: the texts before training, the same for every annotator."""
     return write_reviews(*load_author(), prompts)
 
 
 def compare_texts(before: Sequence[str], after: Sequence[str]) -> list[Trait]:
-    """The traits of texts before and after training; at least two, after the same prompts with the same random seed.
+    """Compare traits of texts before and after training: at least two texts, with the same prompts and random seed.
 
     >>> words = compare_texts([" So so.", " Fine."], [" So so, and so on.", " Fine, too."])[0]
     >>> words.before, words.after, words.moved

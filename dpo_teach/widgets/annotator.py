@@ -1,4 +1,4 @@
-"""Be the annotator: thirty comparisons by hand, DPO on them, and what it learned of a person's taste."""
+"""Be the annotator: label thirty pairs by hand, train DPO on them, and measure what it learned about your taste."""
 
 import os
 import time
@@ -32,14 +32,14 @@ _CURVES = ("step", "loss", "margin", "eval_loss", "eval_margin", "eval_preferenc
 
 
 class Annotator(Explorer, module="annotator", render="annotator", styles=("annotator",)):
-    """Compare reviews, by hand in the browser or by a rule; then train DPO on the labels and judge what it learned.
+    """Compare reviews by hand in the browser or by a rule, then train DPO on the labels and evaluate the policy.
 
-    Every fifth label is held back from training. The labels are written at once to a file that `load_pairs` reads; with
-    an existing file, labelling continues where it stopped.
+    Every fifth label is held back from training. Each label is written at once to a file that `load_pairs` can read;
+    with an existing file, labelling continues where it stopped.
 
     Args:
-        path: of the labels, ending in ".jsonl"; the file and its folder are created with the first label.
-        candidates: the pairs to compare; by default some that `reviews-gpt2` has written.
+        path: file of the labels, ending in ".jsonl"; the file and its folder are created with the first label.
+        candidates: the pairs to compare; by default pairs written by `reviews-gpt2`.
         wanted: the number of labels to collect; at least 5.
 
     Raises:
@@ -103,23 +103,23 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
 
         Args:
             side: "left" or "right".
-            turn: which pair the person saw: an answer to an earlier pair is ignored. None for the current one.
+            turn: the turn that the browser showed; an answer to an earlier turn is ignored. None for the current one.
 
         Raises:
-            ValueError, PairError, OSError: as `Annotation.choose`.
+            ValueError, PairError, OSError: as in `Annotation.choose`.
         """
         if self._is_current(turn):
             self.annotation.choose(side)
             self._show()
 
     def skip(self, turn: int | None = None) -> None:
-        """Prefer neither; the pair comes again after all others. `turn` and errors as in `choose`."""
+        """Prefer neither; the pair is shown again after all others. `turn` and errors as in `choose`."""
         if self._is_current(turn):
             self.annotation.skip()
             self._show()
 
     def undo(self, turn: int | None = None) -> None:
-        """Undo the last answer, and with it the training. `turn` and errors as in `choose`."""
+        """Undo the last answer and discard the trained policy. `turn` and errors as in `choose`."""
         if self._is_current(turn):
             self.annotation.undo()
             self._show()
@@ -131,7 +131,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             rule: takes prompt, left and right response, and returns "left", "right" or "skip".
 
         Raises:
-            ValueError: the rule returned another answer, or skips all remaining pairs.
+            ValueError: the rule returned something else, or it skips all remaining pairs.
         """
         if not self.annotation.finished:
             try:
@@ -140,7 +140,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
                 self._show()
 
     def train(self, turn: int | None = None) -> None:
-        """Train `reviews-gpt2` on the labels and measure what it learned; takes some seconds.
+        """Train `reviews-gpt2` on the labels and measure what it learned; this takes some seconds.
 
         Raises:
             ValueError: labels are missing.
@@ -158,20 +158,20 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             self.phase = "trained" if self.result else "ready"
 
     def agreement_with(self, rule: Rule, count: int = 200) -> Agreement:
-        """Compare the policy with a rule on fresh pairs: those of `count` that the rule does not skip.
+        """Compare the policy with a rule on `count` fresh pairs, without those that the rule skips.
 
         Raises:
-            ValueError: nothing is trained yet, or the rule skips them all.
+            ValueError: there is no trained policy yet, or the rule skips every pair.
         """
         if self.policy is None:
-            raise ValueError("there is no policy yet: train() first")
+            raise ValueError("there is no policy yet: call train() first")
         fresh = label_candidates(review_candidates(count, split="test"), rule)
         if not fresh:
-            raise ValueError(f"the rule skips all of {count} fresh pairs")
+            raise ValueError(f"the rule skips all {count} fresh pairs")
         return measure_agreement(self.policy, self.reference, self.tokenizer, fresh)
 
     def describe(self) -> str:
-        """How many labels there are, and how the policy does on the labels held back."""
+        """The number of labels and, after training, how many of the held-back labels the policy agrees with."""
         labels = f"Annotator: {self.given} of {self.wanted} labels, {self.kept} to train on and {self.held} held back"
         if self.agreement is None:
             return labels
@@ -181,7 +181,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         return turn is None or turn == self.turn
 
     def _show(self) -> None:
-        """Send the state of the labelling to the browser; a policy trained on other labels is dropped."""
+        """Send the labelling state to the browser; a policy trained on other labels is discarded."""
         candidate = self.annotation.current
         self.policy = self.agreement = None
         with self.hold_sync():
@@ -212,7 +212,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
             self.curve, self._sent_at = list(self._rows), now
 
     def _measure(self) -> dict[str, Any]:
-        """Evaluate the policy; what the browser shows of it."""
+        """Evaluate the policy and return the results that the browser shows."""
         self.agreement, trained = (
             measure_agreement(self.policy, self.reference, self.tokenizer, pairs)
             for pairs in (self.held_back, self.training_pairs)

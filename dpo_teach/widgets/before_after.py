@@ -1,4 +1,4 @@
-"""Before and after: what reference and policy write after the same prompt, with the same random seed."""
+"""Compare the texts that the reference and the policy write after the same prompt, with the same random seed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ BOUNDS = {"seed": (0, 9999), "count": (2, 6)}
 
 @dataclass(frozen=True)
 class _Text:
-    """A text that a model wrote: its tokens under both models, whether it ended by itself, and the judge's number."""
+    """A text by one model: its tokens under both models, whether the model ended it, and the score of the judge."""
 
     text: str
     tokens: ScoredResponse
@@ -29,29 +29,29 @@ class _Text:
     judged: float | None
 
     def for_browser(self) -> dict[str, Any]:
-        """What is shown of it, as JSON data."""
+        """The data that the browser shows, as JSON."""
         return {**self.tokens.for_browser(), "ended": self.ended, "judged": self.judged}
 
 
 class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=("tokens",)):
-    """A prompt of the reader's choice, and several texts that reference and policy write after it, side by side.
+    """Several texts that the reference and the policy write after a prompt of the reader's choice, side by side.
 
     Both models sample with the same random seed: if they are the same model, they write the same texts. Each token is
-    coloured by its log-ratio, log π - log π_ref, and each text shows the sum, nats. Over many texts by the policy those
-    sums average to KL(π ‖ π_ref); over many by the reference, to -KL(π_ref ‖ π).
+    coloured by its log-ratio, log π - log π_ref, and each text shows the sum in nats. Averaged over many texts by the
+    policy, these sums approach KL(π ‖ π_ref); over many texts by the reference, -KL(π_ref ‖ π).
 
     Args:
         policy, reference: causal language models that share the tokenizer.
         tokenizer: their tokenizer, with a padding token.
-        prompt: the first prompt; nothing is written without one. By default the first suggestion.
+        prompt: the first prompt, by default the first suggestion. Without a prompt nothing is written.
         suggestions: prompts to pick from.
-        count: texts by each model, 2 to 6.
+        count: number of texts by each model, 2 to 6.
         seed: the random seed, 0 to 9999.
-        max_new_tokens: the most tokens of a text.
-        judge: gives a number to a text, as `true_reward` does; shown under its own name.
+        max_new_tokens: maximum length of a text, tokens.
+        judge: a function that scores a text, such as `true_reward`; the score is shown under the function's name.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or a prompt after which the models cannot write.
+        traitlets.TraitError: a value is out of range, or the models cannot continue the prompt.
     """
 
     settings = ("prompt", "seed", "count")
@@ -98,7 +98,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
         name, value = proposal["trait"].name, proposal["value"]
         least, most = BOUNDS[name]
         if not least <= value <= most:
-            raise traitlets.TraitError(f"{name} must lie between {least} and {most}, found {value}")
+            raise traitlets.TraitError(f"{name} must be between {least} and {most}, found {value}")
         return int(value)
 
     @traitlets.validate("prompt")
@@ -113,21 +113,21 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
         self._write_if_changed()
 
     def _write_if_changed(self) -> None:
-        """Let both models write, unless the current texts have these settings."""
+        """Let both models write, unless the current texts were written with these settings."""
         if self.prompt and self._written_with != (self.prompt, self.seed, self.count):
             self._write()
 
     def problem_with(self, prompt: str) -> str:
-        """Why the models cannot write after a prompt, in one line; empty if they can."""
+        """Why the models cannot continue a prompt, in one line; empty if they can."""
         if not prompt.strip():
             return "The prompt is empty: enter the beginning of a text."
         lost = lost_characters(prompt, self.tokenizer)
         if lost:
-            return f"The tokenizer cannot read {' '.join(lost)} in this prompt: remove it."
+            return f"Remove the characters that the tokenizer cannot read: {' '.join(lost)}"
         if self._tokens_left(prompt) < 1:
             tokens, context = len(tokenize_prompt(prompt, self.tokenizer)), self._context
             return (
-                f"The prompt has {tokens} tokens, and the models take {context} with the response: "
+                f"The prompt has {tokens} tokens, and the context of the models is {context}: "
                 f"shorten it to at most {context - 1}."
             )
         return ""
@@ -137,20 +137,20 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
         return min(context_length(model) for model in self.models.values())
 
     def _tokens_left(self, prompt: str) -> int:
-        """The tokens that a prompt leaves for a response."""
+        """The number of tokens that a prompt leaves for the response."""
         return self._context - len(tokenize_prompt(prompt, self.tokenizer))
 
     def write(self, prompt: str, seed: int, count: int) -> None:
-        """The browser's command: let both models write, again if the settings are the same.
+        """Let both models write, even if the settings are unchanged; the browser calls this.
 
-        After a prompt that cannot be used, the browser gets a note, and the texts stay.
+        If the prompt cannot be used, the browser shows a note, and the texts stay.
 
         Args:
             prompt: the beginning of the texts.
             seed: the random seed, 0 to 9999.
-            count: texts by each model, 2 to 6.
+            count: number of texts by each model, 2 to 6.
         """
-        self.writing = True  # and False again in any case: the browser waits for that
+        self.writing = True  # reset in any case, since the browser waits for it
         try:
             self.note = self.problem_with(prompt)
             if not self.note:
@@ -164,7 +164,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
     def _write(self) -> None:
         """Let both models write after the current prompt, and score the texts."""
         self.writing = True
-        self.send_state("writing")  # at once, even while `set` holds other changes back
+        self.send_state("writing")  # at once, even while `set` holds back other changes
         try:
             samples = {name: self._sample(model) for name, model in self.models.items()}
             self._written = {name: self._score(some) for name, some in samples.items()}
@@ -209,7 +209,7 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
 
     @property
     def texts(self) -> dict[str, list[str]]:
-        """The texts of each model, by "reference" and "policy"; empty without a prompt."""
+        """The texts by "reference" and by "policy"; no texts without a prompt."""
         return {name: [text.text for text in texts] for name, texts in self._written.items()}
 
     @property
@@ -224,14 +224,14 @@ class BeforeAfter(Explorer, module="before_after", render="beforeAfter", styles=
 
     @property
     def judged(self) -> dict[str, list[float]]:
-        """The judge's number for each text; empty without a judge."""
+        """The judge's score of each text; empty without a judge."""
         return {
             name: [text.judged for text in texts if text.judged is not None] for name, texts in self._written.items()
         }
 
     def describe(self) -> str:
-        """The settings in one line: the texts of trained models differ from machine to machine."""
+        """The settings in one line, without the texts: those of trained models differ from machine to machine."""
         if self._written_with is None:
             return "BeforeAfter: no prompt yet"
         prompt, seed, count = self._written_with
-        return f"BeforeAfter: after {prompt!r}, {count} texts by reference and by policy with dice {seed}"
+        return f"BeforeAfter: {count} texts by the reference and {count} by the policy after {prompt!r}, seed {seed}"

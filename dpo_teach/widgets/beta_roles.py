@@ -1,4 +1,4 @@
-"""β's two roles under one slider: the slope of one pair's loss, and the position of the optimum."""
+"""The two roles of β under one slider: the slope of one pair's loss and the position of the optimum."""
 
 import ipywidgets as ipw
 import torch
@@ -17,7 +17,7 @@ _FILM = film_world()
 
 
 class BetaRoles(Panel):
-    """One slider for β and both of its effects: to the loss of one pair, and to the best policy.
+    """One slider for β that shows both of its effects: on the loss of one pair and on the optimal policy.
 
     Args:
         beta: 0.1 to 10.
@@ -36,24 +36,24 @@ class BetaRoles(Panel):
 
     @property
     def slope(self) -> float:
-        """How steeply one pair's loss falls where policy and reference agree: β/2."""
+        """How steeply one pair's loss falls if policy and reference are the same: β/2."""
         return gradient_weight(torch.zeros(1, dtype=torch.float64), self.beta).item()
 
     @property
     def policy(self) -> torch.Tensor:
-        """The best policy of the film world's first prompt, probabilities."""
+        """The optimal policy for the first prompt of the film world, probabilities."""
         return optimal_policy(_FILM.reference, _FILM.reward, self.beta)[0]
 
     @property
     def kl(self) -> float:
-        """How far that policy is from its reference, nats."""
+        """KL divergence of that policy from the reference, nats."""
         return kl(self.policy, _FILM.reference[0]).item()
 
     def describe(self) -> str:
         """Both roles in one line."""
         return (
             f"BetaRoles: beta {self.beta:.3g}: one pair's loss starts with slope -{self.slope:.4f}, "
-            f"and the optimum lies {self.kl:.4f} nats from the reference"
+            f"and the optimum is {self.kl:.4f} nats from the reference"
         )
 
     def build(self) -> Figure:
@@ -93,7 +93,7 @@ class BetaRoles(Panel):
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
 
     def update(self) -> None:
-        """The curve and its tangent at the start, the bars, and a sentence for each."""
+        """Update the curve and its tangent at the start, the bars, and the sentence above each."""
         self._curve.set_data(self._differences, -torch.nn.functional.logsigmoid(self.beta * self._differences))
         ends = torch.tensor([-2.0, 2.0], dtype=torch.float64)
         self._tangent.set_data(ends, torch.tensor(2.0).log() - self.slope * ends)
@@ -107,7 +107,7 @@ class BetaRoles(Panel):
 
 def _headline(beta: float) -> str:
     if beta > 2:
-        return "A large β: a steep loss for one pair, and an optimum that stays at home."
+        return "A large β: a steep loss for one pair, and an optimum near the reference."
     if beta < 0.5:
-        return "A small β: a flat loss for one pair, and an optimum far from home."
-    return "A β in between. Drag it, and watch both sides."
+        return "A small β: a flat loss for one pair, and an optimum far from the reference."
+    return "A medium β. Drag it, and watch both sides."

@@ -1,4 +1,4 @@
-"""The β tilt: how far the reward tilts the reference, in a world where it can be computed."""
+"""The β tilt: how far the reward tilts the reference, in a world where the tilt can be computed."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ __all__ = ["BetaTilt"]
 
 
 class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
-    """The optimal policy beside the reference, and what its reward costs in KL, as β and the rewards move.
+    """The optimal policy next to the reference, and how much KL its reward costs, as β and the rewards change.
 
     Args:
         beta: 0.001 to 100.
         prompt: one of the world's prompts; the first by default.
-        rewards: r(x, y) of each response, -50 to 50; those of the world by default,
-            and again whenever the prompt changes.
-        shift: a constant that is added to every reward, -50 to 50. It changes nothing but E[r] and log Z.
-        world: where it happens; the film world by default.
+        rewards: r(x, y) of each response, -50 to 50. The default is the rewards of the world, which a change of the
+            prompt restores.
+        shift: a constant that is added to every reward, -50 to 50. It changes only E[r] and log Z.
+        world: the tabular world; the film world by default.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or no such prompt.
+        traitlets.TraitError: a value is out of range, or the prompt is unknown.
 
     >>> round(BetaTilt(beta=1.0).log_z, 4)
     0.2304
@@ -64,7 +64,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     @property
     def prompt(self) -> str:
-        """The prompt that is shown; setting it sets the rewards to those of the world."""
+        """The prompt that is shown; setting it resets the rewards to those of the world."""
         return self.shown_prompt
 
     @prompt.setter
@@ -72,7 +72,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
         self.set(prompt=prompt)
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A prompt comes with its rewards; rewards that are given too have precedence."""
+        """A prompt also sets its rewards, unless rewards are given as well."""
         if "prompt" in values:
             prompt = self._check_prompt(values.pop("prompt"))
             values = {"shown_prompt": prompt, "rewards": self.given_rewards[prompt], **values}
@@ -94,7 +94,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     @property
     def row(self) -> int:
-        """Which prompt is shown."""
+        """The index of the prompt that is shown."""
         return self.world.prompts.index(self.shown_prompt)
 
     @property
@@ -104,7 +104,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     @property
     def shifted_rewards(self) -> Tensor:
-        """The reward of each response as it counts: what was dragged, plus the constant."""
+        """The reward of each response including the constant."""
         return torch.tensor(self.rewards, dtype=self.reference.dtype) + self.shift
 
     @property
@@ -124,7 +124,7 @@ class BetaTilt(Explorer, module="beta_tilt", render="betaTilt"):
 
     @property
     def kl(self) -> float:
-        """KL of the optimal policy to the reference, nats."""
+        """KL divergence of the optimal policy from the reference, nats."""
         return kl(self.policy, self.reference).item()
 
     def describe(self) -> str:

@@ -1,4 +1,4 @@
-"""The base of the explorers: widgets whose arithmetic and drawing happen in the browser, in the frame of the move.
+"""The base class of the explorers: widgets that compute and draw in the browser, without waiting for Python.
 
 README.md in this folder follows one slider from the browser to Python.
 """
@@ -22,7 +22,7 @@ __all__ = ["CUSTOM", "Explorer", "Number", "Numbers", "check_choice", "preset_of
 _PICTURES = files("dpo_teach.assets") / "pictures"
 
 CUSTOM = "your own"
-"""The name of values that are no preset."""
+"""The preset name of values that match no preset."""
 
 
 class Number(traitlets.Float[float, "float | int"]):
@@ -36,7 +36,7 @@ class Number(traitlets.Float[float, "float | int"]):
     ...     height = Number(1.0, least=0.0, most=8.0)
     >>> Point(height=9.0)
     Traceback (most recent call last):
-    traitlets.traitlets.TraitError: height must lie between 0 and 8, found 9.0
+    traitlets.traitlets.TraitError: height must be between 0 and 8, found 9.0
     """
 
     def __init__(self, default: float, *, least: float, most: float) -> None:
@@ -45,7 +45,7 @@ class Number(traitlets.Float[float, "float | int"]):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> float:
-        """The value as a float; a TraitError says what is wrong with it."""
+        """Return the value as a float, or raise a TraitError that names the trait."""
         return _check_bounds(value, str(self.name), self.least, self.most)
 
 
@@ -60,7 +60,7 @@ class Numbers(traitlets.List[float]):
     ...     heights = Numbers(2, least=0.0, most=8.0)
     >>> Line(heights=[1.0, 9.0])
     Traceback (most recent call last):
-    traitlets.traitlets.TraitError: heights[1] must lie between 0 and 8, found 9.0
+    traitlets.traitlets.TraitError: heights[1] must be between 0 and 8, found 9.0
     """
 
     def __init__(self, count: int | None, *, least: float, most: float) -> None:
@@ -69,7 +69,7 @@ class Numbers(traitlets.List[float]):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> list[float]:
-        """The values as a list of floats; a TraitError names the one that is wrong."""
+        """Return the values as a list of floats, or raise a TraitError that names the invalid element."""
         numbers = list(value)
         if self.count is not None and len(numbers) != self.count:
             raise traitlets.TraitError(f"{self.name} must be {self.count} numbers, found {len(numbers)}")
@@ -79,12 +79,12 @@ class Numbers(traitlets.List[float]):
 def _check_bounds(value: Any, name: str, least: float, most: float) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not least <= value <= most:
-        raise traitlets.TraitError(f"{name} must lie between {least:g} and {most:g}, found {value!r}")
+        raise traitlets.TraitError(f"{name} must be between {least:g} and {most:g}, found {value!r}")
     return float(value)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """The value, if it is one of the choices.
+    """Return the value if it is one of the choices.
 
     Raises:
         traitlets.TraitError: it is not.
@@ -99,7 +99,7 @@ def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def preset_of(values: Any, presets: Mapping[str, Any]) -> str:
-    """The name of the preset that is equal to the values, or `CUSTOM`."""
+    """The name of the preset with these values, or `CUSTOM` if there is none."""
     return next((name for name, preset in presets.items() if preset == values), CUSTOM)
 
 
@@ -121,20 +121,20 @@ def _screenshots() -> dict[str, str]:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that computes and draws in the browser, and whose settings Python reads and sets.
+    """A widget that computes and draws in the browser, with settings that Python can read and set.
 
     A subclass names its JavaScript with `class Mine(Explorer, module="mine", render="mine")`, and with
     `styles=("mine",)` a stylesheet that only it needs. It has a trait for each value that the browser shows, and
-    implements `describe`. The functions of the package must compute the same numbers: tests compare the browser's with
-    theirs.
+    implements `describe`. The browser must compute the same numbers as the functions of the package; tests compare
+    them.
 
-    A setting that stands for values of others, as a preset stands for four log-probabilities, is a property and not a
-    trait: its setter calls `set`, which asks `_traits_of` for the values. Only these are stored and synchronised, so
-    that Python and the browser cannot disagree.
+    A setting that stands for the values of others, as a preset stands for four log-probabilities, is a property and not
+    a trait. Its setter calls `set`, which gets the values from `_traits_of`. Only the values are stored and
+    synchronised, so that Python and the browser cannot disagree.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
-    """What people set, traits and properties, in the order in which messages list them."""
+    """The names of the settings, traits and properties, in the order in which error messages list them."""
 
     commands: ClassVar[tuple[str, ...]] = ()
     """The methods that the browser may call, with `model.send({command: name, ...arguments})`."""
@@ -161,14 +161,14 @@ class Explorer(anywidget.AnyWidget):
 
         Raises:
             AttributeError: there is no such setting.
-            traitlets.TraitError: a value that the setting does not accept; nothing is changed then.
+            traitlets.TraitError: a setting does not accept its value; nothing is changed.
         """
         for name in values:
             if name not in self.settings:
                 raise AttributeError(
                     f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self.settings)}"
                 )
-        with self.hold_sync(), self.hold_trait_notifications():  # one message to the browser; all or none
+        with self.hold_sync(), self.hold_trait_notifications():  # one message to the browser; all values or none
             for name, value in self._traits_of(values).items():
                 setattr(self, name, value)
 
@@ -177,12 +177,12 @@ class Explorer(anywidget.AnyWidget):
         return values
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Handle a change in the browser; ipywidgets calls it."""
+        """Handle a change made in the browser; ipywidgets calls this."""
         with self._errors_shown():
             super().set_state(sync_data)
 
     def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        """Handle a command of the browser."""
+        """Handle a command from the browser."""
         arguments = dict(content)
         name = arguments.pop("command", "")
         with self._errors_shown():
@@ -201,7 +201,7 @@ class Explorer(anywidget.AnyWidget):
             self.error, self.error_message = None, ""
 
     def describe(self) -> str:
-        """What the explorer shows at the moment, in one line: its repr."""
+        """Describe in one line what the explorer currently shows; used as its repr."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

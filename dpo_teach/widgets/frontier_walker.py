@@ -1,4 +1,4 @@
-"""Walk along the measured frontier, and read what the policy at each point writes."""
+"""Walk along the measured frontier, and read texts that the policy at each point writes."""
 
 import textwrap
 
@@ -19,12 +19,12 @@ _LINES = 11
 
 
 class FrontierWalker(Panel):
-    """One point of the frontier at a time: where it is, what it was bought with, and three texts.
+    """One point of the frontier at a time: its true reward, its KL and fluency, and three texts.
 
     Args:
         method: "dpo", "ppo-learned" or "ppo-true".
-        place: which of its settings, counted from the largest β.
-        results: of a sweep; those of the package by default.
+        place: index of the setting, counted from 0 for the largest β.
+        results: the results of a sweep; by default those bundled with the package.
     """
 
     method = Control()
@@ -41,11 +41,11 @@ class FrontierWalker(Panel):
                 value=place, min=0, max=places - 1, description="smaller β →", readout=False, **slider_style(90)
             ),
         }
-        super().__init__(inputs, "Walk along the frontier, and read")
+        super().__init__(inputs, "Walk along the frontier")
 
     @property
     def point(self) -> tuple[float, ReviewScores]:
-        """β, and the scores there: means over the seeds."""
+        """β and the scores, as means over the seeds."""
         return self._walks[self.method][self.place]
 
     @property
@@ -74,12 +74,12 @@ class FrontierWalker(Panel):
                                   zorder=6)  # fmt: skip
         self._numbers = figure.text(0.56, 0.86, "", va="top", color=INK, linespacing=1.5)
         self._texts = figure.text(0.56, 0.69, "", va="top", color=INK, linespacing=1.35, fontsize=8.8)
-        figure.text(0.56, 0.72, "what it writes, to one opening (the first seed)", color=MUTED)
+        figure.text(0.56, 0.72, "texts for one opening (the first seed)", color=MUTED)
         self.moving = [self._headline, self._here, self._numbers, self._texts]
         return figure
 
     def update(self) -> None:
-        """The ring, the numbers and the texts."""
+        """Update the ring, the numbers and the texts."""
         setting, scores = self.point
         self._here.set_data([scores.kl], [scores.true_reward])
         self._here.set_color(METHOD_STYLES[self.method][0])

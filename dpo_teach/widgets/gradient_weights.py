@@ -1,4 +1,4 @@
-"""The gradient weight: where the pairs of a batch sit on the curve, and which of them drive the step."""
+"""The gradient weight: the position of each pair of a batch on the curve, and which pairs drive the step."""
 
 from typing import Any
 
@@ -21,16 +21,16 @@ BATCHES: dict[str, tuple[float, ...]] = {
 
 
 class GradientWeights(Explorer, module="gradient_weights", render="gradientWeights"):
-    """Four pairs on the curve of the gradient weight, and each one's share of the step.
+    """Four pairs on the curve of the gradient weight, and the share of each in the step.
 
     Args:
         batch: a name from `BATCHES`.
         beta: 0.001 to 10.
-        moved: nats by which the whole batch has moved, -2000 to 2000.
-        differences: of the log-ratios of the four pairs, nats, instead of a batch by name.
+        moved: shift of the whole batch, nats, -2000 to 2000.
+        differences: differences of the log-ratios of the four pairs, nats; given instead of a batch.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or no such batch.
+        traitlets.TraitError: a value is out of range, or the batch is unknown.
 
     >>> [round(weight, 3) for weight in GradientWeights(batch="at the start", beta=0.1).weights.tolist()]
     [0.05, 0.05, 0.05, 0.05]
@@ -62,7 +62,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
 
     @property
     def batch(self) -> str:
-        """The name of the four differences, "your own" if they are no batch of `BATCHES`; setting it sets them."""
+        """The name of the batch in `BATCHES`, "your own" for other differences; setting it sets the differences."""
         return preset_of(tuple(self.differences), BATCHES)
 
     @batch.setter
@@ -70,7 +70,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         self.set(batch=name)
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A batch stands for its differences; those that are given too have precedence."""
+        """A batch sets the four differences, unless differences are given as well."""
         if "batch" in values:
             values = {**self.presets.get(_check_batch(values.pop("batch")), {}), **values}
         return values
@@ -86,7 +86,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         return gradient_weight(self.margins, self.beta)
 
     def describe(self) -> str:
-        """Weight and share of each pair in one line."""
+        """The weight and share of each pair in one line."""
         shares = torch.softmax(torch.nn.functional.logsigmoid(-self.margins), dim=0)
         pairs = ", ".join(
             f"pair {number} margin {m:+.2f} weight {w:.4f} ({100 * share:.0f} %)"

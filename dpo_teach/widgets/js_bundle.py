@@ -1,4 +1,4 @@
-"""JavaScript modules and stylesheets as one text each, which load without a server."""
+"""Bundle JavaScript modules and stylesheets into one text each, so that they load without a server."""
 
 import math
 import re
@@ -29,24 +29,24 @@ _COLOURS = {
 }
 
 _TWO_COLUMNS = 908
-"""The width that the loss explorer needs for two columns, pixels: explorers.css has 870, and its padding is 38."""
+"""The width that the loss explorer needs for two columns, pixels: 870, as in explorers.css, and a padding of 38."""
 
 _LEAST_ZOOM = 1.2
-"""On a projector an explorer is enlarged at least by this, even if it loses its second column."""
+"""The smallest enlargement of an explorer on a projector, even if it then loses its second column."""
 
 
 @cache
 def bundle(name: str) -> str:
-    """A module of `widgets/js` after all modules that it imports, as one script.
+    """Join a module of `widgets/js` and all modules that it imports into one script.
 
-    Each module becomes a function, so that two modules may use one name for different things. Supported are
-    `import { a, b } from "./x.js";` and `export` before a function, const or class; no renaming, no default.
+    Each module becomes a function, so that two modules may use the same name for different things. The supported forms
+    are `import { a, b } from "./x.js";` and `export` before a function, const or class, without renaming or defaults.
 
     Args:
-        name: of the module, without ".js".
+        name: name of the module, without ".js".
 
     Returns:
-        A script that defines a constant `$name`, an object of what the module exports.
+        A script that defines a constant `$name`, an object with the exports of the module.
 
     Raises:
         FileNotFoundError: there is no such module.
@@ -54,7 +54,7 @@ def bundle(name: str) -> str:
     >>> bundle("dom").startswith("const $dom = (() => {")
     True
     """
-    scripts: dict[str, str] = {}  # by name, in the order of loading
+    scripts: dict[str, str] = {}  # by module name, in loading order
 
     def load(name: str) -> None:
         source = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
@@ -76,10 +76,10 @@ def widget_module(name: str, render: str) -> str:
 
 @cache
 def stylesheet(*names: str) -> str:
-    """The stylesheet of all explorers, with the colours of `plots`, followed by those that only some of them need.
+    """The stylesheet of all explorers, with the colours of `plots`, followed by the stylesheets that only some need.
 
     Args:
-        names: of those further stylesheets, without ".css".
+        names: names of the additional stylesheets, without ".css".
     """
     colours = "".join(f"--dt-{name}:{value};" for name, value in _COLOURS.items())
     texts = [(_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in ("explorers", *names)]
@@ -87,9 +87,9 @@ def stylesheet(*names: str) -> str:
 
 
 def projector_style() -> str:
-    """The rules that enlarge explorers and panels on a projector; empty without one.
+    """The CSS rules that enlarge explorers and panels on a projector; empty without one.
 
-    An explorer of two columns is enlarged by less where it would lose one of them: a rule for each tenth of the zoom.
+    A two-column explorer is enlarged less if it would otherwise lose a column: one rule for each tenth of the zoom.
     """
     scale = projector_scale()
     if scale == 1:

@@ -14,7 +14,7 @@ from dpo_teach.widgets.panel import Panel
 __all__ = ["LiveCurves"]
 
 _LN_2 = 0.6931
-# By name of a curve, its colour and the style of its line; the last two curves share axes.
+# The colour and line style of each curve; the last two curves share axes.
 _CURVES: dict[str, tuple[str, Any]] = {
     "loss": (POLICY, "-"),
     "margin": (POLICY, "-"),
@@ -28,8 +28,8 @@ _WORDS = {"loss": "loss", "margin": "margin", "preference_accuracy": "preference
 class LiveCurves(Panel):
     """Loss, margin, preference accuracy and both log-probabilities of a DPO run, redrawn every few steps.
 
-    Give it to the trainer as `on_step`. The log-probabilities are drawn as their change since the start, chosen and
-    rejected apart: batches differ in length, so the values themselves would jump from batch to batch.
+    Pass it to the trainer as `on_step`. The log-probabilities of chosen and rejected are drawn as their change since
+    the start: batches differ in length, so the values themselves would jump from batch to batch.
 
     Args:
         steps: the number of steps of the run, for the horizontal axes.
@@ -62,10 +62,10 @@ class LiveCurves(Panel):
         super().__init__({}, "The run, step by step")
 
     def __call__(self, row: Mapping[str, Any]) -> None:
-        """Take in one step's metrics; the first step of a run clears what an earlier run has drawn.
+        """Add the metrics of one step; the first step of a run clears the curves of an earlier run.
 
         Args:
-            row: as the trainer gives it, with `step`, `loss`, `margin`, `preference_accuracy`, `chosen_rewards` and
+            row: the trainer's metrics, with `step`, `loss`, `margin`, `preference_accuracy`, `chosen_rewards` and
                 `rejected_rewards`.
         """
         values = {name: float(row[name]) for name in ("step", *_WORDS)}
@@ -78,11 +78,11 @@ class LiveCurves(Panel):
             self._handle.update(self)  # so that the saved notebook shows the whole run
 
     def show(self) -> None:
-        """Show the panel here; when the run is over, the saved image is the finished one."""
+        """Display the panel; after the run, the saved image shows the complete curves."""
         self._handle = display(self, display_id=True)
 
     def describe(self) -> str:
-        """Where the run stands, as the mean of its last steps."""
+        """The state of the run, as means over its last steps."""
         if not self._drawn:
             return f"LiveCurves: step 0 of {self.steps}, no curve yet"
         now = {name: _smooth([row[name] for row in self._drawn], self._window)[-1] for name in _CURVES}
@@ -93,7 +93,7 @@ class LiveCurves(Panel):
         )
 
     def build(self) -> Figure:
-        """Four axes, as wide as the run is long."""
+        """Create four axes that span all steps of the run."""
         figure = new_figure(9.2, 5.0)
         figure.set_layout_engine("none")
         grid = figure.subplots(2, 2, gridspec_kw={"left": 0.07, "right": 0.98, "top": 0.83, "bottom": 0.1,
@@ -116,7 +116,7 @@ class LiveCurves(Panel):
         return figure
 
     def update(self) -> None:
-        """Extend the curves, and the axes where a curve leaves them."""
+        """Extend the curves, and the axes if a curve would leave them."""
         self._drawn = list(self.rows)
         steps = [row["step"] for row in self._drawn]
         for name, (faint, bold) in self._lines.items():
@@ -134,7 +134,7 @@ class LiveCurves(Panel):
 
     @property
     def _window(self) -> int:
-        """Steps that one point of a bold curve is the mean of: one batch says little."""
+        """The number of steps averaged in one point of a bold curve, since a single batch is noisy."""
         return max(1, self.steps // 8)
 
     def _pair_of_lines(self, name: str, style: tuple[str, Any]) -> tuple[Line2D, Line2D]:
@@ -158,12 +158,12 @@ class LiveCurves(Panel):
 
 
 def _smooth(values: Sequence[float], window: int) -> list[float]:
-    """The mean of the last `window` values, at each place."""
+    """The mean of the last `window` values at each position."""
     parts = [values[max(0, end - window) : end] for end in range(1, len(values) + 1)]
     return [sum(part) / len(part) for part in parts]
 
 
 def _limits(values: Sequence[float], least: tuple[float, float]) -> tuple[float, float]:
-    """Limits that contain all values and at least `least`, so that the start of a run does not look wild."""
+    """Limits that contain all values and `least`, so that small changes at the start do not look large."""
     low, high = min([*values, least[0]]), max([*values, least[1]])
     return low - 0.05 * (high - low), high + 0.05 * (high - low)

@@ -1,4 +1,4 @@
-"""From logits to log-probabilities on seven positions, with the usual mistakes to switch on one by one."""
+"""From logits to log-probabilities on seven positions, with a switch for each of the usual mistakes."""
 
 import ipywidgets as ipw
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ _DEEPEST = -8.2
 
 
 class LogpsWorkbench(Panel):
-    """log P(response given prompt) of one tiny text, counted rightly or with mistakes.
+    """log P(response given prompt) of one tiny text, computed correctly or with mistakes.
 
     Args:
         shift: "right", "none" or "wrong way": the position whose logits predict a word.
@@ -56,35 +56,35 @@ class LogpsWorkbench(Panel):
 
     @property
     def text(self) -> TinyText:
-        """The row of the batch, padded as the panel says."""
+        """The row of the batch, padded on the selected side."""
         return tiny_text(padding_side="left" if self.pad_left else "right")
 
     @property
     def contributions(self) -> Tensor:
-        """What each position adds, nats."""
+        """The contribution of each position, nats."""
         return count_logps(
             self.text, shift=self.shift, count_prompt=self.count_prompt, count_padding=self.count_padding
         )
 
     @property
     def result(self) -> float:
-        """The number that comes out, nats; with `mean`, nats a word."""
+        """The resulting number, nats; with `mean`, nats per word."""
         contributions = self.contributions
         return (contributions.sum() / ((contributions != 0).sum() if self.mean else 1)).item()
 
     @property
     def is_right(self) -> bool:
-        """Whether it is the log-probability of the response."""
+        """Whether the result is the log-probability of the response."""
         return abs(self.result - count_logps(tiny_text()).sum().item()) < 1e-9
 
     def describe(self) -> str:
-        """What is counted, and what comes out, in one line."""
+        """The words counted and the result, in one line."""
         counted = ", ".join(
             f"{word} {value:.4f}" for word, value in zip(self.text.words, self.contributions.tolist(), strict=True)
             if value != 0
         )  # fmt: skip
         right = count_logps(tiny_text()).sum().item()
-        verdict = "right" if self.is_right else f"and {right:.4f} is right"
+        verdict = "right" if self.is_right else f"but {right:.4f} is right"
         return f"LogpsWorkbench: {counted}; {'mean' if self.mean else 'sum'} {self.result:.4f}, {verdict}"
 
     def build(self) -> Figure:
@@ -107,10 +107,10 @@ class LogpsWorkbench(Panel):
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.axhline(0, color=MUTED, linewidth=1)
-        axes.set_ylabel("log P that it adds, nats")
+        axes.set_ylabel("log P that is added, nats")
 
     def update(self) -> None:
-        """Words, bars, numbers and the sentence."""
+        """Update the words, bars, numbers and the headline."""
         text, contributions = self.text, self.contributions.tolist()
         response, real = text.response_mask[0].tolist(), text.real_mask[0].tolist()
         for place, value in enumerate(contributions):
@@ -125,6 +125,6 @@ class LogpsWorkbench(Panel):
         right = count_logps(tiny_text()).sum().item()
         found = f"{'Mean' if self.mean else 'Sum'} {self.result:.4f}"
         headline = (
-            f"{found}: this is log P(response)." if self.is_right else f"{found}, and log P(response) is {right:.4f}."
+            f"{found}: this is log P(response)." if self.is_right else f"{found}, but log P(response) is {right:.4f}."
         )
         self._headline.set_text(headline.replace("-", "−"))

@@ -23,18 +23,18 @@ PRESETS: dict[str, tuple[float, float, float, float]] = {
     "both fell": (-55.0, -59.0, -51.0, -51.0),
     "confused": (-56.0, -46.0, -51.0, -51.0),
 }
-"""log-probabilities of (policy chosen, policy rejected, reference chosen, reference rejected), nats."""
+"""Log-probabilities (policy chosen, policy rejected, reference chosen, reference rejected), nats."""
 
 
 @dataclass(frozen=True)
 class PairNumbers:
-    """What the loss computes from one pair.
+    """The numbers that the loss computes from one pair.
 
     Args:
         chosen_log_ratio: log π - log π_ref of the chosen response, nats.
         rejected_log_ratio: the same for the rejected response.
         margin: β times their difference, nats.
-        probability: σ(margin), the probability that the policy gives to the label.
+        probability: σ(margin), the probability that the policy gives to the annotator's choice.
         loss: -log σ(margin), nats.
         gradient_weight: β σ(-margin).
         best_difference: the difference of log-ratios with the lowest expected loss, nats.
@@ -63,7 +63,7 @@ def read_pair(
     beta: float,
     agreement: float = 0.75,
 ) -> PairNumbers:
-    """Compute one pair from four log-probabilities to the gradient weight, with the functions of `dpo_teach.losses`.
+    """Compute every number of one pair, from the log-probabilities to the gradient weight, with `dpo_teach.losses`.
 
         best difference = log( p / (1 - p) ) / β
 
@@ -76,7 +76,7 @@ def read_pair(
         agreement: p, the share of annotators who prefer the chosen response; between 0 and 1.
 
     Returns:
-        Every intermediate value.
+        All intermediate values.
 
     >>> pair = read_pair(
     ...     policy_chosen=-50.0, policy_rejected=-52.0, reference_chosen=-51.0, reference_rejected=-51.0, beta=0.1
@@ -101,7 +101,7 @@ def read_pair(
 
 
 class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
-    """One preference pair: move a log-probability or β and see every later number move.
+    """One preference pair: change a log-probability or β, and see every number that depends on it change.
 
     Args:
         policy_chosen, policy_rejected, reference_chosen, reference_rejected: log-probabilities, nats, -2000 to 0.
@@ -110,7 +110,7 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         preset: a name from `PRESETS`, instead of the four log-probabilities.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or no such preset.
+        traitlets.TraitError: a value is out of range, or the preset is unknown.
 
     >>> LossExplorer(preset="example 1").values.difference
     2.0
@@ -149,7 +149,7 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
 
     @property
     def preset(self) -> str:
-        """The name of the four log-probabilities, "your own" if they are no preset; setting it sets them."""
+        """The name of the preset, "your own" for other log-probabilities; setting it sets the log-probabilities."""
         return preset_of(tuple(getattr(self, name) for name in _LOGPS), PRESETS)
 
     @preset.setter
@@ -157,18 +157,18 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         self.set(preset=name)
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A preset stands for four log-probabilities; those that are given too have precedence."""
+        """A preset sets the four log-probabilities, except those that are given as well."""
         if "preset" in values:
             values = {**self.presets.get(_check_preset(values.pop("preset")), {}), **values}
         return values
 
     @property
     def values(self) -> PairNumbers:
-        """What the explorer shows, as numbers."""
+        """The numbers that the explorer shows."""
         return read_pair(**{name: getattr(self, name) for name in _LOGPS}, beta=self.beta, agreement=self.agreement)
 
     def describe(self) -> str:
-        """The whole chain in one line."""
+        """The whole computation in one line."""
         v = self.values
         return (
             f"LossExplorer: log-ratios chosen {v.chosen_log_ratio:+.2f} and rejected {v.rejected_log_ratio:+.2f}, "

@@ -1,4 +1,4 @@
-"""The memory calculator: the models that RLHF and DPO hold, in bytes."""
+"""The memory calculator: the bytes that the models of RLHF and of DPO take up in memory."""
 
 from typing import get_args
 
@@ -11,7 +11,7 @@ __all__ = ["MemoryCalculator"]
 
 
 class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalculator"):
-    """What each model of RLHF and of DPO needs in memory: weights, gradients, optimizer state.
+    """The memory that each model of RLHF and of DPO needs: weights, gradients, optimizer state.
 
     Args:
         billions: parameters of one model in units of 10^9, 0.001 to 1000.
@@ -21,7 +21,7 @@ class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalcu
         lora: an adapter is trained instead of the model.
 
     Raises:
-        traitlets.TraitError: a value out of its range, or not one of the choices.
+        traitlets.TraitError: a value is out of range or not one of the choices.
 
     >>> MemoryCalculator(billions=7.0, dtype="int8", optimizer="none").gigabytes
     (28.0, 14.0)

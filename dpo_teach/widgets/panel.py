@@ -1,4 +1,4 @@
-"""The base of the panels: controls above one matplotlib figure, which the kernel redraws when they move."""
+"""The base class of the panels: controls above one matplotlib figure, which the kernel redraws after a change."""
 
 import base64
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class ImageWithAlt(anywidget.AnyWidget):
 class Control:
     """A panel's attribute that reads and sets the control of the same name.
 
-    Setting it from code raises the error that the panel would only show after a move in the browser.
+    Setting it from code raises an error that the panel would only show after a change in the browser.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -66,10 +66,10 @@ class Panel(ipw.VBox):
     """Controls above one matplotlib figure, whose artists are created once and then updated.
 
     A subclass implements `build`, which draws the figure once, `update`, which sets its artists, and `describe`, which
-    says in words what is shown. An error in one of them is shown in the panel and kept in `error`; it is raised where
-    code has set the control.
+    puts in words what is shown. An error in one of them is shown in the panel and kept in `error`; it is also
+    raised if code has set the control.
 
-    A subclass that lists in `moving` every artist that ever changes has the others drawn once, in the background.
+    If a subclass lists every artist that ever changes in `moving`, the other artists are drawn only once.
 
     Args:
         inputs: the controls by name; a subclass has a `Control` of the same name for each.
@@ -84,8 +84,8 @@ class Panel(ipw.VBox):
         self._redraw_suspended = False
         with plot_style():
             self.figure: Figure = self.build()
-        # On a projector `new_figure` enlarges a figure by less than its text. A panel's layout is fixed: it is enlarged
-        # by as much.
+        # On a projector `new_figure` enlarges a figure less than its text. The layout of a panel is fixed, so both
+        # must grow by the same factor.
         self.figure.set_size_inches(*(self.figure.get_size_inches() / figure_scale()))
         for artist in self.moving:
             artist.set_animated(True)
@@ -110,11 +110,11 @@ class Panel(ipw.VBox):
         raise NotImplementedError
 
     def update(self) -> None:
-        """Set the artists to what the controls say."""
+        """Update the artists to match the controls."""
         raise NotImplementedError
 
     def describe(self) -> str:
-        """What the panel shows at the moment, in one line: its repr and alternative text."""
+        """Describe in one line what the panel currently shows; used as its repr and alternative text."""
         raise NotImplementedError
 
     def set(self, **values: Any) -> None:
@@ -150,7 +150,7 @@ class Panel(ipw.VBox):
         if isinstance(control, ipw.FloatLogSlider):
             low, high = control.base**control.min, control.base**control.max
         if low is not None and high is not None and not low <= value <= high:
-            raise ValueError(f"{name} must lie between {low:g} and {high:g}, found {value}")
+            raise ValueError(f"{name} must be between {low:g} and {high:g}, found {value}")
 
     def _on_change(self, _: Any) -> None:
         if not self._redraw_suspended:
@@ -207,7 +207,7 @@ def _choices(control: ipw.Dropdown) -> tuple[Any, ...]:
 
 
 def slider_style(label_width: int = 190) -> dict[str, Any]:
-    """Arguments that all controls share: a label that is not cut off, and the full width of the column.
+    """Arguments shared by all controls: a label that is not truncated, and the full width of the column.
 
     Args:
         label_width: pixels that the longest label needs.

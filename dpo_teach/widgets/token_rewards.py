@@ -1,4 +1,4 @@
-"""A pair as coloured text: which tokens earned its implicit reward."""
+"""A pair as coloured text: which tokens contribute to its implicit rewards."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,25 +22,25 @@ VIEWS = ("each token", "summed so far")
 
 
 class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styles=("tokens",)):
-    """A pair as text, each token on the colour of its share of the implicit reward.
+    """A pair as text, each token coloured by its share of the implicit reward.
 
         r̂(x, y) = Σ_t β (log π(y_t | x, y_<t) - log π_ref(y_t | x, y_<t))
 
-    The log-probabilities of a pair are computed when it is first shown, and kept: after more training, make a new
-    panel. The browser multiplies by β.
+    The log-probabilities of a pair are computed when it is first shown, and then cached: after more training, create a
+    new panel. The browser multiplies by β.
 
     Args:
         policy, reference: causal language models that share the tokenizer.
         tokenizer: their tokenizer.
         pairs: the pairs to look at.
-        pair: which of them, counted from 1.
+        pair: the number of the pair to show, counted from 1.
         beta: 0.001 to 10.
         view: "each token" for the token's own share, "summed so far" for the sum of the shares up to it.
-        max_prompt_length: tokens of a prompt that are kept, as in training; None keeps them all.
+        max_prompt_length: number of prompt tokens to keep, as in training; None keeps all.
 
     Raises:
         ValueError: `pairs` is empty.
-        traitlets.TraitError: a value out of its range.
+        traitlets.TraitError: a value is out of range.
     """
 
     settings = ("pair", "beta", "view")
@@ -65,7 +65,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         max_prompt_length: int | None = None,
     ) -> None:
         if not pairs:
-            raise ValueError("pairs is empty: at least one is needed")
+            raise ValueError("pairs is empty: expected at least one pair")
         self.policy, self.reference, self.tokenizer, self.pairs = policy, reference, tokenizer, pairs
         self.max_prompt_length = max_prompt_length
         self._scored: dict[int, dict[str, ScoredResponse]] = {}
@@ -75,7 +75,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
     @traitlets.validate("pair")
     def _known_pair(self, proposal: Any) -> int:
         if not 1 <= proposal["value"] <= len(self.pairs):
-            raise traitlets.TraitError(f"pair must lie between 1 and {len(self.pairs)}, found {proposal['value']}")
+            raise traitlets.TraitError(f"pair must be between 1 and {len(self.pairs)}, found {proposal['value']}")
         return int(proposal["value"])
 
     @traitlets.observe("pair")
@@ -83,9 +83,9 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         self.show()
 
     def show(self) -> None:
-        """Compute the current pair, unless that was done before, and send it to the browser.
+        """Compute the current pair, unless it is cached, and send it to the browser.
 
-        For a pair that does not fit into the models' context, the browser gets a note instead.
+        If the pair does not fit into the context of the models, the browser shows a note instead.
         """
         responses: dict[str, Any] = {}
         try:
@@ -104,7 +104,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
         )
 
     def _score(self, ids: TokenizedPair) -> dict[str, ScoredResponse]:
-        """Both responses of the current pair, token by token; computed once."""
+        """Score both responses of the current pair, token by token; cached."""
         if self.pair not in self._scored:
             responses = (ids.chosen_ids, ids.rejected_ids)
             scored = score_responses(self.policy, self.reference, self.tokenizer, ids.prompt_ids, responses)
@@ -144,18 +144,18 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
 
     @property
     def probability(self) -> float:
-        """σ(margin): the probability that the policy gives to the label."""
+        """σ(margin): the probability that the policy gives to the annotator's choice."""
         return torch.tensor(self.margin, dtype=torch.float64).sigmoid().item()
 
     def strongest(self, count: int = 3) -> dict[str, list[tuple[str, float]]]:
-        """The tokens of each response that carry the most, with their shares, the largest in size first."""
+        """The tokens of each response with the largest shares by absolute value, largest first, with their shares."""
         return {
             name: sorted(zip(response.texts, self._rewards_of(response).tolist(), strict=True), key=_size)[:count]
             for name, response in self.responses.items()
         }
 
     def describe(self) -> str:
-        """The pair and its rewards in one line, as coarsely as they repeat on another machine."""
+        """The pair and its rewards in one line, rounded so that they are the same on other machines."""
         if self.note:
             return f"TokenRewards: {self.note}"
         chosen, rejected, margin = (round(v, 1) + 0.0 for v in (*self.totals.values(), self.margin))

@@ -16,7 +16,7 @@ from dpo_teach.logps import response_token_logps
 __all__ = ["ScoredResponse", "eval_mode", "lost_characters", "score_responses", "token_texts"]
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-"""What a decoder writes for bytes that form no character."""
+"""The character that a decoder writes for bytes that form no valid character."""
 
 BYTES_OF_A_CHARACTER = 4
 CONTEXT = 4
@@ -27,8 +27,8 @@ class ScoredResponse:
     """A response, token by token, under two models.
 
     Args:
-        texts: what each token adds to the text; "" where it begins a character that a later token completes.
-        special: whether each token is a special one, as the end-of-sequence token is.
+        texts: what each token adds to the text; "" if it begins a character that a later token completes.
+        special: whether each token is special, such as the end-of-sequence token.
         policy_logps: log π(token | all before it), nats.
         reference_logps: log π_ref(token | all before it), nats.
     """
@@ -49,7 +49,7 @@ class ScoredResponse:
         return math.fsum(self.log_ratios)
 
     def for_browser(self) -> dict[str, Any]:
-        """All of it as JSON data."""
+        """The response as JSON data."""
         return {
             "texts": list(self.texts),
             "special": list(self.special),
@@ -61,17 +61,17 @@ class ScoredResponse:
 def score_responses(
     policy: Any, reference: Any, tokenizer: Any, prompt_ids: Sequence[int], responses: Sequence[Sequence[int]]
 ) -> list[ScoredResponse]:
-    """Each response to one prompt, token by token, under both models.
+    """Score each response to one prompt, token by token, under both models.
 
     Args:
         policy: a causal language model; it is in eval mode during the call.
-        reference: another, with the same tokenizer.
+        reference: another causal language model with the same tokenizer.
         tokenizer: their tokenizer.
         prompt_ids: token ids of the prompt.
         responses: token ids of each response.
 
     Returns:
-        The responses in their order.
+        The scored responses in the same order.
 
     Raises:
         ValueError: a log-probability is not finite.
@@ -113,18 +113,18 @@ def eval_mode(model: Any) -> Iterator[None]:
 
 
 def token_texts(prompt_ids: Sequence[int], response_ids: Sequence[int], tokenizer: Any) -> list[str]:
-    """What each token of a response adds to the text, so that all of them together are the text.
+    """What each token of a response adds to the text; joined, these strings are the text.
 
-    A character may take several tokens, as most emoji do. It is the text of the token that completes it; the tokens
-    before that add "".
+    A character may take several tokens, as most emoji do. It then belongs to the token that completes it, and the
+    tokens before that add "".
 
     Args:
         prompt_ids: token ids before the response; a few are enough.
         response_ids: token ids.
-        tokenizer: that decodes them.
+        tokenizer: the tokenizer that decodes them.
 
     Returns:
-        One text a token; bytes that form no character are "\\ufffd".
+        One string per token; bytes that form no character are "\\ufffd".
     """
     texts: list[str] = []
     known, open_ids = list(prompt_ids[-CONTEXT:]), list[int]()
@@ -151,10 +151,10 @@ def _decode(ids: Sequence[int], tokenizer: Any) -> str:
 
 
 def lost_characters(text: str, tokenizer: Any) -> list[str]:
-    """The characters of a text that a tokenizer loses, each once, in their order; white space is not counted.
+    """The characters of a text that a tokenizer loses, each listed once and in order; white space is ignored.
 
-    A byte-level tokenizer, such as GPT-2's, loses nothing. Others know some characters only: the rest becomes the
-    unknown token, or is dropped silently. A character that only loses its case or its accent does not count as lost.
+    A byte-level tokenizer, such as GPT-2's, loses nothing. Others know only some characters: the rest become the
+    unknown token or are silently dropped. A character that only loses its case or its accent does not count as lost.
     """
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     unknown = None if tokenizer.unk_token_id == tokenizer.eos_token_id else tokenizer.unk_token_id
@@ -167,5 +167,5 @@ def lost_characters(text: str, tokenizer: Any) -> list[str]:
 
 def _bare(text: str) -> str:
     """A text in lower case, without accents and without white space."""
-    apart = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in apart if not unicodedata.combining(c) and not c.isspace())
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c) and not c.isspace())

@@ -1,4 +1,4 @@
-"""A real browser for the tests that click; what it complains of fails the test that made it."""
+"""Fixtures for tests in a real browser; errors in the browser or the server fail the test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from lab import Lab, running_lab
 from pages import CHROMIUM_FLAGS, find_chromium
 from playwright.sync_api import Browser, Page, sync_playwright
-from sites import build_site, need_tools, sent
+from sites import build_site, need_tools, serve
 
 from tools.playground import write_playground
 
@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """An empty page of 1040 pixels; an error in its console or an exception in it fails the test."""
+    """An empty page 1040 pixels wide; an error in its console or an exception in the page fails the test."""
     page = browser.new_page(viewport={"width": 1040, "height": 900})
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -47,7 +47,7 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page in a theme, dark if the test names none; a traceback that server or kernel has logged fails the test."""
+    """A page in a theme (dark by default); a traceback in the log of server or kernel fails the test."""
     lab.set_theme(getattr(request, "param", "dark"))
     page.set_viewport_size({"width": 1280, "height": 1000})
     before = len(lab.log())
@@ -59,7 +59,7 @@ def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Pa
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the site, built anew."""
+    """The folder of a newly built site."""
     need_tools()
     output = tmp_path_factory.mktemp("site") / "pages"
     build_site(output)
@@ -68,11 +68,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(site: Path) -> Iterator[str]:
-    with sent(site) as address:
+    with serve(site) as address:
         yield address
 
 
 @pytest.fixture(params=["disk", "server"])
 def base(request: pytest.FixtureRequest, site: Path) -> str:
-    """Where the site begins: pages opened from a folder, and pages sent by a server."""
+    """The site's base address: pages opened from disk, and pages from a server."""
     return site.as_uri() if request.param == "disk" else request.getfixturevalue("server")

@@ -1,4 +1,4 @@
-"""A JupyterLab of its own, serving copies of the notebooks, and what a learner does in it."""
+"""Start a separate JupyterLab with copies of the notebooks, and act as a learner in it."""
 
 import json
 import os
@@ -26,38 +26,37 @@ RUN = """(index) => {
     window.ran = false;
     app.commands.execute("notebook:run-cell").finally(() => { window.ran = true; });
 }"""
-AS_EVERYWHERE = NOTEBOOKS.parent / "deploy" / "jupyterlab"
-"""The settings of `make lab` and of the hub: no question about news."""
+LAB_CONFIG = NOTEBOOKS.parent / "deploy" / "jupyterlab"
+"""The settings of `make lab` and of the hub, which disable the question about news."""
 
 
 class Lab:
     """A running JupyterLab.
 
     Args:
-        folder: for its files: `root` with the notebooks, `runtime` with the kernels' connections, `log`.
-        url: where it answers.
-        settings: the folder of its settings.
+        folder: contains `root` with the notebooks, `runtime` with the kernels' connection files, and `log`.
+        url: the address of the server.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
 
     def log(self) -> str:
-        """All that server and kernels have said so far."""
+        """The log of server and kernels so far."""
         return (self.folder / "log").read_text(errors="replace")
 
     def set_theme(self, name: str) -> None:
-        """light or dark, for pages that are opened from now on."""
+        """Set the theme, light or dark, for pages opened from now on."""
         _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
 
     def set_style(self, css: str) -> None:
-        """What `--custom-css` loads, for pages that are opened from now on."""
+        """Set the style that `--custom-css` loads for pages opened from now on."""
         path = self.folder / "config" / "custom" / "custom.css"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(css)
 
     def open(self, page: Page, notebook: str) -> None:
-        """Open a notebook, with a kernel that is ready."""
+        """Open a notebook and wait until its kernel is ready."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
@@ -65,7 +64,7 @@ class Lab:
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000, state="attached")
 
     def ask_kernel(self, code: str) -> str:
-        """Run code in the kernel of the notebook that is open, and give what it prints."""
+        """Run code in the kernel of the open notebook and return what it prints."""
         (session,) = self.ask("sessions")
         client = BlockingKernelClient()
         client.load_connection_file(str(self.folder / "runtime" / f"kernel-{session['kernel']['id']}.json"))
@@ -82,12 +81,12 @@ class Lab:
         return "".join(printed).strip()
 
     def close_kernels(self) -> None:
-        """Shut down every session, so that the next test begins with none."""
+        """Shut down every session, so that the next test starts without any."""
         for session in self.ask("sessions"):
             self.ask(f"sessions/{session['id']}", "DELETE")
 
     def ask(self, what: str, method: str = "GET") -> Any:
-        """Ask the server's own interface."""
+        """Send a request to the server's REST API."""
         request = urllib.request.Request(
             f"{self.url}/api/{what}", method=method, headers={"Authorization": f"token {TOKEN}"}
         )
@@ -97,7 +96,7 @@ class Lab:
 
 
 def run_cell(page: Page, notebook: str, cell_id: str) -> Locator:
-    """Run one cell of the notebook that is open, and give its outputs; an error in it fails the test."""
+    """Run one cell of the open notebook and return its outputs; an error in the cell fails the test."""
     cells = json.loads((NOTEBOOKS / notebook).read_text())["cells"]
     index = next(i for i, cell in enumerate(cells) if cell["id"] == cell_id)
     page.evaluate(RUN, index)
@@ -112,7 +111,7 @@ def run_cell(page: Page, notebook: str, cell_id: str) -> Locator:
 
 @contextmanager
 def running_lab(folder: Path) -> Iterator[Lab]:
-    """JupyterLab on copies of the notebooks, until the `with` block ends."""
+    """Run JupyterLab on copies of the notebooks until the `with` block ends."""
     (folder / "root").mkdir()
     for notebook in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(notebook, folder / "root")
@@ -125,7 +124,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",
                    "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "IPYTHONDIR": str(folder / "ipython"),
                    "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-                   "JUPYTER_CONFIG_PATH": str(AS_EVERYWHERE), "JUPYTER_CONFIG_DIR": str(folder / "config"),
+                   "JUPYTER_CONFIG_PATH": str(LAB_CONFIG), "JUPYTER_CONFIG_DIR": str(folder / "config"),
                    "OMP_WAIT_POLICY": "passive"}  # fmt: skip
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)

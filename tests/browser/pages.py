@@ -1,4 +1,4 @@
-"""Moving controls in a browser, and comparing what is shown with Python."""
+"""Move controls in a browser, and compare the page with Python."""
 
 import os
 import re
@@ -29,47 +29,47 @@ SYNCED: dict[type[Explorer], tuple[str, ...]] = {
     GradientWeights: ("beta", "moved", "differences"),
     MemoryCalculator: MemoryCalculator.settings,
 }
-"""The traits behind the settings: what browser and Python exchange."""
+"""The traits behind the settings, which browser and Python exchange."""
 
 NUMBER = re.compile(r"[+−-]?\d[\d.]*(?:e[+−-]?\d+)?")
 
 
 def find_chromium() -> str:
-    """Debian's browser; where there is none the test is skipped, and fails where one was promised."""
+    """The path of chromium; without it the test is skipped, or fails if DPO_TEACH_BROWSER=required."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None and os.environ.get("DPO_TEACH_BROWSER") == "required":
-        pytest.fail("chromium is not installed, and DPO_TEACH_BROWSER=required says that it must be")
+        pytest.fail("chromium is not installed, but DPO_TEACH_BROWSER=required")
     if path is None:
-        pytest.skip("chromium is not installed: Debian's `apt-get install chromium` brings it")
+        pytest.skip("chromium is not installed (on Debian: apt-get install chromium)")
     return path
 
 
 def number_in(text: str) -> tuple[float, float]:
-    """The first number of a text, and half a unit of its last digit: how far rounding may have taken it."""
+    """The first number in a text, and half a unit of its last digit, the largest rounding error."""
     found = NUMBER.search(text)
-    assert found, f"no number in {text!r}"
+    assert found, f"expected a number in {text!r}"
     digits = found.group().replace("−", "-")
     mantissa, _, exponent = digits.partition("e")
     decimals = len(mantissa.partition(".")[2])
     return float(digits), 0.5 * 10 ** (int(exponent or 0) - decimals)
 
 
-def assert_shown(text: str, wanted: float, what: str) -> None:
-    """A text tells a value, to the digits that it gives."""
+def assert_shown(text: str, expected: float, what: str) -> None:
+    """Check that the number in a text equals a value to the displayed digits."""
     shown, half = number_in(text)
-    assert abs(shown - wanted) <= half * 1.0001 + 1e-9 * abs(wanted), f"{what}: {text!r} is shown, {wanted} is right"
+    assert abs(shown - expected) <= half * 1.0001 + 1e-9 * abs(expected), f"{what}: expected {expected}, found {text!r}"
 
 
 def settings_in(model: Callable[[str], Any], kind: type[Explorer]) -> Explorer:
-    """The Python explorer with the settings that the browser has."""
+    """A Python explorer with the settings of the browser."""
     explorer = kind()
     explorer.set_state({name: model(name) for name in SYNCED[kind]})
     assert explorer.error is None, explorer.error
     return explorer
 
 
-def wanted_numbers(explorer: Explorer) -> Mapping[str, float]:
-    """What an explorer must show, by the functions of the package: values by their `data-value`."""
+def expected_numbers(explorer: Explorer) -> Mapping[str, float]:
+    """The values that an explorer must show, computed by the package and keyed by `data-value`."""
     if isinstance(explorer, LossExplorer):
         return _pair(explorer.values)
     if isinstance(explorer, BetaTilt):
@@ -94,8 +94,8 @@ def _pair(values: PairNumbers) -> Mapping[str, float]:
     }
 
 
-def wanted_bars(explorer: Explorer) -> list[float]:
-    """The numbers beside the bars, top to bottom."""
+def expected_bars(explorer: Explorer) -> list[float]:
+    """The numbers next to the bars, from top to bottom."""
     if isinstance(explorer, BetaTilt):
         both = zip(explorer.reference.tolist(), explorer.policy.tolist(), strict=True)
         return [share for pair in both for share in pair]
@@ -106,28 +106,28 @@ def wanted_bars(explorer: Explorer) -> list[float]:
 
 
 def check(root: Locator, explorer: Explorer) -> None:
-    """Every number on the page is the one that Python computes from the same settings."""
+    """Check that every number on the page is the one that Python computes from the same settings."""
     shown = dict(
         root.evaluate("e => [...e.querySelectorAll('[data-value]')].map(n => [n.dataset.value, n.textContent])")
     )
-    for name, value in wanted_numbers(explorer).items():
+    for name, value in expected_numbers(explorer).items():
         assert_shown(shown[name], value, f"{type(explorer).__name__} {name}")
     bars = root.evaluate("e => [...e.querySelectorAll('.dt-bar .dt-bar-number')].map(n => n.textContent)")
-    for i, value in enumerate(wanted_bars(explorer)):
+    for i, value in enumerate(expected_bars(explorer)):
         assert_shown(bars[i], value, f"{type(explorer).__name__} bar {i}")
     text = root.inner_text()
     assert not re.search(r"NaN|Infinity|undefined|null", text), text
 
 
 def drag(page: Page, slider: Locator, share: float) -> None:
-    """Take a slider's thumb and bring it to a share of its way, in several moves."""
+    """Drag a slider's thumb to a fraction of its range, in several moves."""
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     assert box is not None
     at = slider.evaluate("e => (e.value - e.min) / (e.max - e.min)")
-    room, edge = box["width"] - 20, box["x"] + 10  # a thumb is 20 pixels wide
+    length, edge = box["width"] - 20, box["x"] + 10  # a thumb is 20 pixels wide
     height = box["y"] + box["height"] / 2
-    page.mouse.move(edge + at * room, height)
+    page.mouse.move(edge + at * length, height)
     page.mouse.down()
-    page.mouse.move(edge + share * room, height, steps=6)
+    page.mouse.move(edge + share * length, height, steps=6)
     page.mouse.up()

@@ -1,4 +1,4 @@
-"""The site for the tests that read it: building it, sending it, and finding things on its pages."""
+"""Build the site, serve it, and find elements on its pages."""
 
 import functools
 import importlib.util
@@ -22,39 +22,39 @@ from playwright.sync_api import Locator, Page
 from dpo_teach.widgets.explorer import Explorer
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("mermaidx", "myst_nb", "sphinx_book_theme")  # of the extra `site`
+TOOLS = ("mermaidx", "myst_nb", "sphinx_book_theme")  # from the extra `site`
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 KIND_NAMES = {kind.__name__: name for name, kind in KINDS.items()}
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
+class SilentHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass
 
 
 def need_tools() -> None:
-    """What builds the site; where it is not installed the test is skipped, and fails where it was promised."""
+    """Skip the test if the site's tools are missing, or fail it if DPO_TEACH_BROWSER=required."""
     missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("DPO_TEACH_BROWSER") == "required":
-        pytest.fail(f"{', '.join(missing)} is not installed: `make test` sees to it")
+        pytest.fail(f"{', '.join(missing)} is not installed: `make test` installs it")
     if missing:
-        pytest.skip(f"{', '.join(missing)} is not installed: pip install 'dpo_teach[site]', or `make site`")
+        pytest.skip(f"{', '.join(missing)} is not installed: run `make site`, which installs it")
 
 
 def build_site(output: Path) -> None:
-    """Build the site anew; building it changes no notebook, and leaves nothing beside the site."""
+    """Build the site and check that this changes no notebook and leaves no other files."""
     before = [notebook.read_bytes() for notebook in NOTEBOOKS]
     command = [sys.executable, "docs/build.py", str(output)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before, "a notebook has changed meanwhile"
-    assert list(output.parent.iterdir()) == [output], "something lies beside the site"
+    assert [notebook.read_bytes() for notebook in NOTEBOOKS] == before, "expected unchanged notebooks"
+    assert list(output.parent.iterdir()) == [output], "expected no files next to the site"
 
 
 @contextmanager
-def sent(folder: Path) -> Iterator[str]:
-    """A server on this machine that sends a folder's files; its address."""
-    handler = functools.partial(QuietHandler, directory=str(folder))
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder's files from this machine; yield the address."""
+    handler = functools.partial(SilentHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_port}"
@@ -62,7 +62,7 @@ def sent(folder: Path) -> Iterator[str]:
 
 
 def pages_of(site: Path) -> list[str]:
-    """Every page, by its path below the site."""
+    """The path of every page, relative to the site."""
     paths = [path.relative_to(site) for path in sorted(site.rglob("*.html"))]
     return [path.as_posix() for path in paths if path.parts[0] != "_static"]
 
@@ -78,7 +78,7 @@ def words_of(notebook: Path) -> str:
 
 
 def saved_explorers(notebook: Path) -> list[str]:
-    """What the explorers of a notebook say in its saved outputs, top to bottom."""
+    """The reprs of a notebook's explorers in its saved outputs, from top to bottom."""
     found = []
     for cell in json.loads(notebook.read_text())["cells"]:
         for output in cell.get("outputs", []):
@@ -89,7 +89,7 @@ def saved_explorers(notebook: Path) -> list[str]:
 
 
 def explorer_at(page: Page, i: int) -> tuple[Locator, Callable[[], Explorer]]:
-    """The i-th explorer of a page, and a function that gives its Python twin."""
+    """The i-th explorer of a page, and a function that creates its Python counterpart."""
     place = page.locator("[data-explorer]").nth(i)
     kind = KINDS[str(place.get_attribute("data-explorer"))]
     return place, lambda: settings_in(lambda trait: place.evaluate("(e, t) => e.model.get(t)", trait), kind)
@@ -102,5 +102,5 @@ def wait_for_maths(page: Page) -> None:
 
 
 def load_extension(name: str) -> ModuleType:
-    """One of the modules that Sphinx loads for the site."""
+    """Import one of the Sphinx extensions of the site."""
     return load_module(ROOT / "docs" / "extensions" / f"{name}.py")

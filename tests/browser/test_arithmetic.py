@@ -1,4 +1,4 @@
-"""The JavaScript of the explorers against the Python functions, on a grid, in the browser, to 1e-9."""
+"""The explorers' JavaScript matches the Python functions to 1e-9 on a grid, in the browser."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)
 
 @pytest.fixture
 def compute(page: Page) -> Callable[[str, Sequence[Any]], list[Any]]:
-    """Call a function of dpo.js with many lists of arguments, in one go."""
+    """Call a function of dpo.js with many lists of arguments at once."""
     page.goto("about:blank")
     page.add_script_tag(content=f"{bundle('dpo')}\nwindow.$dpo = $dpo;")
 
@@ -34,36 +34,36 @@ def compute(page: Page) -> Callable[[str, Sequence[Any]], list[Any]]:
     return run
 
 
-def assert_near(found: float, wanted: float, where: object) -> None:
-    assert found is not None, f"not finite at {where}"
-    assert abs(found - wanted) <= 1e-9 * max(1.0, abs(wanted)), f"{found} instead of {wanted} at {where}"
+def assert_near(found: float, expected: float, where: object) -> None:
+    assert found is not None, f"expected a finite number at {where}"
+    assert abs(found - expected) <= 1e-9 * max(1.0, abs(expected)), f"expected {expected}, found {found} at {where}"
 
 
-def test_one_pair(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+def test_the_numbers_of_a_pair_match(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     logps = (-2000.0, -61.3, -50.0, -0.25, 0.0)
     names = ("policyChosen", "policyRejected", "referenceChosen", "referenceRejected", "beta", "agreement")
     grid = list(itertools.product(logps, logps, (-2000.0, -51.0, 0.0), (-51.0, 0.0), BETAS, (0.5, 0.75, 0.99)))
     assert len(grid) >= 1000
     found = compute("readPair", [[dict(zip(names, point, strict=True))] for point in grid])
     for point, here in zip(grid, found, strict=True):
-        wanted = read_pair(
+        expected = read_pair(
             policy_chosen=point[0], policy_rejected=point[1], reference_chosen=point[2], reference_rejected=point[3],
             beta=point[4], agreement=point[5],
         )  # fmt: skip
         for name, value in (
-            ("chosenLogRatio", wanted.chosen_log_ratio),
-            ("rejectedLogRatio", wanted.rejected_log_ratio),
-            ("difference", wanted.difference),
-            ("margin", wanted.margin),
-            ("probability", wanted.probability),
-            ("loss", wanted.loss),
-            ("gradientWeight", wanted.gradient_weight),
-            ("bestDifference", wanted.best_difference),
+            ("chosenLogRatio", expected.chosen_log_ratio),
+            ("rejectedLogRatio", expected.rejected_log_ratio),
+            ("difference", expected.difference),
+            ("margin", expected.margin),
+            ("probability", expected.probability),
+            ("loss", expected.loss),
+            ("gradientWeight", expected.gradient_weight),
+            ("bestDifference", expected.best_difference),
         ):
             assert_near(here[name], value, (name, point))
 
 
-def test_the_tilt(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+def test_the_tilt_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     world = film_world()
     stretches = [(-50.0, 50.0), (0.0, 0.0), (0.7, -1.3), (12.0, 3.0)]
     points = []
@@ -75,14 +75,14 @@ def test_the_tilt(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     for point, here in zip(points, compute("tilt", calls), strict=True):
         reference, reward, beta = point
         policy = optimal_policy(reference, reward, beta)
-        for found, wanted in zip(here["policy"], policy.tolist(), strict=True):
-            assert_near(found, wanted, point)
+        for found, expected in zip(here["policy"], policy.tolist(), strict=True):
+            assert_near(found, expected, point)
         assert_near(here["logZ"], log_partition(reference, reward, beta).item(), point)
         assert_near(here["reward"], expected_reward(policy, reward).item(), point)
         assert_near(here["kl"], kl(policy, reference).item(), point)
 
 
-def test_the_weights_of_a_batch(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+def test_the_weights_of_a_batch_match(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     differences = [-2000.0, -30.0, -0.5, 0.0, 2.0, 45.0, 2000.0]
     grid = list(itertools.product(itertools.product(differences, repeat=3), BETAS))
     assert len(grid) >= 1000
@@ -97,7 +97,7 @@ def test_the_weights_of_a_batch(compute: Callable[[str, Sequence[Any]], list[Any
             assert_near(here["shares"][i], shares[i].item(), (batch, beta))
 
 
-def test_memory(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+def test_memory_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     sizes = [10 ** (6 + 6 * i / 20) for i in range(21)]
     grid = list(itertools.product(sizes, get_args(Dtype), get_args(Optimizer), (False, True), (False, True)))
     assert len(grid) >= 1000
@@ -112,7 +112,7 @@ def test_memory(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
                     assert_near(shown[model.role][part], getattr(model, part), (part, point))
 
 
-def test_the_mean_loss_over_annotators(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+def test_the_mean_loss_over_annotators_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     grid = list(itertools.product([-4000 + 55.5 * i for i in range(145)], BETAS, (0.5, 0.9)))
     assert len(grid) >= 1000
     for point, here in zip(grid, compute("expectedLoss", grid), strict=True):

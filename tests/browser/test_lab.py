@@ -1,4 +1,4 @@
-"""The explorers and panels of the real notebooks in a real JupyterLab: every control, by keyboard and by pointer."""
+"""The notebooks' explorers and panels in a real JupyterLab: every control works by keyboard and by pointer."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ PANELS = panels_shown()
 
 
 def state_in_kernel(lab: Lab, kind: type[Explorer]) -> dict[str, object]:
-    """The settings of the explorer that was shown last, as the kernel has them."""
+    """The settings, in the kernel, of the explorer that was shown last."""
     names = list(SYNCED[kind])
     return json.loads(
         lab.ask_kernel(f"import json\nprint(json.dumps({{name: getattr(_, name) for name in {names!r}}}))")
@@ -31,7 +31,7 @@ def state_in_kernel(lab: Lab, kind: type[Explorer]) -> dict[str, object]:
 
 
 def check_against_kernel(lab: Lab, root: Locator, kind: type[Explorer]) -> str:
-    """What is shown is what Python says of the settings that the kernel has; returns the reading."""
+    """Check the page against Python with the kernel's settings; return the explorer's repr."""
     state = state_in_kernel(lab, kind)
     twin = settings_in(state.__getitem__, kind)
     check(root, twin)
@@ -40,7 +40,9 @@ def check_against_kernel(lab: Lab, root: Locator, kind: type[Explorer]) -> str:
 
 @pytest.mark.parametrize("learner", ["light"], indirect=True)
 @pytest.mark.parametrize(("notebook", "cell", "kind"), EXPLORERS, ids=[cell for _, cell, _ in EXPLORERS])
-def test_an_explorer_in_its_notebook(lab: Lab, learner: Page, notebook: str, cell: str, kind: type[Explorer]) -> None:
+def test_every_control_of_an_explorer_in_its_notebook(
+    lab: Lab, learner: Page, notebook: str, cell: str, kind: type[Explorer]
+) -> None:
     lab.open(learner, notebook)
     root = run_cell(learner, notebook, cell).locator(".dpo-teach")
     expect(root).to_be_visible(timeout=20_000)
@@ -51,7 +53,7 @@ def test_an_explorer_in_its_notebook(lab: Lab, learner: Page, notebook: str, cel
         learner.keyboard.press("ArrowRight")
         learner.keyboard.press("ArrowUp")
         now = check_against_kernel(lab, root, kind)
-        assert now != seen, f"{slider.get_attribute('aria-valuetext')}: the arrow keys moved nothing"
+        assert now != seen, f"{slider.get_attribute('aria-valuetext')}: the arrow keys changed nothing"
         drag(learner, slider, 0.8)
         seen = check_against_kernel(lab, root, kind)
         assert seen != now
@@ -69,7 +71,7 @@ def test_an_explorer_in_its_notebook(lab: Lab, learner: Page, notebook: str, cel
     for box in root.locator("input.dt-box").all():
         old = box.input_value()
         box.fill(old.replace("−", "-"))
-        box.press("d")  # letters stay in the box: twice d is JupyterLab's key for deleting a cell
+        box.press("d")  # keys must stay in the box: pressing d twice deletes a cell in JupyterLab
         box.press("d")
         box.press("Enter")
         assert box.get_attribute("aria-invalid") == "true"
@@ -79,17 +81,17 @@ def test_an_explorer_in_its_notebook(lab: Lab, learner: Page, notebook: str, cel
     assert learner.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex") == active
 
 
-def test_a_new_learner_is_asked_about_no_news(lab: Lab, learner: Page) -> None:
+def test_a_new_learner_is_not_asked_about_news(lab: Lab, learner: Page) -> None:
     lab.open(learner, "01_introduction.ipynb")
     learner.evaluate("() => window.jupyterapp.restored")
-    learner.wait_for_timeout(2000)  # half of that is enough for the question, where there is one
+    learner.wait_for_timeout(2000)  # twice the time that the question takes to appear
     assert learner.locator(".Toastify__toast").all_inner_texts() == []
 
 
-def test_on_a_projector_of_1280_pixels(
+def test_layout_on_a_projector_1280_pixels_wide(
     lab: Lab, learner: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sliders stay beside the flow, tables are enlarged with the text, and no printed word is cut in two."""
+    """The sliders stay next to the flow, tables grow with the text, and printed words are not broken."""
     monkeypatch.setenv("DPO_TEACH_PROJECTOR", "1.6")
     write_lab_settings(tmp_path)
     lab.set_style((tmp_path / "custom" / "custom.css").read_text())
@@ -104,19 +106,19 @@ def test_on_a_projector_of_1280_pixels(
     sources, graph = (output.locator(name).bounding_box() for name in (".dt-sources", ".dt-graph-frame"))
     assert sources is not None
     assert graph is not None
-    assert sources["x"] + sources["width"] <= graph["x"] + 1, "the narrow layout, two screens high"
+    assert sources["x"] + sources["width"] <= graph["x"] + 1, "expected the wide layout, found the narrow one"
     assert output.locator(".dpo-teach").evaluate("e => e.currentCSSZoom") >= 1.2
     numbers = run_cell(learner, "01_introduction.ipynb", "beta-tilt").locator(".dt-numbers dt")
     expect(numbers.first).to_be_visible(timeout=20_000)
     heights = numbers.evaluate_all("all => all.map((e) => e.clientHeight)")
-    assert max(heights) < 30, "a name on two lines: JupyterLab's own style of such lists"
+    assert max(heights) < 30, "expected names on one line, found JupyterLab's own list style"
     table = learner.locator(".jp-MarkdownCell table").first
     assert table.evaluate("e => getComputedStyle(e).fontSize") == "20.8px"
     printed = learner.locator(".jp-OutputArea-output pre").first
     assert printed.evaluate("e => getComputedStyle(e).wordBreak") == "normal"
 
 
-def test_python_sets_what_the_browser_shows(lab: Lab, learner: Page) -> None:
+def test_python_can_set_what_the_browser_shows(lab: Lab, learner: Page) -> None:
     lab.open(learner, "01_introduction.ipynb")
     root = run_cell(learner, "01_introduction.ipynb", "loss-explorer").locator(".dpo-teach")
     expect(root).to_be_visible(timeout=20_000)
@@ -128,14 +130,14 @@ def test_python_sets_what_the_browser_shows(lab: Lab, learner: Page) -> None:
 
 
 @pytest.mark.parametrize(("notebook", "cell"), PANELS, ids=[cell for _, cell in PANELS])
-def test_a_panel_of_the_kernel_in_its_notebook(lab: Lab, learner: Page, notebook: str, cell: str) -> None:
+def test_every_control_of_a_kernel_panel_in_its_notebook(lab: Lab, learner: Page, notebook: str, cell: str) -> None:
     lab.open(learner, notebook)
     output = run_cell(learner, notebook, cell)
     picture = output.locator("img.dt-picture")
     expect(picture).to_be_visible(timeout=20_000)
 
     def moved(act: str) -> None:
-        expect(picture, f"{cell}: {act} moved nothing").not_to_have_attribute("src", before, timeout=5000)
+        expect(picture, f"{cell}: {act} changed nothing").not_to_have_attribute("src", before, timeout=5000)
 
     for handle in output.locator(".noUi-handle").all():
         for key in ("ArrowRight", "ArrowLeft"):

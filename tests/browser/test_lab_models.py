@@ -1,4 +1,4 @@
-"""The widgets that need a model, in a real JupyterLab: played by hand, and held against what the kernel has."""
+"""The widgets that need a model, operated in a real JupyterLab and compared with the kernel."""
 
 import json
 
@@ -6,7 +6,7 @@ from lab import Lab, run_cell
 from pages import assert_shown, drag
 from playwright.sync_api import Locator, Page, expect
 
-# What the notebook has in its hands at that place, in seconds instead of a training run.
+# The variables that the notebook has defined at that cell, loaded in seconds instead of trained.
 BEFORE_03 = """
 from dpo_teach.models import load_model
 from dpo_teach.pairs import load_pairs
@@ -25,7 +25,7 @@ prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test
 
 
 def show(lab: Lab, page: Page, notebook: str, before: str, cell: str) -> Locator:
-    """Open a notebook, give its kernel what the cell needs, run the cell; the widget that it shows."""
+    """Open a notebook, run setup code and a cell, and return the widget that the cell shows."""
     lab.open(page, notebook)
     lab.ask_kernel(before)
     root = run_cell(page, notebook, cell).locator(".dpo-teach")
@@ -37,19 +37,19 @@ def value(root: Locator, name: str) -> Locator:
     return root.locator(f'[data-value="{name}"]')
 
 
-def test_the_token_rewards_of_notebook_03(lab: Lab, learner: Page) -> None:
+def test_token_rewards_in_notebook_03(lab: Lab, learner: Page) -> None:
     root = show(lab, learner, "03_loss_and_gradients.ipynb", BEFORE_03, "token-rewards-live")
 
     def check() -> str:
-        told = json.loads(
+        state = json.loads(
             lab.ask_kernel(
                 "import json\nprint(json.dumps({'margin': _.margin, 'probability': _.probability, 'pair': _.pair,"
                 " **{name: found.sum().item() for name, found in _.rewards.items()}}))"
             )
         )
-        expect(root.locator('[data-name="pair"] input.dt-box')).to_have_value(str(told["pair"]))
+        expect(root.locator('[data-name="pair"] input.dt-box')).to_have_value(str(state["pair"]))
         for name in ("chosen", "rejected", "margin", "probability"):
-            assert_shown(value(root, name).inner_text(), told[name], name)
+            assert_shown(value(root, name).inner_text(), state[name], name)
         return value(root, "prompt").inner_text()
 
     seen = {check()}
@@ -80,10 +80,10 @@ def test_before_and_after_in_notebook_04(lab: Lab, learner: Page) -> None:
     root = show(lab, learner, "04_training.ipynb", BEFORE_04, "before-after-live")
 
     def check() -> list[str]:
-        told = json.loads(
+        state = json.loads(
             lab.ask_kernel("import json\nprint(json.dumps([_.prompt, _.seed, _.count, _.log_ratios, _.judged]))")
         )
-        prompt, _, count, log_ratios, judged = told
+        prompt, _, count, log_ratios, judged = state
         for name in ("reference", "policy"):
             for i in range(count):
                 assert_shown(value(root, f"{name}-{i}").inner_text(), log_ratios[name][i], f"{name} {i}")
@@ -109,7 +109,7 @@ def test_before_and_after_in_notebook_04(lab: Lab, learner: Page) -> None:
     assert lab.ask_kernel("print(_.error_message, _.prompt)") == "My sister dragged us to Glass River."
 
 
-def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
+def test_be_the_annotator_from_labels_to_trained_policy(lab: Lab, learner: Page) -> None:
     root = show(lab, learner, "04_training.ipynb", BEFORE_04, "annotate-by-hand")
 
     def lengths() -> tuple[int, int]:
@@ -121,11 +121,11 @@ def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
     given(0)
     root.locator('[data-name="left"]').click()  # by pointer
     given(1)
-    learner.keyboard.press("u")  # taken back
+    learner.keyboard.press("u")  # undo
     given(0)
     skipped = value(root, "left").inner_text()
     learner.keyboard.press("ArrowDown")
-    expect(value(root, "left")).not_to_have_text(skipped)  # an answer to a pair that is gone counts for nothing
+    expect(value(root, "left")).not_to_have_text(skipped)  # wait, because answers to the previous pair are ignored
     given(0)
     for count in range(30):
         left, right = lengths()
@@ -136,8 +136,8 @@ def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
     train.focus()
     learner.keyboard.press("Enter")
     headline = root.locator(".dt-headline")
-    expect(headline).to_contain_text("It agrees with you on", timeout=90_000)
-    told = json.loads(
+    expect(headline).to_contain_text("agrees with you on", timeout=90_000)
+    state = json.loads(
         lab.ask_kernel(
             "import json\nfrom dpo_teach.pairs import load_pairs\n"
             "on_disk = load_pairs(Path('runs') / 'my_labels.jsonl')\n"
@@ -145,9 +145,9 @@ def test_be_the_annotator_to_the_end(lab: Lab, learner: Page) -> None:
             " len(_.curve), _.error_message]))"
         )
     )
-    assert told[:3] == [30, 24, 6]
-    assert f"{told[3]:g} of 6" in headline.inner_text()
-    assert told[4] > 5  # a point of the curve for each of some steps
-    assert told[5] == ""
+    assert state[:3] == [30, 24, 6]
+    assert f"{state[3]:g} of 6" in headline.inner_text()
+    assert state[4] > 5  # the curve has a point for each evaluated step
+    assert state[5] == ""
     assert len(value(root, "before-0").inner_text()) > 10
     assert len(value(root, "after-0").inner_text()) > 10

@@ -1,4 +1,4 @@
-"""The playground, opened from disk: every control by keyboard and by pointer, and every number against Python."""
+"""The playground, opened from disk: every control works, and every number matches Python."""
 
 import re
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ CUT = """e => [...e.querySelectorAll('svg text')].filter((text) => {
     const [a, b] = [text.getBoundingClientRect(), e.getBoundingClientRect()];
     return text.textContent && (a.left < b.left - 1 || a.right > b.right + 1);
 }).map((text) => text.textContent)"""
-# Texts of the flow that lie on another text, a box or an arrow; a text's own rectangle is higher than its letters.
+# Texts of the flow that overlap another text, a box or an arrow; a text's rectangle is taller than its glyphs.
 COVERED = """e => {
     const inner = (r, x, y) => ({ left: r.left + x, right: r.right - x, top: r.top + y, bottom: r.bottom - y });
     const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
     const texts = [...e.querySelectorAll('.dt-graph text')].filter((text) => text.textContent);
-    const room = new Map(texts.map((text) => [text, inner(text.getBoundingClientRect(), 1, 3)]));
+    const areas = new Map(texts.map((text) => [text, inner(text.getBoundingClientRect(), 1, 3)]));
     const boxes = [...e.querySelectorAll('.dt-graph rect')].map((box) => inner(box.getBoundingClientRect(), 1, 1));
     const points = [...e.querySelectorAll('.dt-graph .dt-arrow')].flatMap((path) => {
         const [frame, count] = [path.getScreenCTM(), Math.floor(path.getTotalLength())];
         return Array.from({ length: count }, (_, i) => path.getPointAtLength(i).matrixTransform(frame));
     }).map(({ x, y }) => ({ left: x, right: x, top: y, bottom: y }));
     return texts.flatMap((text) => [
-        ...texts.filter((one) => one !== text && meet(room.get(text), room.get(one))).map((one) => one.textContent),
-        ...boxes.filter((one) => !text.matches('.dt-value') && meet(room.get(text), one)).map(() => 'a box'),
-        ...points.filter((one) => meet(room.get(text), one)).slice(0, 1).map(() => 'an arrow'),
+        ...texts.filter((one) => one !== text && meet(areas.get(text), areas.get(one))).map((one) => one.textContent),
+        ...boxes.filter((one) => !text.matches('.dt-value') && meet(areas.get(text), one)).map(() => 'a box'),
+        ...points.filter((one) => meet(areas.get(text), one)).slice(0, 1).map(() => 'an arrow'),
     ].map((what) => `${text.textContent} on ${what}`));
 }"""
 WATCH = """e => { window.changes = []; new MutationObserver((records) => {
@@ -69,7 +69,7 @@ def dark(page: Page, playground_url: str) -> Page:
 
 
 def explorer_on(page: Page, name: str) -> tuple[Locator, Any]:
-    """The place of an explorer on the page, and a function that gives its model's traits."""
+    """The element of an explorer on the page, and a function that returns its model's traits."""
     place = page.locator(f'[data-explorer="{name}"]')
     return place, lambda trait: place.evaluate("(e, trait) => e.model.get(trait)", trait)
 
@@ -80,9 +80,9 @@ def python_twin(page: Page, name: str) -> tuple[Locator, Explorer]:
 
 
 def check_moved(page: Page, name: str, before: str) -> str:
-    """The reading has changed, and what is shown is what Python says; returns the new reading."""
+    """Check that the repr has changed and that the page matches Python; return the new repr."""
     place, twin = python_twin(page, name)
-    assert repr(twin) != before, f"{name}: the control moved nothing"
+    assert repr(twin) != before, f"{name}: the control changed nothing"
     check(place, twin)
     return repr(twin)
 
@@ -94,7 +94,7 @@ def controls(place: Locator, kind: str) -> Iterator[Locator]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_control_by_keyboard(light: Page, name: str) -> None:
+def test_every_control_works_by_keyboard(light: Page, name: str) -> None:
     place, twin = python_twin(light, name)
     check(place, twin)
     seen = repr(twin)
@@ -127,14 +127,14 @@ def test_every_control_by_keyboard(light: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_control_by_pointer(dark: Page, name: str) -> None:
+def test_every_control_works_by_pointer(dark: Page, name: str) -> None:
     place, twin = python_twin(dark, name)
     seen = repr(twin)
     for slider in controls(place, "input[type=range]"):
         for share in (0.9, 0.2):
             drag(dark, slider, share)
             at = slider.evaluate("e => (e.value - e.min) / (e.max - e.min)")
-            if not slider.evaluate("e => e.closest('.dt-sources') !== null"):  # whose scale is set anew on letting go
+            if not slider.evaluate("e => e.closest('.dt-sources') !== null"):  # their scale changes on release
                 assert at == pytest.approx(share, abs=0.06)
             seen = check_moved(dark, name, seen)
     for menu in controls(place, "select"):
@@ -153,7 +153,7 @@ def test_every_control_by_pointer(dark: Page, name: str) -> None:
 
 @pytest.mark.parametrize("width", [360, 1040, 3840])
 @pytest.mark.parametrize("name", KINDS)
-def test_extreme_values_break_nothing(page: Page, playground_url: str, name: str, width: int) -> None:
+def test_extreme_values_keep_layout_and_numbers_intact(page: Page, playground_url: str, name: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(playground_url)
     place, _ = explorer_on(page, name)
@@ -164,13 +164,15 @@ def test_extreme_values_break_nothing(page: Page, playground_url: str, name: str
             box.press("Enter")
             assert box.get_attribute("aria-invalid") is None
             check(*python_twin(page, name))
-            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "the page is too wide"
+            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), (
+                "expected no horizontal scrolling"
+            )
             cut = place.evaluate(CUT)
-            assert not cut, f"lettering beyond the card: {cut}"
+            assert not cut, f"text outside the card: {cut}"
 
 
 @pytest.mark.parametrize("width", [360, 640, 900, 945, 1280])
-def test_no_text_of_the_flow_is_covered(page: Page, playground_url: str, width: int) -> None:
+def test_no_text_of_the_flow_overlaps(page: Page, playground_url: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(playground_url)
     place, model = explorer_on(page, "lossExplorer")
@@ -201,10 +203,10 @@ def test_an_invalid_number_shows_an_error_and_changes_nothing(page: Page, playgr
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_move_adds_and_removes_no_node(page: Page, playground_url: str, name: str) -> None:
+def test_a_move_adds_and_removes_no_nodes(page: Page, playground_url: str, name: str) -> None:
     page.goto(playground_url)
     place, _ = explorer_on(page, name)
-    page.wait_for_timeout(400)  # until the description for screen readers is there
+    page.wait_for_timeout(400)  # until the description for screen readers has been updated
     place.evaluate(WATCH)
     for slider in controls(place, "input[type=range]"):
         slider.focus()
@@ -218,7 +220,7 @@ def test_a_move_adds_and_removes_no_node(page: Page, playground_url: str, name: 
     assert page.evaluate("() => window.changes") == []
 
 
-def test_axes_stand_still_during_a_drag(page: Page, playground_url: str) -> None:
+def test_axes_do_not_change_during_a_drag(page: Page, playground_url: str) -> None:
     page.goto(playground_url)
     place, _ = explorer_on(page, "betaTilt")
     slider = place.locator('[data-name="reward-5"] input[type=range]')
@@ -234,7 +236,7 @@ def test_axes_stand_still_during_a_drag(page: Page, playground_url: str) -> None
     assert place.evaluate(TICKS) != before
 
 
-def test_a_constant_on_every_reward_changes_nothing_that_is_drawn(page: Page, playground_url: str) -> None:
+def test_adding_a_constant_to_all_rewards_leaves_the_drawing_unchanged(page: Page, playground_url: str) -> None:
     page.goto(playground_url)
     place, model = explorer_on(page, "betaTilt")
     widths = "e => [...e.querySelectorAll('.dt-bar-fill')].map((bar) => bar.style.width)"
@@ -254,11 +256,11 @@ def test_every_control_has_a_name_and_a_visible_focus(page: Page, playground_url
     assert page.evaluate(NAMELESS) == []
     for control in page.locator(".dpo-teach :is(input, select, button)").all():
         control.focus()
-        page.keyboard.press("Shift")  # the keyboard is in use: the focus must be seen
+        page.keyboard.press("Shift")  # with the keyboard in use, the focus must be visible
         assert control.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
 
 
-def test_the_page_makes_no_request(page: Page, playground_url: str) -> None:
+def test_the_page_loads_nothing_else(page: Page, playground_url: str) -> None:
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.goto(playground_url)
@@ -267,9 +269,9 @@ def test_the_page_makes_no_request(page: Page, playground_url: str) -> None:
     assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page.content())
 
 
-def test_moved_alike_and_not_moved_have_different_headlines(light: Page) -> None:
-    """Question 1 of notebook 01: the difference is 0 in both cases, and only in one has the policy not moved."""
+def test_equal_moves_and_no_move_have_different_headlines(light: Page) -> None:
+    """Question 1 of notebook 01: the difference is 0 in both cases, but the policy has moved in one of them."""
     place, _ = explorer_on(light, "lossExplorer")
-    for raised, headline in ((0, "The policy has not moved"), (3, "Both moved alike")):
+    for raised, headline in ((0, "The policy has not moved"), (3, "Both moved by the same amount")):
         place.evaluate(RAISE_BOTH, raised)
         assert place.get_by_text(headline).is_visible()

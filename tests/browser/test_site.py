@@ -1,4 +1,4 @@
-"""The site: every page, from a server and from disk; nothing is fetched from elsewhere."""
+"""The site works from a server and from disk, and loads nothing from other sites."""
 
 import re
 from pathlib import Path
@@ -6,38 +6,38 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 from playwright.sync_api import Page
-from sites import NOTEBOOKS, page_of, pages_of, wait_for_maths, words_of
+from sites import NOTEBOOKS, ROOT, page_of, pages_of, wait_for_maths, words_of
 
 RAW_MATHS = """() => [...document.querySelectorAll('.math')].filter((e) => !e.querySelector('mjx-container svg') ||
     e.querySelector('[data-mjx-error], [data-mml-node="merror"]')).map((e) => e.textContent)"""
 TWICE = """() => { const ids = [...document.querySelectorAll('svg[id], svg [id]')].map((e) => e.id);
     return ids.filter((id, i) => ids.indexOf(id) !== i && !id.startsWith('MJX')); }"""
-# Headings that lie more than one level below the heading before them.
+# Headings more than one level below the heading before them.
 SKIPPED = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].filter((e) => e.checkVisibility()).filter(
     (e, i, all) => i > 0 && Number(e.tagName[1]) > Number(all[i - 1].tagName[1]) + 1).map((e) => e.textContent)"""
-# What is wider than its place, is cut there and cannot be scrolled; words for screen readers alone are a pixel wide.
+# Elements whose content is cut off and cannot be scrolled; text for screen readers is one pixel wide.
 CUT = """() => [...document.querySelectorAll('.bd-article *')].filter((e) =>
     e.clientWidth > 1 && e.scrollWidth > e.clientWidth + 2 && !e.matches('mjx-assistive-mml') &&
     ['hidden', 'clip'].includes(getComputedStyle(e).overflowX)).map((e) => `${e.tagName} ${e.textContent}`)"""
-# How high the letters of the diagrams are: 16 in the drawing's own unit.
-LETTERS = """() => [...document.querySelectorAll('figure.diagram svg')].map((e) =>
+# The text height in diagrams, which is 16 in the drawing's own unit.
+TEXT_HEIGHTS = """() => [...document.querySelectorAll('figure.diagram svg')].map((e) =>
     16 * e.getBoundingClientRect().width / e.viewBox.baseVal.width)"""
 FIGURES = """() => [...document.querySelectorAll('.cell_output:not(.explorer-alive) img')].map((e) =>
     e.getBoundingClientRect().width)"""
 NAMELESS = "() => [...document.images].filter((e) => !e.alt).map((e) => e.src.slice(0, 80))"
 
 
-def test_the_pages_are_there(site: Path) -> None:
+def test_all_pages_exist(site: Path) -> None:
     pages = pages_of(site)
     assert len(NOTEBOOKS) >= 4
-    wanted = {"index.html", "playground.html", "api.html", "search.html", "dpo_teach_playground.html"}
-    assert wanted | {page_of(notebook) for notebook in NOTEBOOKS} <= set(pages)
+    expected = {"index.html", "playground.html", "api.html", "search.html", "dpo_teach_playground.html"}
+    assert expected | {page_of(notebook) for notebook in NOTEBOOKS} <= set(pages)
 
 
-def test_every_page_opens_and_asks_for_nothing_from_elsewhere(page: Page, site: Path, base: str) -> None:
-    asked: list[str] = []
+def test_every_page_opens_and_loads_nothing_from_other_sites(page: Page, site: Path, base: str) -> None:
+    requested: list[str] = []
     failed: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requested.append(request.url))
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda response: failed.append(response.url) if response.status >= 400 else None)
     for path in pages_of(site):
@@ -49,10 +49,10 @@ def test_every_page_opens_and_asks_for_nothing_from_elsewhere(page: Page, site: 
         if path != "search.html":
             assert page.locator("meta[name=description]").get_attribute("content"), path
     assert failed == []
-    assert [url for url in asked if not url.startswith((base, "data:"))] == []
+    assert [url for url in requested if not url.startswith((base, "data:"))] == []
 
 
-def test_no_link_leads_nowhere(page: Page, site: Path) -> None:
+def test_every_link_to_a_file_resolves(page: Page, site: Path) -> None:
     for path in pages_of(site):
         page.goto(f"{site.as_uri()}/{path}")
         links = page.evaluate("() => [...document.links].map((link) => link.href)")
@@ -68,11 +68,11 @@ def test_no_page_is_wider_than_the_screen(page: Page, site: Path, width: int) ->
         wait_for_maths(page)
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
         assert page.evaluate(CUT) == [], path
-        assert all(height > 11 for height in page.evaluate(LETTERS)), path
+        assert all(height > 11 for height in page.evaluate(TEXT_HEIGHTS)), path
         assert all(shown > 500 for shown in page.evaluate(FIGURES)), path
 
 
-def test_a_page_read_in_the_dark_is_printed_on_white(page: Page, site: Path) -> None:
+def test_a_page_in_the_dark_theme_prints_in_the_light_one(page: Page, site: Path) -> None:
     page.emulate_media(color_scheme="dark")
     for path in ("index.html", "dpo_teach_playground.html"):
         page.goto(f"{site.as_uri()}/{path}")
@@ -83,19 +83,21 @@ def test_a_page_read_in_the_dark_is_printed_on_white(page: Page, site: Path) -> 
         assert page.evaluate("() => [window.printed, document.documentElement.dataset.theme]") == ["light", "dark"]
 
 
-def test_a_paper_named_by_its_number_is_a_link(page: Page, site: Path) -> None:
+def test_arxiv_numbers_are_links(page: Page, site: Path) -> None:
     papers = "() => [...document.querySelectorAll('a[href*=\"arxiv.org\"]')].map((e) => `${e.textContent} ${e.href}`)"
     for path, number in (("api.html", "2305.18290"), (page_of(NOTEBOOKS[2]), "2410.08847")):
         page.goto(f"{site.as_uri()}/{path}")
         assert f"arXiv:{number} https://arxiv.org/abs/{number}" in page.evaluate(papers)
 
 
-def test_the_package_is_told_by_whole_sentences_and_import_paths(page: Page, site: Path) -> None:
+def test_the_api_page_has_whole_sentences_and_import_paths(page: Page, site: Path) -> None:
     page.goto(f"{site.as_uri()}/api.html")
     text = page.locator("article").inner_text()
     fields = {field.rstrip(":\n ") for field in page.locator("dl.field-list > dt").all_text_contents()}
-    assert fields == {"Parameters", "Returns", "Raises"}  # and no Type, torn out of a sentence
-    assert "How strongly the optimum is held to the reference: larger stays closer." in text
+    assert fields == {"Parameters", "Returns", "Raises"}  # no Type, which would be half a sentence before a colon
+    config = (ROOT / "dpo_teach" / "training" / "config.py").read_text(encoding="utf-8")
+    (docstring,) = re.findall(r'^    beta: float = .*\n    """(.*)"""$', config, re.MULTILINE)
+    assert docstring in text
     assert "Args" not in text
     assert page.locator("dt.sig", has_text="dpo_teach.losses.compute_dpo_loss").count() == 1
     assert page.locator("p", has_text="Arguments are those of load_pairs").get_by_role("link").count() == 1
@@ -132,7 +134,7 @@ def test_the_download_is_the_notebook_itself(page: Page, base: str) -> None:
         assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
 
 
-def test_the_first_link_of_the_site_leads_to_notebook_01(page: Page, site: Path) -> None:
+def test_the_first_link_of_the_site_opens_notebook_01(page: Page, site: Path) -> None:
     page.goto(f"{site.as_uri()}/index.html")
     page.locator("article p a").first.click()
     page.wait_for_url(f"{site.as_uri()}/{page_of(NOTEBOOKS[0])}")
@@ -152,15 +154,15 @@ def test_search_finds_the_margin(page: Page, base: str) -> None:
     page.wait_for_url("**/search.html?q=margin*")
     found = page.locator("#search-results li a")
     found.first.wait_for()
-    page.wait_for_timeout(500)  # the results come one by one
+    page.wait_for_timeout(500)  # results appear one by one
     addresses = found.evaluate_all("links => links.map((link) => link.href)")
-    wanted = {page_of(notebook) for notebook in NOTEBOOKS if re.search(r"\bmargin\b", words_of(notebook))}
-    assert len(wanted) >= 3
-    assert wanted <= {address.removeprefix(f"{base}/").partition("?")[0].partition("#")[0] for address in addresses}
+    expected = {page_of(notebook) for notebook in NOTEBOOKS if re.search(r"\bmargin\b", words_of(notebook))}
+    assert len(expected) >= 3
+    assert expected <= {address.removeprefix(f"{base}/").partition("?")[0].partition("#")[0] for address in addresses}
     found.filter(has_text="Introduction").click()
     page.locator("article .highlighted").first.wait_for()
     assert {word.lower() for word in page.locator(".highlighted").all_text_contents()} == {"margin"}
-    page.evaluate("() => localStorage.setItem('sphinx_highlight_terms', 'policy')")  # a word of the explorers, too
+    page.evaluate("() => localStorage.setItem('sphinx_highlight_terms', 'policy')")  # a word that explorers contain too
     page.reload()
     page.locator("article .highlighted").first.wait_for()
     assert page.locator("[data-explorer] .highlighted").count() == 0

@@ -1,4 +1,4 @@
-"""The explorers on the site: they begin as they were saved, they move, and paper has their pictures."""
+"""The explorers on the site start in their saved state, respond to controls, and are pictures in print."""
 
 import json
 import re
@@ -16,13 +16,13 @@ EXPLORERS = [
 ]
 
 
-def test_each_of_the_four_is_in_a_notebook() -> None:
-    told = {reading.partition(":")[0] for notebook in NOTEBOOKS for reading in saved_explorers(notebook)}
-    assert told == set(KIND_NAMES)
+def test_each_of_the_four_explorers_is_in_a_notebook() -> None:
+    names = {reading.partition(":")[0] for notebook in NOTEBOOKS for reading in saved_explorers(notebook)}
+    assert names == set(KIND_NAMES)
 
 
 @pytest.mark.parametrize(("path", "i", "reading"), EXPLORERS)
-def test_an_explorer_begins_as_saved_and_moves(page: Page, base: str, path: str, i: int, reading: str) -> None:
+def test_an_explorer_starts_as_saved_and_moves(page: Page, base: str, path: str, i: int, reading: str) -> None:
     page.goto(f"{base}/{path}")
     place, twin = explorer_at(page, i)
     assert repr(twin()) == reading
@@ -39,7 +39,7 @@ def test_an_explorer_begins_as_saved_and_moves(page: Page, base: str, path: str,
 
 
 @pytest.mark.parametrize("path", ["index.html", "playground.html"])
-def test_the_pages_of_our_own_have_explorers_that_move(page: Page, base: str, path: str) -> None:
+def test_explorers_on_other_pages_move(page: Page, base: str, path: str) -> None:
     page.goto(f"{base}/{path}")
     count = page.locator("[data-explorer]").count()
     assert count == (1 if path == "index.html" else 4)
@@ -66,25 +66,25 @@ def test_the_explorers_follow_the_theme(page: Page, base: str) -> None:
 
 
 def brightness(element: Locator) -> int:
-    """Of the background, 0 to 255."""
+    """The brightness of an element's background, from 0 to 255."""
     colour = element.evaluate("e => getComputedStyle(e).backgroundColor")
     return sum(int(part) for part in re.findall(r"\d+", colour)[:3]) // 3
 
 
-def test_paper_and_a_page_without_script_have_the_picture(browser: Browser, page: Page, site: Path) -> None:
+def test_print_and_pages_without_javascript_show_the_picture(browser: Browser, page: Page, site: Path) -> None:
     address = f"{site.as_uri()}/{page_of(NOTEBOOKS[0])}"
-    quiet = browser.new_page(java_script_enabled=False)
-    quiet.goto(address)
+    scriptless = browser.new_page(java_script_enabled=False)
+    scriptless.goto(address)
     page.goto(address)
     readings = saved_explorers(NOTEBOOKS[0])
     assert readings
     for reading in readings:
         picture = f".cell_output > img[alt={json.dumps(reading)}]"
-        assert quiet.locator(picture).is_visible()
+        assert scriptless.locator(picture).is_visible()
         assert not page.locator(picture).is_visible()
     page.emulate_media(media="print")
     assert all(page.locator(f".cell_output > img[alt={json.dumps(reading)}]").is_visible() for reading in readings)
     assert not page.locator("[data-explorer]").first.is_visible()
-    quiet.goto(f"{site.as_uri()}/dpo_teach_playground.html")
-    assert quiet.locator("noscript p").is_visible()
-    quiet.close()
+    scriptless.goto(f"{site.as_uri()}/dpo_teach_playground.html")
+    assert scriptless.locator("noscript p").is_visible()
+    scriptless.close()

@@ -1,4 +1,4 @@
-"""The slides: they open from disk, ask for nothing, fit their screen, and their explorers move."""
+"""The slides open from disk, load nothing else, fit the screen, and have explorers that move."""
 
 import importlib.util
 import os
@@ -12,17 +12,17 @@ from pages import KINDS, check, drag, settings_in
 from playwright.sync_api import Page, Request, expect
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("mermaidx", "sphinx", "sphinx_revealjs")  # of the extra `site`
+TOOLS = ("mermaidx", "sphinx", "sphinx_revealjs")  # from the extra `site`
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 EACH = pytest.mark.parametrize("name", NAMES)
 
 TOO_LARGE = """() => {
-    const room = document.querySelector('.reveal .slides').getBoundingClientRect();
+    const frame = document.querySelector('.reveal .slides').getBoundingClientRect();
     return [...Reveal.getCurrentSlide().querySelectorAll(
         'h1, h2, h3, p, li, pre, img, table, .diagram svg, mjx-container > svg, .dpo-teach')].filter((e) => {
         const box = e.getBoundingClientRect();
-        return !e.closest('.notes') && box.width > 0 && (box.left < room.left - 1 || box.right > room.right + 1 ||
-            box.top < room.top - 1 || box.bottom > room.bottom + 1);
+        return !e.closest('.notes') && box.width > 0 && (box.left < frame.left - 1 || box.right > frame.right + 1 ||
+            box.top < frame.top - 1 || box.bottom > frame.bottom + 1);
     }).map((e) => `${e.tagName} ${e.textContent.slice(0, 60)}`); }"""
 LOADED = re.compile(
     r"""<(?:script|img|iframe|link|source|video)\b[^>]*\b(?:src|href)\s*=\s*["'](?!data:|#)([^"']*)""", re.IGNORECASE
@@ -31,12 +31,12 @@ LOADED = re.compile(
 
 @pytest.fixture(scope="module")
 def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The slides of all notebooks, made anew."""
+    """The newly built slides of all notebooks."""
     missing = [name for name in TOOLS if importlib.util.find_spec(name) is None]
     if missing and os.environ.get("DPO_TEACH_BROWSER") == "required":
-        pytest.fail(f"{', '.join(missing)} is not installed: `make test` sees to it")
+        pytest.fail(f"{', '.join(missing)} is not installed: `make test` installs it")
     if missing:
-        pytest.skip(f"{', '.join(missing)} is not installed: pip install 'dpo_teach[site]', or `make slides`")
+        pytest.skip(f"{', '.join(missing)} is not installed: run `make slides`, which installs it")
     output = tmp_path_factory.mktemp("slides")
     command = [sys.executable, "docs/slides/build.py", str(output)]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
@@ -45,19 +45,19 @@ def decks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_deck(page: Page, path: Path) -> None:
-    """Open the slides of one notebook from disk, on a screen of 16 to 9, with their formulas set."""
+    """Open the slides of one notebook from disk on a 16:9 screen, and wait until formulas are typeset."""
     page.set_viewport_size({"width": 1280, "height": 720})
     page.goto(path.as_uri())
     page.wait_for_function("() => window.Reveal?.isReady()")
     page.evaluate("() => MathJax.startup.promise")
 
 
-def test_there_is_a_deck_for_each_notebook(decks: Path) -> None:
+def test_every_notebook_has_a_deck(decks: Path) -> None:
     assert sorted(path.stem for path in decks.iterdir()) == NAMES
 
 
 @EACH
-def test_nothing_that_a_deck_loads_is_elsewhere(name: str, decks: Path) -> None:
+def test_a_deck_contains_everything_that_it_loads(name: str, decks: Path) -> None:
     text = re.sub(r"<script>.*?</script>", "", (decks / f"{name}.html").read_text(), flags=re.DOTALL)
     assert LOADED.findall(text) == []
     styles = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
@@ -65,13 +65,13 @@ def test_nothing_that_a_deck_loads_is_elsewhere(name: str, decks: Path) -> None:
 
 
 @EACH
-def test_every_slide_fits_and_nothing_is_asked_for(page: Page, name: str, decks: Path) -> None:
-    """Slide by slide, with all its fragments; an error in the console fails the test."""
-    asked: list[str] = []
+def test_every_slide_fits_and_loads_nothing(page: Page, name: str, decks: Path) -> None:
+    """Checks each slide with all its fragments; an error in the console also fails the test."""
+    requested: list[str] = []
 
     def note(request: Request) -> None:
         if not request.url.startswith(("data:", "blob:")):
-            asked.append(request.url)
+            requested.append(request.url)
 
     page.on("request", note)
     path = decks / f"{name}.html"
@@ -91,7 +91,7 @@ def test_every_slide_fits_and_nothing_is_asked_for(page: Page, name: str, decks:
         page.evaluate("() => Reveal.next()")
     assert 12 <= shown <= 35
     assert page.locator(".slide-number").inner_text() == f"{shown} / {shown}"
-    assert {url.partition("#")[0] for url in asked} == {path.as_uri()}
+    assert {url.partition("#")[0] for url in requested} == {path.as_uri()}
 
 
 @EACH
@@ -105,8 +105,8 @@ def test_formulas_and_diagrams_are_drawn(page: Page, name: str, decks: Path) -> 
     assert page.evaluate("() => [...document.images].filter((e) => !e.alt).length") == 0
 
 
-def test_labels_stand_in_the_middle_of_their_boxes(page: Page, decks: Path) -> None:
-    """Mermaid has measured them in another font."""
+def test_diagram_labels_are_centred_in_their_boxes(page: Page, decks: Path) -> None:
+    """Mermaid measured the labels in a different font."""
     open_deck(page, decks / "01_introduction.html")
     slides = page.locator("section:not(.stack):has(.diagram)")
     assert slides.count() == 3
@@ -145,7 +145,7 @@ def test_an_explorer_moves_on_its_slide(page: Page, decks: Path) -> None:
     check(place, moved)
 
 
-def test_what_the_pointer_has_let_go_leaves_the_arrow_keys_to_the_slides(page: Page, decks: Path) -> None:
+def test_releasing_a_slider_gives_the_arrow_keys_back_to_the_slides(page: Page, decks: Path) -> None:
     open_deck(page, decks / "01_introduction.html")
     place = page.locator('[data-explorer="lossExplorer"]')
     page.evaluate("({ h, v }) => Reveal.slide(h, v)", place.evaluate("e => Reveal.getIndices(e.closest('section'))"))
@@ -174,10 +174,10 @@ def test_what_the_pointer_has_let_go_leaves_the_arrow_keys_to_the_slides(page: P
     expect(number).to_have_text(here)
 
 
-def test_on_paper_an_explorer_is_its_picture_on_one_page(page: Page, decks: Path) -> None:
+def test_in_print_an_explorer_is_a_picture_on_one_page(page: Page, decks: Path) -> None:
     page.goto((decks / "01_introduction.html").as_uri() + "?print-pdf")
     page.wait_for_selector(".pdf-page .explorer img", state="visible")
     assert page.locator(".explorer").count() == page.locator(".pdf-page:has(.explorer)").count() >= 3
     assert page.locator(".explorer [data-explorer]:visible").count() == 0
     heights = page.evaluate("() => [...document.querySelectorAll('.pdf-page')].map((e) => e.offsetHeight)")
-    assert len(set(heights)) == 1, "a slide that does not fit takes two pages"
+    assert len(set(heights)) == 1, "expected every slide to fit on one page"

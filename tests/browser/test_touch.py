@@ -1,16 +1,16 @@
-"""A finger on a slider: along it, it moves the value; across it, it scrolls the page and nothing else."""
+"""Swiping along a slider changes its value; swiping across it only scrolls the page."""
 
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Locator, Page
 
-PAUSE = 16  # milliseconds: a frame
+PAUSE = 16  # milliseconds, one frame
 
 
 @pytest.fixture
 def phone(browser: Browser, playground_url: str) -> Iterator[Page]:
-    """A phone with the playground on it."""
+    """A page with the size and touch input of a phone, which shows the playground."""
     page = browser.new_page(viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True)
     page.goto(playground_url)
     yield page
@@ -18,7 +18,7 @@ def phone(browser: Browser, playground_url: str) -> Iterator[Page]:
 
 
 def swipe(page: Page, slider: Locator, right: int, down: int) -> None:
-    """A finger is put on a slider, away from its thumb, and moved by so many pixels."""
+    """Touch a slider away from its thumb, and move the finger by a number of pixels."""
     finger: CDPSession = page.context.new_cdp_session(page)
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
@@ -34,7 +34,7 @@ def swipe(page: Page, slider: Locator, right: int, down: int) -> None:
 
 
 def beta_on(page: Page) -> tuple[float, str, str]:
-    """β as the explorer has it, as its slider stands, and as its box shows it."""
+    """β in the explorer's model, in its slider and in its number box."""
     place = page.locator('[data-explorer="lossExplorer"]')
     row = place.locator('[data-name="beta"]')
     value = place.evaluate("e => e.model.get('beta')")
@@ -49,7 +49,7 @@ def test_a_swipe_down_scrolls_and_changes_nothing(phone: Page) -> None:
     assert beta_on(phone) == before
 
 
-def test_a_swipe_along_the_slider_moves_it(phone: Page) -> None:
+def test_a_swipe_along_the_slider_changes_its_value(phone: Page) -> None:
     slider = phone.locator('[data-name="beta"] input[type=range]').first
     before = beta_on(phone)
     swipe(phone, slider, -60, 0)

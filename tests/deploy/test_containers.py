@@ -1,4 +1,4 @@
-"""Where the course runs on somebody else's machine: what Binder (repo2docker) reads, and the dev container."""
+"""The configurations of Binder (repo2docker) and of the dev container."""
 
 import json
 import os
@@ -25,7 +25,7 @@ BINDER = ROOT / ".binder"
 CONDA = yaml.safe_load((BINDER / "environment.yml").read_text(encoding="utf-8"))
 DEV: dict[str, Any] = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
 
-# Instead of Python: notes what it is called with, and what the constraints are that it is given.
+# A stand-in for Python that logs its arguments and the contents of the constraints file.
 STAND_IN = """#!/usr/bin/env bash
 echo "$@" >> calls
 while [ $# -gt 0 ]; do [ "$1" = -c ] && [ -e "$2" ] && cat "$2" > constraints; shift; done
@@ -36,21 +36,21 @@ exit 0
 # Binder
 
 
-def test_binder_names_one_python_of_pyproject() -> None:
-    """Exactly: repo2docker reads no range, and would build the image on a Python of its own choice."""
+def test_binder_pins_a_python_that_pyproject_supports() -> None:
+    """An exact version: repo2docker ignores ranges and would choose a Python itself."""
     (python,) = (line.removeprefix("python=") for line in CONDA["dependencies"] if line.startswith("python"))
     assert python in PYTHONS
     assert python in SpecifierSet(PROJECT["requires-python"])
 
 
-def test_binder_takes_torch_in_pyprojects_range_and_without_cuda() -> None:
+def test_binder_installs_torch_in_pyprojects_range_without_cuda() -> None:
     (expected,) = (Requirement(line) for line in PROJECT["dependencies"] if line.startswith("torch"))
     (found,) = (Requirement(line) for line in CONDA["dependencies"] if "torch" in line)
     assert found.name == "pytorch-cpu"
     assert found.specifier == expected.specifier
 
 
-def test_binder_takes_nothing_else_from_conda() -> None:
+def test_binder_installs_nothing_else_from_conda() -> None:
     assert [re.split(r"[=<>]", line)[0] for line in CONDA["dependencies"]] == ["python", "pip", "pytorch-cpu"]
     assert CONDA["channels"] == ["conda-forge", "nodefaults"]
     assert sorted(path.name for path in BINDER.iterdir()) == ["environment.yml", "postBuild"]
@@ -58,7 +58,7 @@ def test_binder_takes_nothing_else_from_conda() -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which postBuild has run, with a stand-in for Python that takes notes."""
+    """A folder in which postBuild has run, with a stand-in for Python that logs its calls."""
     folder = tmp_path_factory.mktemp("binder")
     (folder / "constraints.txt").write_text("\n".join(CONSTRAINTS) + "\n", encoding="utf-8")
     stand_in = folder / "bin" / "python"
@@ -72,12 +72,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_post_build_switches_news_off(built: Path) -> None:
+def test_post_build_disables_news(built: Path) -> None:
     settings = json.loads((built / "prefix/share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8"))
     assert settings["@jupyterlab/apputils-extension:notification"]["fetchNews"] == "false"
 
 
-def test_post_build_holds_everything_but_torch_to_the_tested_versions(built: Path) -> None:
+def test_post_build_pins_everything_except_torch_to_the_tested_versions(built: Path) -> None:
     held = (built / "constraints").read_text(encoding="utf-8").splitlines()
     left_out = [line for line in CONSTRAINTS if line not in held]
     assert [line.partition("==")[0] for line in left_out] == ["torch"]
@@ -94,7 +94,7 @@ def test_post_build_installs_this_checkout_and_imports_it(built: Path) -> None:
 # The dev container
 
 
-def test_the_image_has_a_python_that_pyproject_has() -> None:
+def test_the_image_has_a_python_that_pyproject_supports() -> None:
     name, _, tag = DEV["image"].partition(":")
     version = tag.partition("-")[0]
     assert name == "python"
@@ -102,14 +102,14 @@ def test_the_image_has_a_python_that_pyproject_has() -> None:
     assert Version(version) in SpecifierSet(PROJECT["requires-python"])
 
 
-def test_what_it_runs_and_sets_is_in_the_makefile() -> None:
+def test_commands_and_settings_exist_in_the_makefile() -> None:
     assert DEV["postCreateCommand"] == "make install"
     assert "install" in TARGETS
     assert set(DEV["containerEnv"]) == {"LAB_FLAGS", "PIP_FLAGS"}
     assert set(DEV["containerEnv"]) <= SETTINGS
 
 
-def test_its_environment_is_where_the_makefile_makes_it_and_not_the_hosts() -> None:
+def test_its_virtual_environment_is_the_makefiles_and_separate_from_the_hosts() -> None:
     python = re.search(r"^PY +:= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert python
     settings = DEV["customizations"]["vscode"]["settings"]
@@ -119,12 +119,12 @@ def test_its_environment_is_where_the_makefile_makes_it_and_not_the_hosts() -> N
     assert mount["type"] == "volume"
 
 
-def test_the_port_is_jupyterlabs() -> None:
+def test_the_forwarded_port_is_jupyterlabs_default() -> None:
     from jupyter_server.serverapp import DEFAULT_JUPYTER_SERVER_PORT as PORT
 
     assert DEV["forwardPorts"] == [PORT]
     assert DEV["portsAttributes"] == {str(PORT): {"label": "JupyterLab", "onAutoForward": "notify"}}
 
 
-def test_vs_code_gets_what_notebooks_need() -> None:
+def test_vs_code_gets_the_extensions_that_notebooks_need() -> None:
     assert set(DEV["customizations"]["vscode"]["extensions"]) == {"ms-python.python", "ms-toolsai.jupyter"}

@@ -1,4 +1,4 @@
-"""pyproject.toml gives version ranges, environment.yml the same ranges for conda, constraints.txt exact versions."""
+"""environment.yml has the version ranges of pyproject.toml, and constraints.txt pins versions within them."""
 
 import re
 import tomllib
@@ -27,7 +27,7 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 PINS = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", CONSTRAINTS, re.MULTILINE))
 VERSIONS = {canonicalize_name(name): Version(version) for name, version in PINS.items()}
 
-# What a torch of another build brings along with it; torch pins each of them itself.
+# Dependencies of other builds of torch; torch pins each of them itself.
 FROM_TORCH = re.compile(r"nvidia-.*|cuda-.*|triton")
 
 
@@ -37,7 +37,7 @@ def conda_requirements() -> dict[str, SpecifierSet]:
 
 
 def closure(requirements: list[Requirement]) -> dict[str, str]:
-    """Every distribution that the requirements stand on and that is installed here, with its version."""
+    """Every installed distribution that the requirements depend on, with its version."""
     found: dict[str, str] = {}
     seen, todo = set(), list(requirements)
     while todo:
@@ -48,7 +48,7 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
         try:
             distribution = metadata.distribution(requirement.name)
         except metadata.PackageNotFoundError:
-            continue  # of an extra that is not installed here
+            continue  # belongs to an extra that is not installed here
         found[canonicalize_name(requirement.name)] = distribution.version
         extras = requirement.extras or {""}
         for line in distribution.requires or []:
@@ -61,7 +61,7 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
 # environment.yml
 
 
-def test_conda_has_the_ranges_of_pyproject_and_what_validates_the_notebooks():
+def test_conda_has_pyprojects_ranges_and_the_notebook_validators():
     lines = [*PROJECT["dependencies"], *(line for line in EXTRAS["dev"] if Requirement(line).name in VALIDATORS)]
     expected = {Requirement(line).name: Requirement(line).specifier for line in lines}
     assert set(VALIDATORS) <= set(expected)
@@ -69,7 +69,7 @@ def test_conda_has_the_ranges_of_pyproject_and_what_validates_the_notebooks():
     assert {name: specifier for name, specifier in found.items() if name not in ("python", "pip")} == expected
 
 
-def test_conda_takes_a_python_that_pyproject_allows():
+def test_conda_allows_the_same_pythons_as_pyproject():
     python, allowed = conda_requirements()["python"], SpecifierSet(PROJECT["requires-python"])
     named = re.findall(r"Python :: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.MULTILINE)
     assert named
@@ -79,19 +79,19 @@ def test_conda_takes_a_python_that_pyproject_allows():
     assert not any(version in python for version in older)
 
 
-def test_conda_installs_this_very_checkout_and_nothing_else_by_pip():
-    assert "pip" in conda_requirements()  # or conda warns, and picks one itself
+def test_conda_uses_pip_only_for_this_checkout():
+    assert "pip" in conda_requirements()  # otherwise conda warns and adds pip itself
     assert [line for line in CONDA["dependencies"] if not isinstance(line, str)] == [{"pip": ["-e ."]}]
 
 
-def test_conda_mixes_no_channels():
+def test_conda_uses_only_conda_forge():
     assert CONDA["channels"] == ["conda-forge", "nodefaults"]
 
 
 # constraints.txt
 
 
-def test_every_line_is_a_name_and_an_exact_version_of_the_public_index():
+def test_every_line_pins_an_exact_version_from_pypi():
     lines = [line for line in CONSTRAINTS.splitlines() if not line.startswith("#")]
     assert lines
     assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
@@ -101,18 +101,18 @@ def test_every_line_is_a_name_and_an_exact_version_of_the_public_index():
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_the_pinned_version_is_allowed(requirement):
+def test_the_pinned_version_is_in_pyprojects_range(requirement):
     assert requirement.specifier.contains(VERSIONS[canonicalize_name(requirement.name)])
 
 
 @pytest.mark.slow
-def test_nothing_below_a_requirement_is_left_open():
+def test_every_indirect_dependency_is_pinned():
     names = {name for name in closure(REQUIREMENTS) if not FROM_TORCH.fullmatch(name)}
     assert len(names) > len(REQUIREMENTS)
     assert names - set(VERSIONS) == set()
 
 
 @pytest.mark.slow
-def test_nothing_is_pinned_without_a_need():
+def test_only_dependencies_are_pinned():
     installed = {canonicalize_name(distribution.name) for distribution in metadata.distributions()}
     assert (set(VERSIONS) & installed) - set(closure(REQUIREMENTS)) == set()

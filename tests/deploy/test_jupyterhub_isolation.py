@@ -1,7 +1,7 @@
-"""A server for a class, alive: each learner has their own notebooks, and nobody reaches another's work.
+"""A running server for a class: each learner has their own notebooks and cannot access another learner's work.
 
-As root, the hub is the one for a class, and its learners are users of this machine, made for the test and removed after
-it. Otherwise it is the rehearsal, in which all are one user, and the tests of files are skipped.
+As root, the tests run the hub for a class; its learners are users of this machine, created for the tests and removed
+afterwards. Otherwise they run the rehearsal hub, in which all learners are one user, and skip the tests of files.
 """
 
 import os
@@ -31,7 +31,7 @@ FIRST = "01_introduction.ipynb"
 
 @dataclass
 class Classroom:
-    """A hub with two learners whose servers run: their names and tokens, and what only root can have made."""
+    """A hub with two running servers: the learners' names and tokens, and users that only root can create."""
 
     hub: Hub
     names: tuple[str, str]
@@ -50,12 +50,12 @@ class Classroom:
 
 @pytest.fixture(scope="module")
 def classroom() -> Iterator[Classroom]:
-    pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: the extra `hub` brings it")
+    pytest.importorskip("jupyterhub", reason="JupyterHub is not installed: install the extra `hub`")
     if find_proxy() is None:
-        pytest.skip("configurable-http-proxy is not installed: the extra `hub` brings one")
+        pytest.skip("configurable-http-proxy is not installed: install the extra `hub`")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="classroom-")))
-        folder.chmod(0o755)  # learners read the handout in it
+        folder.chmod(0o755)  # learners must be able to read the handout in it
         write_handout(folder / "handout")
         start = _class if os.geteuid() == 0 else _rehearsal
         yield stack.enter_context(start(folder))
@@ -63,7 +63,7 @@ def classroom() -> Iterator[Classroom]:
 
 @contextmanager
 def _class(folder: Path) -> Iterator[Classroom]:
-    """jupyterhub_config.py, and people who exist: two learners, a teacher, and somebody of neither group."""
+    """jupyterhub_config.py with real users: two learners, a teacher, and a user in neither group."""
     password, tag = secrets.token_hex(12), secrets.token_hex(3)
     ada, bob, teacher, stranger = (f"dpo-{tag}-{who}" for who in ("ada", "bob", "teacher", "stranger"))
     learners, teachers = f"dpo-{tag}-l", f"dpo-{tag}-t"
@@ -100,7 +100,7 @@ def _rehearsal(folder: Path) -> Iterator[Classroom]:
 
 
 def _begin(hub: Hub, names: tuple[str, str], password: str, folder: Path, **others: str) -> Classroom:
-    """Both learners log in, and start their servers at once."""
+    """Both learners log in and start their servers at the same time."""
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(lambda name: hub.log_in(name, password), names)
         list(pool.map(hub.start_server, names, (one, two)))
@@ -112,8 +112,8 @@ def _do(*command: str, text: str | None = None) -> None:
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
-# Where the interpreter lies in a folder that is closed to others, such as root's home: a view for hub and servers alone
-# in which that folder holds only what they need, and is open.
+# If the interpreter is in a private folder, such as root's home, the hub and its servers run in a mount namespace in
+# which that folder is readable and contains only what they need.
 VIEW = """
 closed=$1 keep=$2 count=$3; shift 3
 for i in $(seq "$count"); do mkdir -p "$keep/$i"; mount --bind "${!i}" "$keep/$i"; done
@@ -133,22 +133,22 @@ def _view_for_others(folder: Path) -> list[str]:
     within = [str(path) for path in needed if outermost in path.parents]
     tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
     if len({outermost} | closed) > 1 or tried.returncode != 0:
-        pytest.skip(f"this Python lies in {outermost}, which no learner can enter")
+        pytest.skip(f"this Python is in {outermost}, which learners cannot access")
     (folder / "view").mkdir()
     view = [str(outermost), str(folder / "view"), str(len(within)), *within]
     return ["unshare", "--mount", "bash", "-ec", VIEW, "view", *view]
 
 
 def as_learner(name: str, *command: str) -> "subprocess.CompletedProcess[str]":
-    """A command with the rights of a learner."""
+    """Run a command with the rights of a learner."""
     return subprocess.run(["runuser", "-u", name, "--", *command], capture_output=True, text=True, check=False)
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users whose files are to be kept apart")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can create the users whose files must be isolated")
 
 
 @pytest.mark.slow
-def test_a_learner_has_the_notebooks_without_their_outputs(classroom: Classroom) -> None:
+def test_a_learner_gets_the_notebooks_without_outputs(classroom: Classroom) -> None:
     (name, _), (token, _) = classroom.names, classroom.tokens
     listed = classroom.hub.ask(f"user/{name}/api/contents/notebooks", token)
     assert sorted(each["name"] for each in listed.body["content"]) == sorted(
@@ -161,7 +161,7 @@ def test_a_learner_has_the_notebooks_without_their_outputs(classroom: Classroom)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["contents", f"contents/notebooks/{FIRST}", "kernels", "sessions", "terminals"])
-def test_anothers_server_opens_to_no_other_token(classroom: Classroom, what: str) -> None:
+def test_a_server_accepts_only_its_owners_token(classroom: Classroom, what: str) -> None:
     (_, other), (mine, theirs) = classroom.names, classroom.tokens
     path = f"user/{other}/api/{what}"
     assert classroom.hub.ask(path, theirs).status == 200
@@ -171,20 +171,20 @@ def test_anothers_server_opens_to_no_other_token(classroom: Classroom, what: str
 
 
 @pytest.mark.slow
-def test_nobody_starts_a_kernel_or_writes_a_file_on_anothers_server(classroom: Classroom) -> None:
+def test_a_learner_cannot_start_kernels_or_write_files_on_anothers_server(classroom: Classroom) -> None:
     (_, other), (mine, theirs) = classroom.names, classroom.tokens
     for token in (mine, ""):
         assert classroom.hub.ask(f"user/{other}/api/kernels", token, "POST", {}).status in (302, 403, 404)
-        spoilt = {"type": "file", "format": "text", "content": "mine now"}
+        overwritten = {"type": "file", "format": "text", "content": "mine now"}
         at = f"user/{other}/api/contents/notebooks/{FIRST}"
-        assert classroom.hub.ask(at, token, "PUT", spoilt).status in (302, 403, 404)
+        assert classroom.hub.ask(at, token, "PUT", overwritten).status in (302, 403, 404)
     assert classroom.hub.ask(f"user/{other}/api/kernels", theirs).body == []
     assert classroom.hub.ask(at, theirs).body["type"] == "notebook"
 
 
 @pytest.mark.slow
-def test_a_kernel_listens_on_files(classroom: Classroom) -> None:
-    """Ports are chosen before they are taken: kernels of a class that starts together would take each other's."""
+def test_kernels_listen_on_unix_sockets(classroom: Classroom) -> None:
+    """Kernels choose TCP ports before binding them, so kernels that start together could choose the same port."""
     (name, _), (token, _) = classroom.names, classroom.tokens
     kernel = classroom.hub.ask(f"user/{name}/api/kernels", token, "POST", {}).body
     folder = Path(classroom.server_of(name).environ()["JUPYTER_RUNTIME_DIR"])
@@ -200,7 +200,7 @@ def test_a_kernel_listens_on_files(classroom: Classroom) -> None:
 
 
 @pytest.mark.slow
-def test_a_learner_administers_nothing(classroom: Classroom) -> None:
+def test_a_learner_has_no_admin_rights(classroom: Classroom) -> None:
     (_, other), (mine, _) = classroom.names, classroom.tokens
     asked = [("GET", "users"), ("GET", f"users/{other}"), ("POST", "users/eve"), ("DELETE", f"users/{other}"),
              ("DELETE", f"users/{other}/server"), ("POST", f"users/{other}/tokens"), ("GET", "proxy"),
@@ -212,7 +212,7 @@ def test_a_learner_administers_nothing(classroom: Classroom) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_asks_for_news(classroom: Classroom) -> None:
+def test_jupyterlab_fetches_no_news_and_no_updates(classroom: Classroom) -> None:
     (name, _), (token, _) = classroom.names, classroom.tokens
     assert classroom.hub.ask(f"user/{name}/lab/api/news", token) == (200, {"news": []})
     assert classroom.hub.ask(f"user/{name}/lab/api/update", token) == (200, {"notification": None})
@@ -221,9 +221,9 @@ def test_nobody_asks_for_news(classroom: Classroom) -> None:
 @pytest.mark.slow
 def test_solutions_are_off_until_the_teacher_writes_on(classroom: Classroom, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in classroom.names:
-        said = classroom.server_of(name).environ()["DPO_TEACH_REVEAL"]
-        assert Path(said) == classroom.reveal
-    monkeypatch.setenv("DPO_TEACH_REVEAL", said)
+        path = classroom.server_of(name).environ()["DPO_TEACH_REVEAL"]
+        assert Path(path) == classroom.reveal
+    monkeypatch.setenv("DPO_TEACH_REVEAL", path)
     assert not solutions_are_shown()
     classroom.reveal.write_text("on")
     try:
@@ -243,7 +243,7 @@ def test_each_server_runs_as_its_own_user(classroom: Classroom) -> None:
 
 @needs_root
 @pytest.mark.slow
-def test_nobody_reads_anothers_files_from_their_own_server(classroom: Classroom) -> None:
+def test_a_learner_cannot_read_anothers_files_from_their_own_server(classroom: Classroom) -> None:
     (name, other), (mine, _) = classroom.names, classroom.tokens
     homes = classroom.handout.parent / "homes"
     for link, target in {"theirs": homes / other / "notebooks" / FIRST, "given": classroom.handout / FIRST}.items():
@@ -256,7 +256,7 @@ def test_nobody_reads_anothers_files_from_their_own_server(classroom: Classroom)
 
 @needs_root
 @pytest.mark.slow
-def test_what_is_shared_is_to_read_and_not_to_write(classroom: Classroom) -> None:
+def test_shared_folders_are_readable_but_not_writable(classroom: Classroom) -> None:
     name = classroom.names[0]
     for folder in (ROOT / "dpo_teach", Path(sys.prefix) / "bin", classroom.handout, classroom.reveal.parent):
         if as_learner(name, "test", "-x", str(folder)).returncode == 0:
@@ -266,13 +266,13 @@ def test_what_is_shared_is_to_read_and_not_to_write(classroom: Classroom) -> Non
 
 @needs_root
 @pytest.mark.slow
-def test_only_those_of_the_two_groups_come_in_and_a_teacher_administers(classroom: Classroom) -> None:
-    assert classroom.hub.knock(classroom.stranger, classroom.password) == 403
+def test_only_the_two_groups_can_log_in_and_teachers_are_admins(classroom: Classroom) -> None:
+    assert classroom.hub.submit_login_form(classroom.stranger, classroom.password) == 403
     token = classroom.hub.log_in(classroom.teacher, classroom.password)
     listed = classroom.hub.ask("hub/api/users", token)
     assert set(classroom.names) <= {user["name"] for user in listed.body}
 
 
-def test_the_proxy_that_is_found_can_be_run() -> None:
+def test_the_proxy_can_be_executed_if_one_is_found() -> None:
     proxy = find_proxy()
     assert proxy is None or shutil.which(proxy)

@@ -1,4 +1,4 @@
-"""What README and notebook 04 say of speed is what the benchmark wrote down."""
+"""The speeds in README and notebook 04 are those that the benchmark recorded."""
 
 import json
 import re
@@ -11,7 +11,7 @@ RESULTS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "benchmar
 
 
 def numbers_of(case: str) -> set[str]:
-    """The numbers that a table may say of a case, in the words that it says them in."""
+    """The numbers of a case as the tables format them."""
     report = RESULTS[case]
     own, ratio = report["results"]["dpo_teach"], report["ratios_to_trl"]["dpo_teach"]
     speed = own["pairs_per_second"]
@@ -24,14 +24,14 @@ def numbers_of(case: str) -> set[str]:
 
 
 @pytest.mark.parametrize("case", sorted(RESULTS))
-def test_the_readmes_row_of_a_case_is_what_was_measured(case):
+def test_the_readmes_row_of_a_case_matches_the_results(case):
     (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"<!-- {case} -->" in line]
     numbers = set(re.findall(r"\*\*([\d.,]+)\*\*", row))
     assert numbers == numbers_of(case), "numbers in bold: pairs/s, tokens/s, ratio of speeds, ratio of memory"
 
 
 @pytest.mark.parametrize("case", sorted(RESULTS))
-def test_notebook_04_says_the_same(case):
+def test_the_speed_in_notebook_04_matches_the_results(case):
     cells = json.loads((ROOT / "notebooks" / "04_training.ipynb").read_text())["cells"]
     (source,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "measured-speed"]
     (row,) = re.findall(rf"\[.*\],  # {case}$", source, re.MULTILINE)
@@ -39,7 +39,7 @@ def test_notebook_04_says_the_same(case):
     assert speed in numbers_of(case)
 
 
-def test_every_result_says_what_machine_it_is_from():
+def test_every_result_describes_its_machine():
     assert "reviews" in RESULTS
     for report in RESULTS.values():
         assert report["machine"].keys() >= {"processor", "threads", "matmul_peak_gflops", "versions", "date"}

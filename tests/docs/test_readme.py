@@ -1,4 +1,4 @@
-"""README.md and the other pages: commands, settings, links and files exist, and quoted messages are real."""
+"""In README.md and other pages, commands, settings, links and files exist, and quoted messages are in the source."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ("README.md", "CONTRIBUTING.md", "tools/README.md", "dpo_teach/assets/README.md")
 TYPED = re.compile(r"`([^`\n]+)`|^(make [^#\n]+)", re.MULTILINE)
-SAID_BY_OTHERS = {"Error displaying widget": "ipywidgets' JavaScript"}
+FROM_OTHER_SOFTWARE = {"Error displaying widget": "ipywidgets' JavaScript"}
 
 
 def read(page: str) -> str:
@@ -20,7 +20,7 @@ def read(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_target_and_setting_is_in_the_makefile(page: str) -> None:
+def test_every_target_and_setting_exists_in_the_makefile(page: str) -> None:
     commands = [words for pair in TYPED.findall(read(page)) if (words := "".join(pair).split())[0] == "make"]
     assert len(commands) >= 3
     for _, *words in commands:
@@ -37,8 +37,8 @@ def test_every_link_resolves(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "tools/README.md"])
-def test_every_file_and_folder_that_is_named_exists(page: str) -> None:
-    """Relative to the repository, the page or a folder of the package; a file to be written has `name` in its name."""
+def test_every_named_file_and_folder_exists(page: str) -> None:
+    """Relative to the repository, the page or a folder of the package; placeholders have `name` in their name."""
     names = re.findall(r"`([\w./-]+(?:/|\.(?:py|md|json|yml|toml|txt)))`", read(page))
     names = [name for name in names if "name" not in name and not name.startswith("build/")]
     assert len(names) > 4
@@ -46,18 +46,18 @@ def test_every_file_and_folder_that_is_named_exists(page: str) -> None:
     assert [name for name in names if not any((folder / name).exists() for folder in folders)] == []
 
 
-def test_contributing_is_one_page() -> None:
+def test_contributing_fits_on_one_page() -> None:
     assert len(read("CONTRIBUTING.md").splitlines()) <= 75
 
 
 def flags_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
-    """What a command of dpo-teach takes, by its help."""
+    """The flags in the help text of a dpo-teach command."""
     with pytest.raises(SystemExit):
         main([command, "--help"])
     return set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
 
 
-def test_every_flag_is_one_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_flag_exists_in_its_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = re.sub(r"\\\n", "", TEXT)
     data = re.search(r"^DATA=\((.+)\)$", lines, re.MULTILINE)
     assert data
@@ -71,7 +71,7 @@ def test_every_flag_is_one_of_its_command(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("quote", re.findall(r"“([^”]+)”", TEXT))
 def test_a_quoted_message_is_in_the_source(quote: str) -> None:
-    if quote in SAID_BY_OTHERS:
+    if quote in FROM_OTHER_SOFTWARE:
         return
     sources = [*(ROOT / "dpo_teach").rglob("*.py"), ROOT / "tools" / "setup_venv.py"]
     said = "".join(path.read_text(encoding="utf-8") for path in sources)

@@ -1,4 +1,4 @@
-"""Which cells are on slides, and what a slide keeps of a text."""
+"""Which cells are on slides, and how a slide shortens a text."""
 
 import doctest
 import re
@@ -21,7 +21,7 @@ Cell = dict[str, Any]
 
 
 def load(name: str) -> ModuleType:
-    """A module of docs/slides, which is no package."""
+    """Import a module from docs/slides, which is not a package."""
     return load_module(ROOT / "docs" / "slides" / f"{name}.py")
 
 
@@ -33,7 +33,7 @@ def boxed(kind: str, text: str) -> str:
 
 
 def slides(path: Path) -> list[tuple[str, Cell]]:
-    """The cells that are on slides, each with its type."""
+    """The cells that are on slides, each with its slide type."""
     typed = [(cell["metadata"].get("slideshow", {}).get("slide_type", "skip"), cell) for cell in read(path)["cells"]]
     return [(kind, cell) for kind, cell in typed if kind not in {"skip", "notes"}]
 
@@ -42,19 +42,19 @@ def slides(path: Path) -> list[tuple[str, Cell]]:
 
 
 @EACH
-def test_a_deck_begins_with_its_title_and_ends_with_what_is_known(path: Path) -> None:
+def test_a_deck_begins_with_the_title_and_ends_with_the_summary(path: Path) -> None:
     (first, title), *_, (last, closing) = slides(path)
     assert (first, title["id"], last) == ("slide", "title", "slide")
     assert "What you now know" in closing["source"]
 
 
 @EACH
-def test_an_answer_is_never_seen_with_its_question(path: Path) -> None:
+def test_an_answer_never_appears_together_with_its_question(path: Path) -> None:
     cells = slides(path)
     asked = [place for place, (_, cell) in enumerate(cells) if "predict" in cell["metadata"].get("tags", [])]
     assert len(asked) >= 3
     for place in asked:
-        assert cells[place][0] in {"slide", "subslide", "-"}  # "-": below what it is about
+        assert cells[place][0] in {"slide", "subslide", "-"}  # "-": below the text that introduces it
         assert cells[place + 1][0] in {"slide", "subslide", "fragment"}, cells[place][1]["id"]
 
 
@@ -69,7 +69,7 @@ def test_no_slide_is_a_wall_of_text(path: Path) -> None:
 
 
 @EACH
-def test_a_deck_has_pictures_and_skips_plumbing(path: Path) -> None:
+def test_a_deck_has_pictures_and_no_checks_hints_or_solutions(path: Path) -> None:
     cells = [cell for _, cell in slides(path)]
     pictures = [cell for cell in cells if any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))]
     assert len(pictures) >= 2
@@ -77,10 +77,10 @@ def test_a_deck_has_pictures_and_skips_plumbing(path: Path) -> None:
         assert not {"check", "hint", "solution"} & set(cell["metadata"].get("tags", []))
 
 
-# What a slide keeps
+# How a slide shortens a text
 
 
-def test_the_examples_of_the_digest() -> None:
+def test_the_doctests_of_digest() -> None:
     failed, tried = doctest.testmod(DIGEST)
     assert (failed, tried >= 3) == (0, True)
 
@@ -101,28 +101,28 @@ def test_the_examples_of_the_digest() -> None:
         (f"- **A lead**, whole. And {'words ' * 30}", "- **A lead**, whole."),
         (f"- **Short**, by [A](https://{'a' * 150}), it is.", f"- **Short**, by [A](https://{'a' * 150}), it is."),
         (
-            "## A\n\nTwo models. Same dice: which is which?",
-            f"## A\n\n{boxed('question', 'Same dice: which is which?')}",
+            "## A\n\nTwo models. Same seed: which is which?",
+            f"## A\n\n{boxed('question', 'Same seed: which is which?')}",
         ),
     ],
 )
-def test_a_digest(text: str, kept: str) -> None:
+def test_digest_keeps(text: str, kept: str) -> None:
     assert DIGEST.digest(text) == kept
 
 
 @pytest.mark.parametrize("between", [" ", "\n\n"])
-def test_a_question_is_shown_with_what_it_is_about(between: str) -> None:
+def test_a_question_is_kept_with_the_paragraph_that_introduces_it(between: str) -> None:
     kept = DIGEST.digest(f"## A\n\nWords.\n\nHere are both.{between}**Predict first:** up, or down?")
     assert kept == "\n\n".join(
         ["## A", boxed("about", "Here are both."), boxed("question", "**Predict first:** up, or down?")]
     )
 
 
-def test_what_is_shown_before_a_question_is_not_repeated() -> None:
+def test_a_formula_before_a_question_is_not_repeated() -> None:
     kept = DIGEST.digest("Words.\n\n$$x$$\n\n**Predict first:** up, or down?")
     assert kept == "$$x$$\n\n" + boxed("question", "**Predict first:** up, or down?")
 
 
-def test_the_words_that_a_list_begins_with_stay_with_it() -> None:
+def test_bold_words_that_introduce_a_list_are_kept_with_it() -> None:
     assert DIGEST.digest("Many words.\n\n**You will be able to**\n\n- add") == "**You will be able to**\n\n- add"
     assert DIGEST.digest("# One\n\n**Many** words.\n\n- add") == "# One\n\n- add"

@@ -1,4 +1,4 @@
-"""TEACHING.md: its sections are in the notebooks, its minutes add up, its quotes are what is really said."""
+"""TEACHING.md names sections that exist, its minutes add up, and its quotations are in notebooks and checks."""
 
 import json
 import re
@@ -17,12 +17,12 @@ from dpo_teach.exercises.exercise import SOLUTIONS_OFF
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "TEACHING.md").read_text(encoding="utf-8")
-PATHS = (45, 90, 180)
+PLANS = (45, 90, 180)
 ROW = re.compile(r"^\| (\d\d|–) \| (.+?) \| (\d+|–) \| (\d+|–) \| (\d+|–) \|$", re.MULTILINE)
 BLOCK = re.compile(r"^### (\d\d) · (.+?)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
 QUOTE = re.compile(r"“([^”]+)”")
 BLOCKS = {(number, title): body for number, title, body in BLOCK.findall(TEXT)}
-NOT_QUOTED_FROM_CHECKS = {"it knows me!"}  # what a learner says
+NOT_QUOTED_FROM_CHECKS = {"it knows me!"}  # a learner's words
 
 
 def plain(text: str) -> str:
@@ -32,23 +32,23 @@ def plain(text: str) -> str:
 
 @cache
 def sections(number: str) -> dict[str, str]:
-    """By its heading without a number in front, all that a section of a notebook says and shows."""
+    """The text and outputs of each section of a notebook, keyed by its heading without the number."""
     (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     title = ""
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         for part in re.split(r"^(?=#)", "".join(cell["source"]), flags=re.MULTILINE):
             heading = re.match(r"#{1,3} (?:\d+\. )?(.+)", part)
             if heading and cell["cell_type"] == "markdown" and not part.startswith("### "):
                 title = heading[1].strip()
-            told[title] = told.get(title, "") + "\n" + part if title else ""
+            found[title] = found.get(title, "") + "\n" + part if title else ""
         for output in cell.get("outputs", []):
-            told[title] += "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
-    return told
+            found[title] += "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
+    return found
 
 
 def answers_to(quote: str) -> Iterator[str]:
-    """What the checks answer to the wrong answers and wrong choices whose diagnosis has these words."""
+    """The checks' messages for wrong answers and choices whose diagnosis contains this quotation."""
     for exercise, kinds in WRONG_ANSWERS.items():
         for answer, words in kinds.values():
             if any(quote in plain(one.diagnosis) and words in one.diagnosis for one in exercise.mistakes):
@@ -62,33 +62,33 @@ def answers_to(quote: str) -> Iterator[str]:
 
 
 def part(body: str, name: str) -> str:
-    """The bullet of a block that begins with this word; nothing if there is none."""
+    """The bullet of a block that begins with this word; empty if there is none."""
     found = re.search(rf"^- \*\*{name}:\*\*(.*?)(?=^- \*\*|\Z)", body, re.MULTILINE | re.DOTALL)
     return found[1] if found else ""
 
 
-# The paths
+# The lesson plans
 
 
 def test_the_minutes_add_up() -> None:
     rows = ROW.findall(TEXT)
     assert len(rows) > 15
     sums = tuple(sum(int(row[column]) for row in rows if row[column] != "–") for column in (2, 3, 4))
-    assert sums == PATHS
+    assert sums == PLANS
     assert "| | together | 45 | 90 | 180 |" in TEXT
 
 
 @pytest.mark.parametrize(("number", "title"), [row[:2] for row in ROW.findall(TEXT) if row[0] != "–"])
-def test_each_section_of_a_path_is_in_its_notebook_and_described(number: str, title: str) -> None:
+def test_each_section_of_a_plan_exists_and_is_described(number: str, title: str) -> None:
     assert title in sections(number)
     assert (number, title) in BLOCKS
 
 
-def test_what_is_described_is_on_a_path() -> None:
+def test_each_described_section_is_in_a_plan() -> None:
     assert set(BLOCKS) == {row[:2] for row in ROW.findall(TEXT) if row[0] != "–"}
 
 
-def test_the_middle_of_the_ninety_minutes() -> None:
+def test_the_minute_at_which_the_90_minute_plan_moves_on() -> None:
     before = 0
     for _, title, _, minutes, _ in ROW.findall(TEXT):
         if title == "Both fall":
@@ -97,20 +97,20 @@ def test_the_middle_of_the_ninety_minutes() -> None:
     assert f"After {before + 1} minutes" in TEXT or f"After {before} minutes" in TEXT
 
 
-def test_what_is_left_out_exists() -> None:
+def test_sections_left_out_exist() -> None:
     for title in ("Three letters", "The big picture", "When to use which"):
         assert f"*{title}*" in TEXT
         assert title in sections("01")
 
 
-def test_the_seconds_are_those_of_the_notebooks() -> None:
-    told = dict(re.findall(r"(\d\d) (?:takes )?about (\d+) seconds", plain(TEXT)))
-    assert set(told) == {row[0] for row in ROW.findall(TEXT)} - {"–"}
-    for number, seconds in told.items():
+def test_the_seconds_match_the_notebooks() -> None:
+    found = dict(re.findall(r"(\d\d) (?:takes )?about (\d+) seconds", plain(TEXT)))
+    assert set(found) == {row[0] for row in ROW.findall(TEXT)} - {"–"}
+    for number, seconds in found.items():
         assert [seconds] == re.findall(r"about (\d+) seconds to run", "".join(sections(number).values()))
 
 
-# What is asked, heard and said
+# Questions, numbers and quotations
 
 
 def questions() -> Iterator[tuple[str, str, str]]:
@@ -119,7 +119,7 @@ def questions() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("number", "title", "question"), list(questions()))
-def test_a_question_is_asked_in_its_section(number: str, title: str, question: str) -> None:
+def test_a_question_is_in_its_section(number: str, title: str, question: str) -> None:
     assert plain(question) in plain(sections(number)[title])
 
 
@@ -130,30 +130,30 @@ def numbers() -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("number", "title", "value"), list(numbers()))
-def test_a_number_is_shown_in_its_section(number: str, title: str, value: str) -> None:
+def test_a_number_is_in_its_section(number: str, title: str, value: str) -> None:
     shown = sections(number)[title].replace("−", "-")
     assert re.search(rf"(?<![\d.]){re.escape(value)}(?!\d)", shown)
 
 
-def heard() -> list[str]:
-    quotes = QUOTE.findall(TEXT[TEXT.index("## Section by section") : TEXT.index("## Solutions stay off")])
+def quotations() -> list[str]:
+    quotes = QUOTE.findall(TEXT[TEXT.index("## Section by section") : TEXT.index("## Hiding the solutions")])
     asked = {question for _, _, question in questions()}
     shown = {quote for (number, title), body in BLOCKS.items() for quote in QUOTE.findall(part(body, "Say"))
              if plain(quote) in plain(sections(number)[title])}  # fmt: skip
     return [quote for quote in quotes if quote not in asked | shown | NOT_QUOTED_FROM_CHECKS]
 
 
-def test_there_is_something_to_hear() -> None:
-    assert len(heard()) > 20
+def test_there_are_quotations() -> None:
+    assert len(quotations()) > 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quote", heard())
-def test_a_quote_is_what_a_check_says(quote: str) -> None:
+@pytest.mark.parametrize("quote", quotations())
+def test_a_quotation_is_a_checks_message(quote: str) -> None:
     assert any(plain(quote) in plain(message) for message in answers_to(plain(quote)))
 
 
-def test_the_sentence_of_a_kept_back_solution() -> None:
+def test_the_message_for_hidden_solutions_is_quoted() -> None:
     assert SOLUTIONS_OFF in plain(TEXT)
 
 
@@ -166,17 +166,17 @@ LEFT_OUT = {
 }
 
 
-def test_what_the_slides_leave_out_is_listed() -> None:
-    told = re.search(r"they leave out (.*?)\n\n", TEXT, re.DOTALL)
-    assert told is not None
-    assert set(re.findall(r"\*([^*]+)\*", told[1].replace("\n", " "))) == set(LEFT_OUT)
+def test_everything_that_slides_leave_out_is_listed() -> None:
+    found = re.search(r"also leave out (.*?)\n\n", TEXT, re.DOTALL)
+    assert found is not None
+    assert set(re.findall(r"\*([^*]+)\*", found[1].replace("\n", " "))) == set(LEFT_OUT)
     for number, name in LEFT_OUT.values():
         (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
         (cell,) = (cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["id"] == name)
-        assert "slideshow" not in cell["metadata"], f"{name} is on a slide now"
+        assert "slideshow" not in cell["metadata"], f"{name}: expected no slide metadata"
 
 
-def test_an_answer_to_another_exercise_than_the_first_says_so() -> None:
+def test_answers_to_exercises_other_than_the_first_name_the_exercise() -> None:
     rows = re.findall(r"^\| (.+?) \| “([^”]+)” \|$", BLOCKS["01", "Your turn"], re.MULTILINE)
     assert len(rows) == 4
     for answer, words in rows:
@@ -184,10 +184,10 @@ def test_an_answer_to_another_exercise_than_the_first_says_so() -> None:
         assert first == ("exercise" not in answer), answer
 
 
-# What is to be typed
+# Commands, files and code
 
 
-def test_every_command_is_in_the_makefile() -> None:
+def test_every_command_exists_in_the_makefile() -> None:
     asked = re.findall(r"`make ([a-z-]+)((?: [A-Z]+=\S+)*)`", TEXT)
     named = {target for target, _ in asked}
     assert {"install", "lab", "slides", "playground", "handout", "notebooks"} <= named <= TARGETS
@@ -196,7 +196,7 @@ def test_every_command_is_in_the_makefile() -> None:
             assert name in SETTINGS
 
 
-def test_every_file_and_folder_is_one_that_is_written() -> None:
+def test_every_file_and_folder_is_written_by_the_code() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "Makefile", *ROOT.glob("docs/**/*.py")])
     for folder in ("build/slides", "build/handout"):
         assert f"`{folder}`" in TEXT
@@ -205,7 +205,7 @@ def test_every_file_and_folder_is_one_that_is_written() -> None:
     assert re.search(r'Path\("runs"\) / "my_labels\.jsonl"', sections("04")["Be the annotator"])
 
 
-def test_code_in_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_blocks_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPO_TEACH_PROJECTOR", "off")
     for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
         exec(code, {})

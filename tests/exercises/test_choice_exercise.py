@@ -1,4 +1,4 @@
-"""Exercises in which the learner chooses: each wrong choice has its own diagnosis, which does not name the answer."""
+"""Exercises with choices: each wrong choice has its own diagnosis, which does not reveal the answer."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def key(exercise: MatchExercise) -> dict[str, Any]:
 
 
 def listed(labels: list[str]) -> str:
-    """Labels in a row; a label of `count_models` contains a comma."""
+    """Labels as a list in a message; a label of `count_models` contains a comma."""
     return ("; " if any("," in label for label in labels) else ", ").join(labels)
 
 
@@ -47,8 +47,8 @@ def test_each_wrong_pair_has_its_own_diagnosis() -> None:
     verdicts = [confused_pair.check(pair) for pair in (1, 2, 4, 0, "three", [3], True)]
     assert {verdict.status for verdict in verdicts} == {"wrong"}
     assert len({verdict.message for verdict in verdicts}) == 7
-    assert verdicts[3].message == "The choices are 1, 2, 3, 4, and this is `0`."
-    assert verdicts[4].message == 'The choices are 1, 2, 3, 4, and this is `"three"`.'
+    assert verdicts[3].message == "Expected one of 1, 2, 3, 4, found `0`."
+    assert verdicts[4].message == 'Expected one of 1, 2, 3, 4, found `"three"`.'
 
 
 @pytest.mark.parametrize("answer", [3, 3.0, "3", " 3 ", torch.tensor(3), torch.tensor([3])])
@@ -60,7 +60,7 @@ def test_a_choice_is_recognised_in_every_form(answer: Any) -> None:
 
 
 @every_match
-def test_each_wrong_choice_has_its_own_diagnosis_and_none_names_the_right_one(exercise: MatchExercise) -> None:
+def test_each_wrong_choice_has_its_own_diagnosis_and_none_reveals_the_right_one(exercise: MatchExercise) -> None:
     messages = set()
     for label, question in exercise.questions.items():
         for choice in set(exercise.choices) - {question.answer}:
@@ -90,22 +90,22 @@ def test_answers_may_be_given_one_by_one(exercise: MatchExercise) -> None:
     for blank in nothing:
         assert exercise.check(blank) == Verdict("unattempted", f"Nothing to check yet. {exercise.task}")
     first = {labels[0]: exercise.questions[labels[0]].answer, labels[1]: ...}
-    text = f"1 of {len(labels)} right, and not answered yet: {listed(labels[1:])}."
+    text = f"1 of {len(labels)} right; not answered yet: {listed(labels[1:])}."
     assert exercise.check(first) == Verdict("unfinished", text)
     assert repr(exercise.check(first)).startswith("✏️ 1 of")
     second = {labels[1]: next(iter(exercise.questions[labels[1]].diagnoses))}
-    text = f"0 of {len(labels)} right, and not answered yet: {listed([labels[0], *labels[2:]])}. {labels[1]}: "
+    text = f"0 of {len(labels)} right; not answered yet: {listed([labels[0], *labels[2:]])}. {labels[1]}: "
     assert exercise.check(second).message.startswith(text)
 
 
 @every_match
 def test_unknown_labels_and_choices_are_reported(exercise: MatchExercise) -> None:
     labels = list(exercise.questions)
-    assert exercise.check({"Z": "healthy"}).message == f'There is no `"Z"` here: the labels are {listed(labels)}.'
-    assert exercise.check({1: "healthy"}).message.startswith("There is no `1` here")
+    assert exercise.check({"Z": "healthy"}).message == f'Unknown label `"Z"`: the labels are {listed(labels)}.'
+    assert exercise.check({1: "healthy"}).message.startswith("Unknown label `1`")
     strange = exercise.check({labels[0]: "sideways"}).message
-    assert strange.startswith(f'For {labels[0]} the choices are `"{exercise.choices[0]}"`, ')
-    assert strange.endswith('and this is `"sideways"`.')
+    assert strange.startswith(f'{labels[0]}: expected one of `"{exercise.choices[0]}"`, ')
+    assert strange.endswith('found `"sideways"`.')
     no_dict = exercise.check(list(exercise.choices)).message
     assert no_dict.startswith(f'Expected a dict, `{exercise.answer_name} = {{"{labels[0]}": ..., "{labels[1]}": ..., ')
     assert no_dict.endswith("but this is a list.")
@@ -137,7 +137,7 @@ def signs(changes: torch.Tensor) -> str:
 
 @pytest.mark.parametrize("label", WORLDS)
 @pytest.mark.parametrize(("beta", "learning_rate"), [(0.1, 0.01), (0.1, 0.5), (1.0, 0.1)])
-def test_the_signs_are_what_one_step_of_dpo_does(label: str, beta: float, learning_rate: float) -> None:
+def test_the_signs_are_those_of_one_step_of_dpo(label: str, beta: float, learning_rate: float) -> None:
     assert signs(first_step(WORLDS[label], beta, learning_rate)) == logp_signs.questions[label].answer
 
 

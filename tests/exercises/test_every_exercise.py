@@ -1,4 +1,4 @@
-"""What holds for every exercise: its solution solves it, its stub is no error, each wrong answer gets its diagnosis."""
+"""Every exercise: its solution passes, its stub is not an error, and each wrong answer gets its own diagnosis."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight
 from dpo_teach.batches import split_pairs
 from dpo_teach.exercises import EXERCISES, gradients, introduction, rlhf
 from dpo_teach.exercises.comparison import TOLERANCE, is_close
-from dpo_teach.exercises.exercise import Exercise, Help, Verdict, solutions_are_shown
+from dpo_teach.exercises.exercise import SOLUTIONS_OFF, Exercise, Help, Verdict, solutions_are_shown
 from dpo_teach.exercises.function import FunctionExercise
 from dpo_teach.logps import response_logps, sequence_logps
 from dpo_teach.rlhf import bradley_terry_loss
@@ -29,10 +29,9 @@ from dpo_teach.rlhf import bradley_terry_loss
 ALL = [exercise for exercises in EXERCISES.values() for exercise in exercises]
 CASES = [(exercise, name, *case) for exercise, answers in WRONG_ANSWERS.items() for name, case in answers.items()]
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-OFF = "The teacher has switched solutions off in this room."
 NAMES = {"F": F, "torch": torch, "split_pairs": split_pairs, "response_logps": response_logps,
          "compute_dpo_loss": compute_dpo_loss}  # fmt: skip
-"""What the notebooks have imported before the stubs."""
+"""The names that the notebooks have imported before the stubs."""
 
 every_exercise = pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.answer_name)
 every_function = pytest.mark.parametrize("exercise", WRONG_ANSWERS, ids=lambda exercise: exercise.answer_name)
@@ -92,7 +91,7 @@ def test_importing_the_exercises_does_not_import_transformers() -> None:
 
 
 @every_exercise
-def test_the_cell_with_the_solution_solves(exercise: Exercise) -> None:
+def test_the_solution_cell_solves_the_exercise(exercise: Exercise) -> None:
     names = dict(NAMES)
     exec(exercise.solution_cell(), names)
     assert set(names) - set(NAMES) - {"__builtins__"} == {exercise.answer_name}
@@ -117,7 +116,7 @@ def test_the_cell_with_the_solution_solves(exercise: Exercise) -> None:
         (gradients.sequence_logps, lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1)),
     ],
 )
-def test_the_package_and_other_ways_to_the_same_numbers_solve(exercise: Exercise, function: Callable[..., Any]) -> None:
+def test_the_package_and_equivalent_formulas_solve_it(exercise: Exercise, function: Callable[..., Any]) -> None:
     assert exercise.check(function).status == "solved"
 
 
@@ -126,7 +125,7 @@ def test_the_package_and_other_ways_to_the_same_numbers_solve(exercise: Exercise
 
 @pytest.mark.slow
 @every_exercise
-def test_an_unattempted_exercise_is_no_error_and_says_what_to_do(exercise: Exercise) -> None:
+def test_an_unattempted_exercise_is_not_an_error_and_repeats_the_task(exercise: Exercise) -> None:
     blanks: list[Any] = [None, ...]
     if isinstance(exercise, FunctionExercise):
         blanks += [stub, documented_stub, not_implemented, ellipsis, begun]
@@ -143,7 +142,7 @@ def test_an_unattempted_exercise_is_no_error_and_says_what_to_do(exercise: Exerc
     [(exercise, answer, words) for exercise, _, answer, words in CASES],
     ids=[f"{exercise.answer_name}: {name}" for exercise, name, *_ in CASES],
 )
-def test_every_wrong_answer_gets_its_own_diagnosis_and_both_numbers(
+def test_every_wrong_answer_gets_its_own_diagnosis_with_both_numbers(
     exercise: FunctionExercise, answer: Callable[..., Any], words: str
 ) -> None:
     verdict = exercise.check(answer)
@@ -155,7 +154,7 @@ def test_every_wrong_answer_gets_its_own_diagnosis_and_both_numbers(
     how = (
         rf"To see it(?:s first step)?, run `{exercise.answer_name}\(\*\*{exercise.name_in_notebook}\.case\((\d)\)\)`\."
     )
-    shown = re.fullmatch(rf"{where} {number}, and {number} is right\. {how}", rest)
+    shown = re.fullmatch(rf"{where} {number}, (?:and|but) {number} is right\. {how}", rest)
     assert shown, verdict.message
     case, found, right, case_to_see = shown.groups()
     assert found != right
@@ -185,12 +184,12 @@ def test_every_diagnosis_has_a_wrong_answer(exercise: FunctionExercise) -> None:
 def test_wrong_answers_differ_from_each_other_and_from_the_solution(exercise: FunctionExercise) -> None:
     answers = {"solution": exercise.solution} | {name: answer for name, (answer, _) in WRONG_ANSWERS[exercise].items()}
     results = {name: exercise.results(answer) for name, answer in answers.items()}
-    alike = [
+    equal = [
         (one, other)
         for one, other in combinations(results, 2)
         if all(is_close(*pair, tolerance=10 * TOLERANCE) for pair in zip(results[one], results[other], strict=True))
     ]
-    assert not alike
+    assert not equal
 
 
 @every_function
@@ -212,11 +211,11 @@ def test_the_table_counts_every_wrong_answer() -> None:
 
 
 @every_exercise
-def test_hints_are_given_singly_and_the_solution_is_folded(exercise: Exercise) -> None:
+def test_hints_are_available_one_by_one_and_the_solution_is_folded(exercise: Exercise) -> None:
     assert [exercise.hint(i) for i in (1, 2, 3)] == list(exercise.hints)
     assert repr(exercise.hint(1)) == exercise.hints[0]
     for number in (0, 4):
-        with pytest.raises(ValueError, match=f"number must lie between 1 and 3, found {number}"):
+        with pytest.raises(ValueError, match=f"number must be between 1 and 3, found {number}"):
             exercise.hint(number)
     html = exercise.help()._repr_html_()
     assert html.count("<details>") == html.count("</details>") == 4
@@ -264,7 +263,7 @@ def test_hints_are_escaped_in_html() -> None:
     assert "<pre><code>x &lt; y</code></pre>" in shown
 
 
-# The teacher's switch
+# Hiding solutions
 
 
 @every_exercise
@@ -273,24 +272,24 @@ def test_a_teacher_can_hide_solutions(exercise: Exercise, value: str, monkeypatc
     shown, cell = exercise.reveal(), exercise.solution_cell()
     monkeypatch.setenv("DPO_TEACH_REVEAL", value)
     assert not solutions_are_shown()
-    assert exercise.reveal() == OFF
-    assert repr(exercise.help()) == f"3 hints, folded: open them one at a time. {OFF}"
+    assert exercise.reveal() == SOLUTIONS_OFF
+    assert repr(exercise.help()) == f"3 hints, folded: open them one at a time. {SOLUTIONS_OFF}"
     html = exercise.help()._repr_html_()
     assert html.count("<details>") == 3
-    assert html.endswith(f"<p>{OFF}</p>")
+    assert html.endswith(f"<p>{SOLUTIONS_OFF}</p>")
     assert "A solution" not in html
     assert shown not in html
-    assert exercise.solution_cell() == cell, "tests need it whatever the setting"
+    assert exercise.solution_cell() == cell, "tests need it in any setting"
 
 
 @pytest.mark.parametrize("value", ["on", "", "1", "yes", "whatever"])
-def test_any_other_value_means_on(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_value_shows_solutions(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPO_TEACH_REVEAL", value)
     assert solutions_are_shown()
     assert introduction.loss.reveal().startswith("def my_dpo_loss(")
 
 
-def test_the_setting_may_be_in_a_file_read_at_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_may_be_a_file_that_is_read_at_each_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "reveal"
     monkeypatch.setenv("DPO_TEACH_REVEAL", str(file))
     assert not solutions_are_shown(), "the file does not exist"

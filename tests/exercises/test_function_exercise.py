@@ -1,4 +1,4 @@
-"""How the result of a learner's function is judged and described, and the cases on which it is tried."""
+"""How the results of a learner's function are checked and described, and the cases on which it is run."""
 
 import importlib
 import inspect
@@ -27,21 +27,21 @@ every_function = pytest.mark.parametrize("exercise", WRONG_ANSWERS, ids=lambda e
 # Results
 
 
-def test_a_known_mistake_comes_with_both_numbers_of_the_first_case_that_differs() -> None:
-    # 2 doubled and 2 squared are both 4; 3 squared is 9, and 6 is right.
+def test_a_known_mistake_is_shown_with_both_numbers_of_the_first_case_that_differs() -> None:
+    # 2 doubled and 2 squared are both 4; 3 squared is 9, but 6 is right.
     assert message(lambda x: x * x) == (
-        "You squared it. A square grows faster. In test case 2 you get 9.0000, and 6.0000 is right. "
+        "You squared it. A square grows faster. In test case 2 you get 9.0000, but 6.0000 is right. "
         "To see it, run `double(**exercises.double.case(2))`."
     )
 
 
-def test_an_unknown_mistake_comes_with_both_numbers() -> None:
+def test_an_unknown_mistake_is_shown_with_both_numbers() -> None:
     assert "in test case 1 your result is 5.0000, expected 4.0000" in message(lambda x: 2 * x + 1)
     assert "in test case 1 your result is 4.0005, expected 4.0000" in message(lambda x: 2 * x + 0.0005)
     assert "is inf, expected 4.0000" in message(lambda x: float("inf"))
 
 
-def test_numbers_count_as_right_within_what_four_decimals_show() -> None:
+def test_numbers_are_right_within_a_tolerance_of_four_decimals() -> None:
     small = replace(DOUBLE, cases=({"x": 1e-3},))
     assert "is 0.0021, expected 0.0020" in small.check(lambda x: 0.00211).message
     assert small.check(lambda x: 0.00209).status == "solved"
@@ -65,7 +65,7 @@ def test_a_long_result_is_described_by_its_first_position_that_differs() -> None
     ten = replace(
         DOUBLE, cases=({"x": torch.zeros(10)},), mistakes=(Mistake(lambda x: torch.arange(10) // 3, "A. B."),)
     )
-    text = "A. B. In test case 1, at position 4, you get 1.0000, and 0.0000 is right."
+    text = "A. B. In test case 1, at position 4, you get 1.0000, but 0.0000 is right."
     assert ten.check(lambda x: torch.arange(10) // 3).message == text + SEE
 
 
@@ -76,30 +76,30 @@ def test_infinity_is_explained() -> None:
     )
 
 
-def test_a_tuple_is_described_with_the_place_of_the_right_value_in_it() -> None:
+def test_a_tuple_is_described_with_the_position_of_the_right_value() -> None:
     text = "In test case 1 your function returns a tuple of {}, expected one result."
-    comma = " A comma at the end of `return ...,` makes such a tuple: remove it."
+    comma = " A comma at the end of `return ...,` creates such a tuple: remove it."
     assert message(lambda x: (2 * x,)) == text.format(1) + comma + SEE
     assert message(lambda x: (x, 2 * x)) == (
-        text.format(2) + " Number 2 of the tuple is the right one: return it alone." + SEE
+        text.format(2) + " Value 2 of the tuple is the right one: return only that." + SEE
     )
     assert message(lambda x: (x, "x", None)) == text.format(3) + SEE
 
 
-def test_complex_numbers_are_named_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+def test_complex_numbers_are_reported_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
     text = "Expected a number or a tensor, but in test case 1 your function returns complex numbers"
     assert message(lambda x: complex(2 * x)).startswith(text)
     assert message(lambda x: torch.tensor(2j * x)).startswith(text)
     assert not recwarn.list
 
 
-def test_a_factor_common_to_all_cases_is_named() -> None:
+def test_a_factor_common_to_all_cases_is_reported() -> None:
     three = replace(DOUBLE, cases=({"x": 2.0}, {"x": 3.0}, {"x": -1.0}))
     text = "Not yet: in test case 1 your result is 2.0000, expected 4.0000."
     assert three.check(lambda x: x).message == text + " In every test case it is 0.5 times the right one." + SEE
     assert "times the right one" not in three.check(lambda x: 0.0).message
     assert "times the right one" not in three.check(lambda x: 1e-9 * x * x).message, "small, but no common factor"
-    assert "times the right one" not in message(lambda x: x), "two numbers are too few to tell"
+    assert "times the right one" not in message(lambda x: x), "two numbers may share a factor by chance"
 
 
 def test_a_function_without_return_is_distinguished_from_a_stub() -> None:
@@ -109,14 +109,14 @@ def test_a_function_without_return_is_distinguished_from_a_stub() -> None:
     def half(x: float) -> float | None:
         return 2 * x if x < 3 else None
 
-    assert message(forgetful).startswith("Your function works, and then returns nothing. End it with `return`")
+    assert "it returns nothing. End it with `return`" in message(forgetful)
     assert message(half) == (
-        "Your function returns nothing in test case 2, and a result in others. "
-        "Does every way through it end with `return`? To see it, run `double(**exercises.double.case(2))`."
+        "Your function returns nothing in test case 2, but a result in others. "
+        "Does every branch of it end with `return`? To see it, run `double(**exercises.double.case(2))`."
     )
 
 
-# What an answer may do
+# What an answer is allowed to do
 
 
 def test_an_answer_may_print(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,11 +129,11 @@ def test_an_answer_may_print(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_function_may_modify_its_arguments() -> None:
-    def rude(policy: Any, reference: Any, beta: float) -> Any:
+    def in_place(policy: Any, reference: Any, beta: float) -> Any:
         policy.sub_(reference)
         return policy.mul_(beta)
 
-    assert implicit_reward.check(rude).status == "solved"
+    assert implicit_reward.check(in_place).status == "solved"
     assert implicit_reward.check(lambda p, r, b: b * (p - r)).status == "solved"
 
 
@@ -142,7 +142,7 @@ def test_the_gradient_mode_is_on_inside_a_check_and_unchanged_outside() -> None:
         torch.set_grad_enabled(True)
         return right_step(*arguments)
 
-    fresh = replace(training_step)  # with nothing computed yet
+    fresh = replace(training_step)  # without cached results
     with torch.no_grad():
         assert fresh.check(right_step).status == "solved"
         assert fresh.check(with_gradients).status == "solved"
@@ -151,7 +151,7 @@ def test_the_gradient_mode_is_on_inside_a_check_and_unchanged_outside() -> None:
     assert torch.is_grad_enabled()
 
 
-def test_an_answer_whose_methods_all_raise_gives_a_verdict() -> None:
+def test_an_answer_whose_methods_all_raise_leads_to_a_verdict() -> None:
     class Hostile:
         def __str__(self) -> str:
             raise OSError("no")
@@ -167,7 +167,7 @@ def test_an_answer_whose_methods_all_raise_gives_a_verdict() -> None:
 
 
 def imports_and_checks(exercise: FunctionExercise) -> tuple[str, str]:
-    """Of the notebook of an exercise: what its check cells import, and their whole source."""
+    """For the notebook of an exercise: the imports of its check cells, and their whole source."""
     (path,) = FOLDER.glob(f"{exercise.notebook}_*.ipynb")
     cells = [
         cell["source"]
@@ -206,7 +206,7 @@ def test_the_call_that_a_check_suggests_shows_the_number_in_its_message() -> Non
     assert f"you get [{', '.join(f'{number:.4f}' for number in numbers)}]" in text
 
 
-def test_modifying_a_case_changes_no_later_one() -> None:
+def test_modifying_a_case_does_not_change_later_ones() -> None:
     for values in (loss.case(1), loss.case(1)):
         assert loss.solution(**values).item() == pytest.approx(0.7848, abs=5e-5)
         values["policy_chosen"].zero_()
@@ -215,7 +215,7 @@ def test_modifying_a_case_changes_no_later_one() -> None:
 
 @pytest.mark.parametrize("number", [0, 5, -1])
 def test_a_case_that_does_not_exist_raises(number: int) -> None:
-    with pytest.raises(ValueError, match=f"number must lie between 1 and 4, found {number}"):
+    with pytest.raises(ValueError, match=f"number must be between 1 and 4, found {number}"):
         loss.case(number)
 
 

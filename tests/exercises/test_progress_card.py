@@ -1,4 +1,4 @@
-"""The progress card, and the file behind it, whose errors never affect a check."""
+"""The progress card and its file, whose errors never affect a check."""
 
 import json
 import os
@@ -16,7 +16,7 @@ SOLVED = Verdict("solved", introduction.confused_pair.praise)
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where progress is recorded during one test; the file does not exist yet."""
+    """The progress file during one test; it does not exist yet."""
     path = tmp_path / "progress.json"
     monkeypatch.setenv("DPO_TEACH_PROGRESS", str(path))
     return path
@@ -26,7 +26,7 @@ def entry(solved: bool, tries: int) -> dict[str, object]:
     return {"solved": solved, "tries": tries}
 
 
-def kept(file: Path) -> dict[str, object]:
+def recorded(file: Path) -> dict[str, object]:
     return json.loads(file.read_text())["exercises"]
 
 
@@ -35,10 +35,10 @@ def test_a_card_has_a_line_for_each_exercise(file: Path) -> None:
     for _ in range(3):
         introduction.implicit_reward.check(lambda p, r, b: p)
     assert repr(progress("01")) == ("✅ the loss\n✏️ the implicit reward: tried 3 times\n· the confused pair: not yet")
-    assert kept(file) == {"my_dpo_loss": entry(True, 1), "my_implicit_reward": entry(False, 3)}
+    assert recorded(file) == {"my_dpo_loss": entry(True, 1), "my_implicit_reward": entry(False, 3)}
 
 
-def test_once_and_twice_are_words(file: Path) -> None:
+def test_one_and_two_tries_are_written_as_words(file: Path) -> None:
     introduction.confused_pair.check(1)
     assert repr(progress("01")).endswith("✏️ the confused pair: tried once")
     introduction.confused_pair.check(2)
@@ -63,7 +63,7 @@ def test_without_a_number_the_card_shows_every_notebook(file: Path) -> None:
         progress("07")
 
 
-def test_the_html_card_uses_words_and_the_colours_of_the_theme(file: Path) -> None:
+def test_the_html_card_has_words_for_signs_and_no_fixed_colours(file: Path) -> None:
     introduction.confused_pair.check(3)
     introduction.loss.check(0.5)
     html = progress("01")._repr_html_()
@@ -80,21 +80,21 @@ def test_an_unattempted_exercise_is_not_recorded(file: Path) -> None:
         exercise.check(None)
     logp_signs.check({"A": ...})
     assert not file.exists()
-    logp_signs.check({"A": "chosen up, rejected down"})  # right so far, and not finished
-    assert kept(file) == {"signs": entry(False, 1)}
+    logp_signs.check({"A": "chosen up, rejected down"})  # right so far, but not finished
+    assert recorded(file) == {"signs": entry(False, 1)}
 
 
 def test_a_solved_exercise_stays_solved(file: Path) -> None:
     introduction.confused_pair.check(1)
     introduction.confused_pair.check(3)
     introduction.confused_pair.check(1)
-    assert kept(file) == {"confused": entry(True, 2)}
+    assert recorded(file) == {"confused": entry(True, 2)}
 
 
 def test_entries_of_other_exercises_are_kept(file: Path) -> None:
     file.write_text(json.dumps({"exercises": {"of_another_notebook": entry(True, 4)}}))
     introduction.confused_pair.check(3)
-    assert kept(file) == {"of_another_notebook": entry(True, 4), "confused": entry(True, 1)}
+    assert recorded(file) == {"of_another_notebook": entry(True, 4), "confused": entry(True, 1)}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_invalid_file_is_renamed_and_never_breaks_a_check(file: Path, content
     assert "✅" not in repr(progress("01"))
     assert file.read_bytes() == content, "a card only reads"
     assert introduction.confused_pair.check(3) == SOLVED
-    assert kept(file) == {"confused": entry(True, 1)}
+    assert recorded(file) == {"confused": entry(True, 1)}
     assert file.with_name("progress.broken-1.json").read_bytes() == content
     file.write_bytes(b"again")
     introduction.confused_pair.check(1)
@@ -128,8 +128,8 @@ def test_an_invalid_file_is_renamed_and_never_breaks_a_check(file: Path, content
 
 def test_a_path_that_cannot_be_written_never_breaks_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path, tmp_path / "file" / "progress.json", Path("/proc/version"), Path("/proc/1/x.json")):
-        monkeypatch.setenv("DPO_TEACH_PROGRESS", str(place))
+    for path in (tmp_path, tmp_path / "file" / "progress.json", Path("/proc/version"), Path("/proc/1/x.json")):
+        monkeypatch.setenv("DPO_TEACH_PROGRESS", str(path))
         assert introduction.confused_pair.check(3) == SOLVED
         assert "✅" not in repr(progress("01"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -153,10 +153,10 @@ def test_a_write_that_fails_leaves_the_old_file_unchanged(file: Path, monkeypatc
     monkeypatch.setattr(Path, "replace", full)
     assert introduction.confused_pair.check(3) == SOLVED
     assert file.read_bytes() == before
-    assert list(file.parent.iterdir()) == [file], "nothing half-written is left behind"
+    assert list(file.parent.iterdir()) == [file], "no partly written file is left behind"
 
 
-def test_switched_off_nothing_is_read_or_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_progress_off_nothing_is_read_or_written(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     introduction.confused_pair.check(3)
     monkeypatch.chdir(file.parent)
     before = file.read_bytes()
@@ -168,7 +168,7 @@ def test_switched_off_nothing_is_read_or_written(file: Path, monkeypatch: pytest
     assert file.read_bytes() == before
 
 
-def test_the_file_is_beside_the_notebook_and_ignored_by_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_next_to_the_notebook_and_ignored_by_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DPO_TEACH_PROGRESS")
     monkeypatch.chdir(tmp_path)
     introduction.confused_pair.check(3)

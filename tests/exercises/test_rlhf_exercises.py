@@ -71,8 +71,9 @@ def test_no_diagnosis_reveals_the_correct_count_in_digits_or_words() -> None:
 
 
 def test_a_count_that_is_not_a_choice_is_reported_with_the_choices() -> None:
-    text = 'For DPO the choices are `"1"`, `"2"`, `"3"`, `"4"`, and this is `0`.'
-    assert count_models.check({"DPO": 0}).message == text
+    message = count_models.check({"DPO": 0}).message
+    assert message.startswith("DPO: ")
+    assert all(f"`{found}`" in message for found in ('"1"', '"2"', '"3"', '"4"', "0"))
 
 
 # The term that keeps PPO near the reference
@@ -88,7 +89,7 @@ def test_each_wrong_term_has_its_own_diagnosis_and_none_reveals_the_correct_one(
     assert messages == [which_term.diagnoses[letter] for letter in "ABD"]
     assert len(set(messages)) == 3
     assert not any(re.search(r"\bC\b", message) for message in messages)
-    assert which_term.check("E").message == 'The choices are A, B, C, D, and this is `"E"`.'
+    assert re.search(r'A, B, C, D\b.*`"E"`', which_term.check("E").message)
 
 
 def test_only_the_correct_term_contains_the_reference() -> None:

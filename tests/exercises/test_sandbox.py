@@ -1,4 +1,4 @@
-"""Answers that raise or never end: each gives a verdict that says why."""
+"""Answers that raise or never end: each leads to a verdict that explains why."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from dpo_teach.exercises.introduction import implicit_reward
 # Answers that raise
 
 
-def test_an_error_comes_with_its_line() -> None:
+def test_the_message_of_an_error_contains_its_line() -> None:
     def divides(x: float) -> float:
         nothing = 0
         return x / nothing
@@ -28,14 +28,14 @@ def test_an_error_comes_with_its_line() -> None:
     assert "at its line 2, `return divides(x)`, with" in message(through_a_helper)
 
 
-def test_an_error_without_source_comes_with_its_line_number() -> None:
+def test_the_message_of_an_error_without_source_contains_its_line_number() -> None:
     names: dict[str, Any] = {}
     exec("def double(x):\n    y = x\n    return [][0]", names)
     text = "Your function stopped at its line 3 with IndexError: `list index out of range`."
     assert message(names["double"]) == text + SEE
 
 
-def test_what_pytorch_has_not_implemented_is_an_error_and_not_a_stub() -> None:
+def test_a_not_implemented_error_from_pytorch_is_an_error_and_not_a_stub() -> None:
     whole = message(lambda x: torch.arange(3).log_softmax(-1))
     assert whole.startswith("Your function stopped at its line 1")
     assert "with NotImplementedError: `" in whole
@@ -48,7 +48,7 @@ def test_the_message_of_a_not_implemented_error_is_quoted() -> None:
     assert "with NotImplementedError: `the doubling`." in message(double)
 
 
-def test_an_undefined_name_comes_with_the_cells_to_run() -> None:
+def test_for_an_undefined_name_the_message_suggests_running_the_cells_above() -> None:
     names: dict[str, Any] = {}
     exec("def double(x):\n    return F.relu(2 * x)", names)  # as after a restart of the kernel
     assert message(names["double"]) == (
@@ -58,7 +58,7 @@ def test_an_undefined_name_comes_with_the_cells_to_run() -> None:
     )
 
 
-def test_an_unassigned_local_variable_comes_without_the_cells_to_run() -> None:
+def test_for_an_unassigned_local_variable_the_message_does_not_suggest_it() -> None:
     def double(x: float) -> float:
         if x < 0:
             y = -x
@@ -68,7 +68,7 @@ def test_an_unassigned_local_variable_comes_without_the_cells_to_run() -> None:
     assert "run the cells above" not in message(double)
 
 
-def test_an_error_comes_with_its_case() -> None:
+def test_the_message_of_an_error_contains_its_test_case() -> None:
     assert message(lambda x: 4.0 if x == 2.0 else 1 / 0).endswith("run `double(**exercises.double.case(2))`.")
 
 
@@ -78,7 +78,7 @@ def test_a_long_error_message_is_quoted_on_one_line() -> None:
 
     assert "with ValueError: `*so* <b>bold</b> 'a' long long" in message(shouts)
     assert " ... " in message(shouts)
-    assert "and its end`." in message(shouts), "which often says what is wrong"
+    assert "and its end`." in message(shouts), "the end of a message often says what is wrong"
     assert len(message(shouts)) < 450
 
 
@@ -86,7 +86,7 @@ def test_a_stop_iteration_is_an_error_like_any_other() -> None:
     assert "with StopIteration." in message(lambda x: next(iter([])))
 
 
-def test_an_error_without_a_message_is_named() -> None:
+def test_an_error_without_a_message_is_reported_by_its_type() -> None:
     def asserts(x: float) -> None:
         assert x < 0
 
@@ -114,12 +114,12 @@ def test_parameters_in_another_order_are_reported_before_the_function_runs() -> 
         return beta * (policy_logps - reference_logps)
 
     assert implicit_reward.check(swapped).message == (
-        "Your function takes its values in another order, `reference_logps, policy_logps, beta`, than they are "
-        "passed, `policy_logps, reference_logps, beta`. Leave the first line of the stub as it was."
+        "Your function takes its values in the order `reference_logps, policy_logps, beta`, but they are passed in the "
+        "order `policy_logps, reference_logps, beta`. Leave the first line of the stub as it was."
     )
 
 
-def test_more_parameters_with_defaults_are_accepted() -> None:
+def test_additional_parameters_with_defaults_are_accepted() -> None:
     assert DOUBLE.check(lambda x, factor=2: factor * x).status == "solved"
     assert DOUBLE.check(lambda *values: 2 * values[0]).status == "solved"
 
@@ -137,7 +137,7 @@ def test_an_answer_that_never_ends_is_stopped() -> None:
             x += 1
 
     assert message(forever) == (
-        "Your function was still running after 0.3 seconds, and was stopped. "
+        "Your function was still running after 0.3 seconds and was stopped. "
         "Look for a loop that never ends, such as a `while` whose condition stays true."
     )
     assert not alive()
@@ -154,7 +154,7 @@ def test_a_loop_that_catches_every_error_is_stopped() -> None:
             except:  # noqa: E722
                 caught.append(x)
 
-    assert message(stubborn).startswith("Your function was still running after 0.3 seconds, and was stopped.")
+    assert message(stubborn).startswith("Your function was still running after 0.3 seconds and was stopped.")
     assert not alive()
 
 
@@ -164,10 +164,10 @@ def test_an_answer_that_cannot_be_stopped_says_what_to_do(monkeypatch: pytest.Mo
     done = threading.Event()
 
     def waits_in_c(x: float) -> None:
-        time.sleep(3)  # the request to stop is heard only afterwards
+        time.sleep(3)  # the request to stop takes effect only afterwards
         done.set()
 
-    assert "and could not be stopped: restart the kernel before you go on." in message(waits_in_c)
+    assert "and could not be stopped: restart the kernel before you continue." in message(waits_in_c)
     for thread in alive():
         thread.join()
     assert not done.is_set()

@@ -62,7 +62,7 @@ def test_a_step_that_computes_logps_but_returns_nothing_is_not_a_stub() -> None:
     def half_way(policy: Any, optimizer: Any, batch: Any, reference: Any, beta: float) -> None:
         response_logps(policy, batch)
 
-    assert message(half_way).startswith("Your function works, and then returns nothing.")
+    assert "returns nothing" in message(half_way)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A minimal exercise, to try unusual answers on."""
+"""A minimal exercise for testing unusual answers."""
 
 from typing import Any
 

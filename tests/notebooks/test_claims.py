@@ -1,4 +1,4 @@
-"""The check of asserts: sentences and values that nothing else holds."""
+"""The check of asserts: constant sentences and uncompared values must be backed by one."""
 
 from pathlib import Path
 
@@ -25,13 +25,13 @@ def notebook(folder: Path, *sources: str, unstable: int = -1) -> Path:
     [
         (["print('they agree to four digits')"], 1),
         (["assert a == b\nprint('they agree to four digits')"], 0),
-        (["assert a == b\nprint('they agree at last')\nprint('and nobody crosses it')"], 1),
-        (["assert a == b\nprint('they agree at last')\nassert c\nprint('and nobody crosses it')"], 0),
-        (["print(f'they agree to {digits} digits')"], 0),  # compared with what is saved
+        (["assert a == b\nprint('they agree at last')\nprint('and no curve crosses it')"], 1),
+        (["assert a == b\nprint('they agree at last')\nassert c\nprint('and no curve crosses it')"], 0),
+        (["print(f'they agree to {digits} digits')"], 0),  # the output is compared with the saved one
         (["print('they agree to', digits, 'of the digits')"], 0),
-        (["print('β      loss of a pair')"], 0),  # the head of a table
+        (["print('β      loss of a pair')"], 0),  # a table header
         (["print('loss')"], 0),
-        (["if a == b:\n    print('they agree to four digits')"], 0),  # said only if it is so
+        (["if a == b:\n    print('they agree to four digits')"], 0),  # printed only if the condition holds
         (["plot_runs(x, 'The loss falls.')"], 1),
         (["assert x\nplot_runs(x, 'The loss falls.')"], 0),
         (["assert x", "plot_runs(x, 'The loss falls.')"], 1),
@@ -58,7 +58,7 @@ def test_a_value_that_is_not_compared_needs_an_assert(tmp_path, sources, faults)
     assert len(list(unasserted_values(notebook(tmp_path, *sources, unstable=0)))) == faults
 
 
-def test_no_exception_has_outlived_its_cell() -> None:
-    there = {(path.stem, cell["id"]) for path in NOTEBOOKS for cell in code_cells(read(path))}
+def test_every_exception_refers_to_an_existing_cell() -> None:
+    existing = {(path.stem, cell["id"]) for path in NOTEBOOKS for cell in code_cells(read(path))}
     elsewhere = {(notebook, other) for (notebook, _), other in ASSERTED_IN.items()}
-    assert TO_BE_READ | set(ASSERTED_IN) | elsewhere <= there
+    assert TO_BE_READ | set(ASSERTED_IN) | elsewhere <= existing

@@ -1,4 +1,4 @@
-"""The check of numbers in prose: what it takes for a claim, and what for a match."""
+"""The check of numbers in prose: which numbers are claims, and which values match them."""
 
 from decimal import Decimal
 
@@ -21,7 +21,7 @@ def texts_of(text: str) -> list[str]:
         ("From −50.5 to 12 %: 5e-4.", ["50.5", "12 %", "5e-4"]),
         ("It ends at 98. Then it ends at 7.", ["98", "7"]),
         ("The mean is 3, not 4!", ["3", "4"]),
-        # what is no claim
+        # not claims
         ("Take 28 GB, 56 GB or 98 GB? It takes some.", []),
         ("## 3. The loss", []),
         ("2. Choose one.\n3. Choose another.", []),
@@ -34,7 +34,7 @@ def texts_of(text: str) -> list[str]:
         ("15 minutes to read, about 15 seconds to run.", []),
     ],
 )
-def test_numbers_that_claim_something(text: str, numbers: list[str]) -> None:
+def test_finds_the_numbers_that_make_a_claim(text: str, numbers: list[str]) -> None:
     assert texts_of(text) == numbers
 
 
@@ -53,13 +53,13 @@ def test_numbers_that_claim_something(text: str, numbers: list[str]) -> None:
         ("1,024", "1024", True),
     ],
 )
-def test_a_match_is_the_same_number_after_rounding(text: str, value: str, match: bool) -> None:
+def test_a_number_matches_a_value_that_rounds_to_it(text: str, value: str, match: bool) -> None:
     (number,) = numbers_in_prose(text)
     assert isinstance(number, ProseNumber)
     assert matches(number, Decimal(value)) is match
 
 
-def test_a_number_is_looked_for_nearby_and_in_the_summary_everywhere(tmp_path) -> None:
+def test_numbers_are_searched_nearby_and_for_the_summary_everywhere(tmp_path) -> None:
     def shows(text):
         return new_code_cell(f"say('{text}')", outputs=[new_output("stream", name="stdout", text=text)])
 
@@ -71,7 +71,7 @@ def test_a_number_is_looked_for_nearby_and_in_the_summary_everywhere(tmp_path) -
         shows("loss 0.5678"),
         new_markdown_cell("## Three"),
         shows("nothing"),
-        new_markdown_cell("## Four\n\nNobody remembers 0.1234 here.", id="far-away"),
+        new_markdown_cell("## Four\n\nThe loss of 0.1234 is not nearby.", id="far-away"),
         shows("nothing"),
         new_markdown_cell("## What you now know\n\n0.1234 was the first, and 0.9999 never was.", id="the-end"),
     ]
@@ -83,13 +83,13 @@ def test_a_number_is_looked_for_nearby_and_in_the_summary_everywhere(tmp_path) -
     ]
 
 
-def test_no_exception_has_outlived_its_number() -> None:
-    there = {
+def test_every_exception_refers_to_an_existing_number() -> None:
+    existing = {
         (path.stem, cell["id"], text)
         for path in NOTEBOOKS
         for cell in read(path)["cells"]
         if cell["cell_type"] == "markdown"
         for text in texts_of(cell["source"])
     }
-    assert set(REVIEWED) <= there
-    assert len(REVIEWED) < 10, "a list of exceptions that grows is a check that shrinks"
+    assert set(REVIEWED) <= existing
+    assert len(REVIEWED) < 10, "too many exceptions weaken the check"

@@ -1,4 +1,4 @@
-"""The planted faults, each alone: those that reading finds, at once; the others in copies that are run."""
+"""Every planted fault is found, by the static checks or by running a copy."""
 
 from pathlib import Path
 
@@ -12,25 +12,25 @@ RUN = [fault for fault in FAULTS if fault.needs]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_copy_without_a_fault_is_the_file(path: Path) -> None:
+def test_loading_and_dumping_a_notebook_reproduces_its_file(path: Path) -> None:
     assert dump(load(path.name[:2])) == path.read_text(encoding="utf-8")
 
 
-def test_there_are_twenty_and_more_and_no_two_are_alike() -> None:
+def test_there_are_at_least_twenty_distinct_faults() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 20
 
 
 @pytest.mark.parametrize("fault", READ, ids=lambda fault: fault.name)
-def test_reading_finds_it(fault: Fault, tmp_path: Path) -> None:
+def test_static_checks_find_the_fault(fault: Fault, tmp_path: Path) -> None:
     assert found_by_reading(fault, tmp_path)
 
 
 @pytest.mark.slow
-def test_running_finds_the_others(tmp_path: Path) -> None:
+def test_running_finds_the_other_faults(tmp_path: Path) -> None:
     found = found_by_running(RUN, tmp_path)
     assert [fault.name for fault in RUN if fault.name not in found] == []
 
 
 @pytest.mark.slow
-def test_a_callback_that_raises_is_found(tmp_path: Path) -> None:
+def test_a_widget_callback_that_raises_is_found(tmp_path: Path) -> None:
     assert raising_callback_is_found(tmp_path)

@@ -1,4 +1,4 @@
-"""The exercises inside their notebooks: as shipped none is solved, and with every stub filled in all of them are."""
+"""The exercises in their notebooks: none is solved as shipped, and all are solved when every stub is filled in."""
 
 import ast
 import json
@@ -14,7 +14,7 @@ from tools.notebooks.run import execute
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("*.ipynb"))}
-TRAINING = {"02", "04"}  # minutes of training before the exercises; WHOLE_NOTEBOOKS=1 runs that as well
+TRAINING = {"02", "04"}  # train for minutes before the exercises; WHOLE_NOTEBOOKS=1 runs that too
 BY_ANSWER = {exercise.answer_name: exercise for exercises in EXERCISES.values() for exercise in exercises}
 
 
@@ -23,7 +23,7 @@ def tagged(notebook, tag):
 
 
 def answer_name(cell):
-    """What a stub cell defines."""
+    """The name that a stub cell defines."""
     return re.search(r"^(?:def )?(\w+)\b", re.sub(r"^#.*\n", "", cell["source"]))[1]
 
 
@@ -32,13 +32,13 @@ def printed(cell):
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
-def test_the_stubs_of_a_notebook_are_its_exercises_in_their_order(number):
+def test_a_notebooks_stubs_match_its_exercises_in_order(number):
     stubs = [answer_name(cell) for cell in tagged(read(NOTEBOOKS[number]), "exercise")]
     assert stubs == [exercise.answer_name for exercise in EXERCISES[number]]
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
-def test_as_shipped_no_check_passes_and_each_says_what_to_do(number):
+def test_as_shipped_every_check_reports_an_unattempted_exercise(number):
     checks = tagged(read(NOTEBOOKS[number]), "check")
     assert len(checks) == len(EXERCISES[number])
     for check, exercise in zip(checks, EXERCISES[number], strict=True):
@@ -46,7 +46,7 @@ def test_as_shipped_no_check_passes_and_each_says_what_to_do(number):
 
 
 def without_training(notebook):
-    """The notebook with only the imports of what comes before its exercises, which need nothing else."""
+    """The notebook with the cells before its exercises reduced to imports, which is all that the exercises need."""
     (start,) = (place for place, cell in enumerate(notebook["cells"]) if cell["id"] == "exercises")
     for cell in notebook["cells"][:start]:
         if cell["cell_type"] == "code":
@@ -58,7 +58,7 @@ def without_training(notebook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NOTEBOOKS)
-def test_with_every_stub_filled_in_the_notebook_runs_and_every_check_passes(number, tmp_path, monkeypatch):
+def test_with_every_stub_filled_in_every_check_passes(number, tmp_path, monkeypatch):
     card = tmp_path / "progress.json"
     monkeypatch.setenv("DPO_TEACH_PROGRESS", str(card))
     notebook = read(NOTEBOOKS[number])

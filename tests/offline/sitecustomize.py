@@ -1,10 +1,10 @@
-"""Fails any attempt to reach another machine. Python imports this by itself where this folder is on PYTHONPATH.
+"""Block every attempt to reach another machine. Python imports this automatically if this folder is on PYTHONPATH.
 
-The Makefile and tests/conftest.py put it there, so that it holds in pytest, in the kernels of the notebooks and in
-every process that a test starts. Loopback and Unix sockets stay open: Jupyter talks to its kernels over them.
+The Makefile and tests/conftest.py add the folder, so the guard is active in pytest, in notebook kernels and in every
+process that a test starts. Loopback and Unix sockets are allowed, because Jupyter uses them to talk to its kernels.
 
-It is an audit hook, so that nothing in Python gets past it, and raises a BaseException, so that an `except Exception`
-around an update check does not hide the attempt.
+The guard is an audit hook, which Python code cannot bypass. It raises a BaseException, so an `except Exception` around
+an update check does not hide the attempt.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 
-attempts: list[str] = []  # what was tried, for the test that catches even a swallowed one
+attempts: list[str] = []  # read by a fixture that also catches swallowed attempts
 
 
 class NetworkAttemptError(BaseException):
@@ -20,9 +20,9 @@ class NetworkAttemptError(BaseException):
 
 
 def is_local(host: object) -> bool:
-    """Whether `host`, an address or a name as the socket module takes it, is this machine."""
+    """Whether `host`, an address or name that the socket module accepts, is this machine."""
     if host is None or not isinstance(host, str | bytes):
-        return True  # no host at all, or a family that has none, such as netlink
+        return True  # no host, or an address family without hosts, such as netlink
     name = (host.decode() if isinstance(host, bytes) else host).partition("%")[0]
     if name in ("", "localhost", socket.gethostname()):
         return True
@@ -41,11 +41,11 @@ def _host(event: str, arguments: tuple) -> object:
 
 
 def _note(attempt: str) -> None:
-    """Remember an attempt, also for whoever asked to be told of those in the processes below it."""
+    """Record an attempt here and, if DPO_TEACH_ATTEMPTS is set, in that file for the parent process."""
     attempts.append(attempt)
     notes = os.environ.get("DPO_TEACH_ATTEMPTS")
     if notes:
-        with open(notes, "a", encoding="utf-8") as file:  # noqa: PTH123 -- pathlib is not wanted in every start
+        with open(notes, "a", encoding="utf-8") as file:  # noqa: PTH123 -- importing pathlib would slow every start
             file.write(f"{attempt}\n")
 
 
@@ -55,7 +55,7 @@ def _guard(event: str, arguments: tuple) -> None:
     host = _host(event, arguments)
     if not is_local(host):
         _note(f"{event} {host}")
-        raise NetworkAttemptError(f"{event} to {host}: tests and notebooks stay on this machine")
+        raise NetworkAttemptError(f"{event} to {host}: tests and notebooks must not use the network")
 
 
 _EVENTS = frozenset(["socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname"])

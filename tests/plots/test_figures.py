@@ -1,4 +1,4 @@
-"""The figures: small, described, repeatable, and unknown to pyplot."""
+"""The figures are small, described, reproducible and not registered with pyplot."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def figures() -> dict[str, FigureWithAlt]:
 
 
 @pytest.mark.slow
-def test_figures_are_small_described_and_repeatable() -> None:
+def test_figures_are_small_described_and_reproducible() -> None:
     for (name, first), second in zip(figures().items(), figures().values(), strict=True):
         assert first.png == second.png, name
         assert repr(first) == first.alt == second.alt
@@ -40,7 +40,7 @@ def test_figures_are_small_described_and_repeatable() -> None:
 
 
 def test_the_four_colours_differ_in_lightness_too() -> None:
-    """Told apart in print and without colour vision: no two of chosen, rejected and policy look alike in grey."""
+    """Chosen and rejected can be distinguished in print and without colour vision."""
 
     def lightness(colour: str) -> float:
         red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
@@ -51,7 +51,7 @@ def test_the_four_colours_differ_in_lightness_too() -> None:
 
 
 @pytest.mark.slow
-def test_no_figure_is_known_to_pyplot() -> None:
+def test_no_figure_is_registered_with_pyplot() -> None:
     import matplotlib.pyplot as plt
 
     figures()

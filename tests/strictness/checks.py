@@ -1,4 +1,4 @@
-"""All checks of a notebook's file: what `make test` does before it runs a cell."""
+"""All static checks of a notebook's file, which `make test` runs before it executes any cell."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 def keeps_the_contract(path: Path) -> Iterator[str]:
-    """The contract, of the notebook in a file."""
+    """Check the notebook contract for the notebook in a file."""
     return violations(read(path))
 
 

@@ -1,13 +1,13 @@
-"""What a notebook claims stands on an assert, wherever the comparison of outputs would not notice that it is wrong.
+"""Every claim of a notebook that the comparison of outputs would not check must be backed by an assert.
 
-nbval compares what a cell shows with what is saved. Two kinds of claim slip past it, and need an assert:
+nbval compares a cell's output with the saved one. Two kinds of claim escape this comparison and need an assert:
 
-- a sentence that is the same whatever was computed: what is printed without a computed part needs an assert of its own
-  before it in its cell, the title of a figure one in its cell, or in the cell that `ASSERTED_IN` names.
-- a value in a cell whose output is not compared. An assert somewhere depends on it, or on what was made from it.
+- a sentence that does not depend on the computation. A printed text without a computed part needs its own assert before
+  it in the same cell; a figure's title needs an assert in its cell, or in the cell that `ASSERTED_IN` names.
+- a value in a cell whose output is not compared. An assert must depend on it, or on something computed from it.
 
-What this does not see, one of several asserts for the same claim or one that says less than the sentence, the record of
-all asserts does (recorded.py).
+These checks cannot tell whether one of several asserts for a claim was removed, or whether an assert is weaker than its
+sentence. The record of all asserts (recorded.py) reports such changes.
 """
 
 import ast
@@ -19,12 +19,12 @@ from pathlib import Path
 from tools.notebooks.form import UNSTABLE, Cell, code_cells, read
 
 SENTENCE = re.compile(r"\w+ \w+ \w+")  # three words in a row: more than a label
-COLUMNS = "   "  # the head of a table
+COLUMNS = "   "  # separates the columns of a table's header
 
-# Cells whose outputs are texts to be read: nothing is claimed of them there. Each has been read by a person.
+# Cells that show sample texts to read, without claims about them. Each exception was reviewed by a person.
 TO_BE_READ = {("02_dpo_vs_rlhf", "goodhart-read"), ("04_training", "side-by-side")}
 
-# A figure whose title is asserted in another cell: which one.
+# Figures whose title is asserted in another cell, and that cell.
 ASSERTED_IN = {
     ("01_introduction", "log-ratios-seen"): "log-ratios",
     ("02_dpo_vs_rlhf", "frontier-drawn"): "limit-checked",
@@ -34,21 +34,21 @@ ASSERTED_IN = {
 }
 
 Value = tuple[int, str]
-"""A name, with the place of the code cell that gave it its value."""
+"""A name, with the index of the code cell that assigned it."""
 
 
 def unasserted_sentences(path: Path) -> Iterator[str]:
-    """Each constant sentence that is printed, or stands over a figure, without an assert."""
+    """Each constant sentence that is printed or used as a figure title without an assert."""
     cells = code_cells(read(path))
     by_id = {cell["id"]: cell for cell in cells}
     for cell in cells:
         asserting = by_id.get(ASSERTED_IN.get((path.stem, cell["id"]), cell["id"]))
         for sentence in chain(unasserted_prints(cell), unasserted_titles(cell, asserting)):
-            yield f"{cell['id']}: {sentence!r} is said whatever was computed: it needs an assert"
+            yield f"{cell['id']}: {sentence!r} does not depend on the computation: add an assert"
 
 
 def unasserted_prints(cell: Cell) -> Iterator[str]:
-    """The sentences that a cell prints with no assert between them and the one before."""
+    """The constant sentences that a cell prints without an assert after the previous one."""
     asserted = False
     for node in unconditional(cell):
         sentence = printed_sentence(node)
@@ -58,44 +58,44 @@ def unasserted_prints(cell: Cell) -> Iterator[str]:
 
 
 def unasserted_titles(cell: Cell, asserting: Cell | None) -> Iterator[str]:
-    """The titles of a cell's figures, if there is no assert in the cell that should have one."""
+    """The titles of a cell's figures, if the cell that should assert them has no assert."""
     if asserting is None or not asserts(asserting):
         for node in statements(cell):
             yield from titles(node)
 
 
 def unasserted_values(path: Path) -> Iterator[str]:
-    """Each cell whose output is not compared, and shows nothing that an assert depends on."""
+    """Each cell whose output is not compared and shows nothing that an assert depends on."""
     cells = code_cells(read(path))
-    givers = [results(cell) for cell in cells]
+    assigned = [results(cell) for cell in cells]
     held: set[Value] = set()
     for place, cell in enumerate(cells):
-        held |= values(ingredients(cell, names_in(asserts(cell))), place, givers)
+        held |= values(ingredients(cell, names_in(asserts(cell))), place, assigned)
     for place, cell in enumerate(cells):
         if UNSTABLE in cell["metadata"].get("tags", []) and (path.stem, cell["id"]) not in TO_BE_READ:
             shown = ingredients(cell, names_in(showing(cell)))
-            if not values(shown, place, givers) & held:
-                yield f"{cell['id']}: its output is not compared, and no assert depends on {', '.join(sorted(shown))}"
+            if not values(shown, place, assigned) & held:
+                yield f"{cell['id']}: its output is not compared and no assert depends on {', '.join(sorted(shown))}"
 
 
-def values(names: set[str], place: int, givers: list[dict[str, bool]]) -> set[Value]:
-    """The results among the names as they stand in the cell at a place: each with the cell that made it."""
-    last = ((name, [cell for cell in range(place + 1) if name in givers[cell]]) for name in names)
-    return {(cells[-1], name) for name, cells in last if cells and givers[cells[-1]][name]}
+def values(names: set[str], place: int, assigned: list[dict[str, bool]]) -> set[Value]:
+    """The results among these names, as the cell at this index sees them: each with the cell that computed it."""
+    last = ((name, [cell for cell in range(place + 1) if name in assigned[cell]]) for name in names)
+    return {(cells[-1], name) for name, cells in last if cells and assigned[cells[-1]][name]}
 
 
 def results(cell: Cell) -> dict[str, bool]:
-    """For each name that a cell gives a value to, whether that is a result, and not merely given."""
+    """For each name that a cell assigns, whether its value is a result and not an input."""
     found: dict[str, bool] = {}
     for node in ast.walk(ast.parse(cell["source"])):
         for target, value in bindings(node):
             for name in names_in([target]):
-                found[name] = found.get(name, False) or not is_given(value)
+                found[name] = found.get(name, False) or not is_input(value)
     return found
 
 
 def statements(cell: Cell) -> list[ast.stmt]:
-    """The statements of a cell in the order of its lines, those inside loops and functions too."""
+    """The statements of a cell in the order of its lines, including those inside loops and functions."""
     nodes = [node for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.stmt)]
     return sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
 
@@ -106,7 +106,7 @@ def asserts(cell: Cell) -> list[ast.AST]:
 
 
 def unconditional(cell: Cell) -> list[ast.stmt]:
-    """The statements of a cell but those that run only if something happened: the comparison holds these."""
+    """The statements outside `if` and `except`: the output comparison checks whether conditional ones ran."""
     nodes = ast.walk(ast.parse(cell["source"]))
     guards = [range(node.lineno, node.end_lineno + 1) for node in nodes if isinstance(node, ast.If | ast.ExceptHandler)]
     return [node for node in statements(cell) if not any(node.lineno in lines for lines in guards)]
@@ -122,7 +122,7 @@ def printed_sentence(statement: ast.stmt) -> str:
 
 
 def titles(statement: ast.stmt) -> Iterator[str]:
-    """The sentences that a statement writes over figures."""
+    """The sentences that a statement uses as figure titles."""
     for node in ast.walk(statement) if isinstance(statement, ast.Expr) else ():
         if isinstance(node, ast.Call) and called(node).startswith("plot_"):
             yield from (text for text in constants(node) if SENTENCE.search(text) and text.endswith("."))
@@ -146,19 +146,19 @@ def called(call: ast.Call) -> str:
 
 
 def showing(cell: Cell) -> list[ast.AST]:
-    """The statements of a cell whose values are seen: bare expressions."""
+    """The statements of a cell whose values can be shown: bare expressions."""
     return [node for node in statements(cell) if isinstance(node, ast.Expr)]
 
 
 def names_in(nodes: list[ast.AST]) -> set[str]:
-    """The names of values that some code reads, without those of the functions that it calls."""
+    """The names that some code reads, without the functions that it calls."""
     every = [node for tree in nodes for node in ast.walk(tree)]
     functions = {called(node) for node in every if isinstance(node, ast.Call)}
     return {node.id for node in every if isinstance(node, ast.Name)} - functions
 
 
 def ingredients(cell: Cell, pending: set[str]) -> set[str]:
-    """The names with all that they were made from within the cell."""
+    """These names and all names that they were computed from within the cell."""
     found: set[str] = set()
     made_from = recipes(cell)
     while pending - found:
@@ -168,7 +168,7 @@ def ingredients(cell: Cell, pending: set[str]) -> set[str]:
 
 
 def recipes(cell: Cell) -> dict[str, set[str]]:
-    """For each name that a cell gives a value to, the names that it reads for it."""
+    """For each name that a cell assigns, the names that its value is computed from."""
     made_from: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(cell["source"])):
         for target, value in bindings(node):
@@ -177,13 +177,13 @@ def recipes(cell: Cell) -> dict[str, set[str]]:
     return made_from
 
 
-def is_given(value: ast.expr) -> bool:
-    """Whether a value is no result: written down, or read from the disk as models, tokenizers and pairs are."""
+def is_input(value: ast.expr) -> bool:
+    """Whether a value is an input: a literal, or loaded like models, tokenizers and pairs."""
     return isinstance(value, ast.Constant) or (isinstance(value, ast.Call) and called(value).startswith("load_"))
 
 
 def bindings(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """What a piece of code binds, and to what."""
+    """The targets that a node binds, with their values."""
     if isinstance(node, ast.Assign):
         yield from ((target, node.value) for target in node.targets)
     elif isinstance(node, ast.AugAssign | ast.For | ast.comprehension):

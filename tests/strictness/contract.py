@@ -1,4 +1,4 @@
-"""The notebook contract of DESIGN.md: what the file of a notebook must be, before anything is run."""
+"""The notebook contract of DESIGN.md: requirements on a notebook's file, checked without running it."""
 
 import ast
 import importlib
@@ -15,14 +15,14 @@ OPENING = ["you will be able to", "you need", "minutes to read", "seconds to run
 CLOSING = ["you now know", "where to go on"]
 FORBIDDEN = {
     r";\s*$": "ends in a semicolon",
-    r"\b(?:interact|interactive|interactive_output)\(": "uses interact, which nbval cannot follow: write a named panel",
-    r"\bOutput\(": "uses an Output widget, which leaks what it shows: write a named panel",
-    r"(?i)#\s*(?:nbval_|pytest_validate_)": "is steered by a comment: use a tag",
+    r"\b(?:interact|interactive|interactive_output)\(": "uses interact, which nbval cannot check: write a named panel",
+    r"\bOutput\(": "uses an Output widget, which leaks its output: write a named panel",
+    r"(?i)#\s*(?:nbval_|pytest_validate_)": "controls nbval with a comment: use a tag",
     r"(?i)\bsvg\b": "draws SVG, whose ids differ from run to run",
-    r"^\s*(?:!|%%(?:bash|sh|script)\b)|\b(?:subprocess|os\.system)\b": "starts a program that the network is open to",
-    r"\.(?:observe|on_click|on_submit|on_msg)\(": "registers a callback whose errors are not shown: write a panel",
+    r"^\s*(?:!|%%(?:bash|sh|script)\b)|\b(?:subprocess|os\.system)\b": "starts a program outside the network guard",
+    r"\.(?:observe|on_click|on_submit|on_msg)\(": "registers a callback whose errors are hidden: write a panel",
 }
-NO_DESCRIPTION = re.compile(r"\s*(?:<.*>)?\s*", re.DOTALL)  # nothing, or a repr such as <Figure size 640x480>
+NO_DESCRIPTION = re.compile(r"\s*(?:<.*>)?\s*", re.DOTALL)  # empty, or a repr such as <Figure size 640x480>
 
 
 def violations(notebook: Notebook) -> Iterator[str]:
@@ -37,26 +37,26 @@ def violations(notebook: Notebook) -> Iterator[str]:
             yield f"{cell['id']}: unknown slide metadata {slide}"
         path = MACHINE_PATH.search(cell["source"])
         if path:
-            yield f"{cell['id']}: names a path of one machine, {path.group()}"
+            yield f"{cell['id']}: contains a path of one machine, {path.group()}"
     for cell in code_cells(notebook):
         for breach in (*code_violations(cell), *output_violations(cell), *hidden_errors(cell)):
             yield f"{cell['id']}: {breach}"
 
 
 def missing_parts(notebook: Notebook) -> Iterator[str]:
-    """What the opening and the closing do not say."""
+    """The required phrases that are missing from the opening and the closing."""
     texts = [cell["source"].lower() for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     for place, expected, found in [("opening", OPENING, texts[:2]), ("closing", CLOSING, texts[-2:])]:
         for words in expected:
             if not any(words in text for text in found):
-                yield f"the {place} does not say {words!r}"
+                yield f"{place}: expected the words {words!r}"
 
 
 def code_violations(cell: Cell) -> Iterator[str]:
     """Each breach within the source of one code cell."""
     lines = cell["source"].splitlines()
     if len(lines) > LINES:
-        yield f"{len(lines)} lines, expected at most {LINES}: more belongs in the package"
+        yield f"{len(lines)} lines, expected at most {LINES}: move code to the package"
     for pattern, breach in FORBIDDEN.items():
         if re.search(pattern, cell["source"], re.MULTILINE):
             yield breach
@@ -66,7 +66,7 @@ def output_violations(cell: Cell) -> Iterator[str]:
     """Each breach within the outputs of one code cell."""
     unstable = UNSTABLE in cell["metadata"].get("tags", [])
     if unstable and not cell["outputs"]:
-        yield "shows nothing, and is tagged as if it did"
+        yield f"is tagged {UNSTABLE} but shows nothing"
     for output in cell["outputs"]:
         data = output.get("data", {})
         if "image/svg+xml" in data:
@@ -78,18 +78,18 @@ def output_violations(cell: Cell) -> Iterator[str]:
 
 
 def hidden_errors(cell: Cell) -> Iterator[str]:
-    """Each place where an error would vanish: it is caught and nothing is made of it, or no assert could ever fail."""
+    """Each place where an error would be hidden: a handler that ignores it, or an assert that cannot fail."""
     for node in ast.walk(parsed(cell)):
         if isinstance(node, ast.ExceptHandler) and (catches_all(node) or does_nothing(node.body)):
             yield f"line {node.lineno} swallows an error"
         if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).endswith("suppress"):
             yield f"line {node.lineno} swallows an error"
         if isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant | ast.Tuple):
-            yield f"line {node.lineno} asserts what cannot be false"
+            yield f"line {node.lineno} has an assert that cannot fail"
 
 
 def catches_all(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler takes whatever comes, the guard against the network with it."""
+    """Whether a handler catches everything, including the network guard's error."""
     return handler.type is None or ast.unparse(handler.type) in ("Exception", "BaseException")
 
 
@@ -103,7 +103,7 @@ def does_nothing(body: list[ast.stmt]) -> bool:
 
 
 def parsed(cell: Cell) -> ast.Module:
-    """The syntax tree of a cell; an empty one if it is no plain Python, which running it will tell."""
+    """The syntax tree of a cell; an empty one if it is not plain Python, because running the cell will show that."""
     try:
         return ast.parse(cell["source"])
     except SyntaxError:
@@ -111,7 +111,7 @@ def parsed(cell: Cell) -> ast.Module:
 
 
 def broken_imports(path: Path) -> Iterator[str]:
-    """Each name that a notebook imports and that is not there."""
+    """Each name that a notebook imports and that does not exist."""
     for cell in code_cells(read(path)):
         for node in ast.walk(parsed(cell)):
             if isinstance(node, ast.Import):
@@ -122,7 +122,7 @@ def broken_imports(path: Path) -> Iterator[str]:
 
 
 def import_fault(module: str, name: str = "") -> str:
-    """What goes wrong when a module, or a name in it, is imported; empty if nothing does."""
+    """The error of importing a module, or a name from it; empty if the import succeeds."""
     try:
         found = importlib.import_module(module)
         if name and not hasattr(found, name):

@@ -1,4 +1,4 @@
-"""The costs that a notebook states, minutes to read and seconds to run, must be the same in its opening and README."""
+"""A notebook's opening and the README must state the same costs: minutes to read and seconds to run."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Costs(NamedTuple):
 
 
 def costs_stated(path: Path) -> Costs | None:
-    """The costs that a notebook's opening gives; None if it gives none."""
+    """The costs stated in a notebook's opening; None if there are none."""
     opening = read(path)["cells"][0]["source"]
     found = re.search(r"(\d+) minutes to read, about (\d+) seconds to run", opening)
     return Costs(int(found[1]), int(found[2])) if found else None
@@ -34,7 +34,7 @@ def costs_in_readme(name: str) -> Costs | None:
 
 
 def costs_that_differ(path: Path) -> Iterator[str]:
-    """A line if a notebook and README differ."""
+    """Yield one line if a notebook and the README differ."""
     stated, expected = costs_stated(path), costs_in_readme(path.name)
     if stated is None or stated != expected:
         yield f"its opening states {stated}, README {expected}"

@@ -1,4 +1,4 @@
-"""How much of what could be wrong in a notebook is found by reading it: every number changed, every assert deleted."""
+"""Measure how many errors the static checks find: change every number and delete every assert, one at a time."""
 
 import ast
 import tempfile
@@ -13,7 +13,7 @@ from tools.notebooks.form import code_cells, read, serialise
 
 
 def changed_numbers(path: Path) -> Iterator[bool]:
-    """For each number in the prose, whether no cell nearby has what it would be with its last digit one more."""
+    """For each number in the prose, whether increasing its last digit by one would be found."""
     for prose, code in sections(read(path)):
         known = numbers_known(code)
         for number in (number for cell in prose for number in numbers_in_prose(cell["source"])):
@@ -22,7 +22,7 @@ def changed_numbers(path: Path) -> Iterator[bool]:
 
 
 def deleted_asserts(path: Path) -> Iterator[bool]:
-    """For each assert, whether its loss would be found."""
+    """For each assert, whether deleting it would be found."""
     count = sum(len(asserts(cell)) for cell in code_cells(read(path)))
     known = len(breaches(path))
     for number in range(count):
@@ -33,12 +33,12 @@ def deleted_asserts(path: Path) -> Iterator[bool]:
 
 
 def breaches(path: Path) -> list[str]:
-    """What the checks of asserts say of a notebook."""
+    """The reports of the assert checks about a notebook."""
     return [*claims_that_differ(path), *unasserted_sentences(path), *unasserted_values(path)]
 
 
 def without_assert(path: Path, number: int) -> str:
-    """The text of the notebook without the assert of that number."""
+    """The text of the notebook without the assert of this index."""
     notebook = read(path)
     every = [(cell, node) for cell in code_cells(notebook) for node in asserts(cell)]
     cell, node = every[number]

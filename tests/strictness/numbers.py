@@ -1,12 +1,12 @@
 """Every number in the prose of a notebook is printed or computed by a code cell nearby.
 
-"Nearby" is the section that the sentence stands in, from one `##` heading to the next, with the section before it; the
-summary at the end may speak of the whole notebook. A number matches if it is the same after rounding to the digits that
-the prose gives, as itself or as a percentage, whatever its sign.
+"Nearby" means in the same section, from one `##` heading to the next, or in the section before it; the summary at the
+end may refer to the whole notebook. A number matches if it is equal after rounding to the digits in the prose, as it is
+or as a percentage, whatever its sign.
 
-What this does not see: numbers written as words, numbers inside formulas and code, and a wrong number that happens to
-equal another one nearby. Of numbers whose last digit was raised by one it finds half (`python tests/prove_strict.py
---measure`), which is why every number is also recorded (recorded.py): any change of one is reported.
+This check does not cover numbers written as words, numbers in formulas and code, and wrong numbers that happen to equal
+another number nearby. It finds half of the numbers whose last digit was increased by one (`python
+tests/prove_strict.py --measure`). Therefore every number is also recorded (recorded.py) and any change is reported.
 """
 
 import re
@@ -19,29 +19,29 @@ from tools.notebooks.form import Cell, Notebook, read
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?"
 IN_PROSE = re.compile(rf"(?<![\w.])({NUMBER})(?![\w,.]*\d)(\s*%)?")
-IN_CODE = re.compile(rf"(?<![A-Za-z_.\d])({NUMBER})")  # 3 of `x3` is a name's
+IN_CODE = re.compile(rf"(?<![A-Za-z_.\d])({NUMBER})")  # the 3 in `x3` is part of a name
 
-# What is no claim about a result: taken out before the numbers are looked for, each for the reason beside it.
+# Text that makes no claim about a result is removed before the search, for the reason given.
 NO_CLAIMS = {
     r"```.*?```": "a diagram or a command to type",
     r"`[^`\n]*`": "a piece of code",
-    r"\$\$.*?\$\$|\$[^$\n]+\$": "a formula, which the code beside it computes",
-    r"(?<=\])\([^)\s]*\)|https?://\S+|arXiv:[\d.]+": "where a text is to be found",
-    r"<!--.*?-->|</?\w[^>]*>": "a mark of HTML",
+    r"\$\$.*?\$\$|\$[^$\n]+\$": "a formula, which the code near it computes",
+    r"(?<=\])\([^)\s]*\)|https?://\S+|arXiv:[\d.]+": "the address of a text",
+    r"<!--.*?-->|</?\w[^>]*>": "HTML markup",
     r"(?m)^\s*(?:#+\s*)?(?:\*\*)?\d+\s*[.·](?=\s)": "the number of a heading, an exercise or an item",
     r"(?i)\b(?:notebooks?|sections?|step|example|exercise|appendix) (?:[A-Z]\.)?\d+(?:(?:,| and| to) \d+)*": "a place",
-    r"\*\*\d\d · ": "a notebook by its number",
-    r"(?m)\b\d+ minutes to read|\babout \d+ seconds to run": "the costs, which are held against README",
+    r"\*\*\d\d · ": "the number of a notebook",
+    r"(?m)\b\d+ minutes to read|\babout \d+ seconds to run": "the costs, which are compared with README",
     r"\b(?:19[5-9]|20[0-3])\d\b": "a year",
     r"(?<=\w)#\d+": "an issue of a repository",
     r"[^.?!:]*\?(?=\s|$)": "a question",
     r"\b(?:GPT-\d|Llama \d|Tülu \d|Qwen\d\.\d)": "a name",
     r"\b(?:bfloat|float|int)\d+\b": "a name",
 }
-# Numbers that are right and that no cell can show, each read by a person: notebook, cell, number, reason.
+# Correct numbers that no cell can show, each reviewed by a person: notebook, cell, number, reason.
 REVIEWED = {
-    ("04_training", "the-trainer", "5e-7"): "of the papers",
-    ("04_training", "the-trainer", "5e-6"): "of the papers",
+    ("04_training", "the-trainer", "5e-7"): "from the papers",
+    ("04_training", "the-trainer", "5e-6"): "from the papers",
 }
 LAST_WORDS = ("what you now know", "where to go on")
 
@@ -56,7 +56,7 @@ class ProseNumber(NamedTuple):
 
 
 def unmatched_numbers(path: Path) -> Iterator[str]:
-    """Each number in the prose that no code cell nearby prints or holds."""
+    """Each number in the prose that no code cell nearby prints or contains."""
     notebook = read(path)
     for section, cells in sections(notebook):
         known = numbers_known(cells)
@@ -68,7 +68,7 @@ def unmatched_numbers(path: Path) -> Iterator[str]:
 
 
 def sections(notebook: Notebook) -> Iterator[tuple[list[Cell], list[Cell]]]:
-    """The prose of each section, with the code that it may speak of."""
+    """The prose of each section, with the code that it may refer to."""
     parts: list[list[Cell]] = [[]]
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and re.search(r"^## ", cell["source"], re.MULTILINE):
@@ -82,7 +82,7 @@ def sections(notebook: Notebook) -> Iterator[tuple[list[Cell], list[Cell]]]:
 
 
 def numbers_in_prose(source: str) -> Iterator[ProseNumber]:
-    """The numbers that a text claims something with."""
+    """The numbers in a text that make a claim."""
     text = source.replace("−", "-")
     for pattern in NO_CLAIMS:
         text = re.sub(pattern, " ", text, flags=re.DOTALL)
@@ -110,7 +110,7 @@ def shown(cell: Cell) -> Iterator[str]:
 
 
 def matches(stated: ProseNumber, value: Decimal) -> bool:
-    """Whether the prose may say `stated` where the code has `value`."""
+    """Whether `stated` in the prose is consistent with `value` in the code."""
     candidates = [value, 100 * value] if stated.percent else [value]
     if stated.decimals == 0 and stated.value < 10 and not stated.percent:
         return stated.value in candidates  # a small whole number is a count, and counts are not rounded

@@ -1,4 +1,4 @@
-"""The faults that a strict suite must find: each is planted alone, in a copy of one of the notebooks."""
+"""The faults that the checks must find: each is planted alone in a copy of one of the notebooks."""
 
 import json
 from collections.abc import Callable
@@ -18,10 +18,10 @@ class Fault(NamedTuple):
     """One fault.
 
     Args:
-        name: what it is, in words.
-        notebook: the number of the notebook that it is planted in.
-        plant: plants it.
-        needs: the code cells that must run for it to be seen, in order; none if reading the file is enough.
+        name: a description.
+        notebook: the number of the notebook.
+        plant: the function that plants the fault.
+        needs: the code cells that must run to show the fault, in order; none if static checks are enough.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Fault(NamedTuple):
 
 
 def load(number: str) -> Json:
-    """The JSON of a notebook's file, each text in one piece."""
+    """The JSON of a notebook's file, with each source as one string."""
     notebook = json.loads(path_of(number).read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
@@ -44,7 +44,7 @@ def path_of(number: str) -> Path:
 
 
 def dump(notebook: Json) -> str:
-    """The text of a notebook's file, as nbformat writes it, whatever is wrong with it."""
+    """The text of a notebook's file as nbformat writes it, without validation."""
     notebook = deepcopy(notebook)
     for cell in notebook["cells"]:
         cell["source"] = cell["source"].splitlines(keepends=True)
@@ -52,28 +52,28 @@ def dump(notebook: Json) -> str:
 
 
 def copy_with(fault: Fault) -> Json:
-    """The notebook with the fault in it; planting must have changed something."""
+    """The notebook with the fault; raises if planting changed nothing."""
     notebook = load(fault.notebook)
     fault.plant(notebook, {cell["id"]: cell for cell in notebook["cells"]})
-    assert notebook != load(fault.notebook), f"{fault.name}: nothing was planted, has the cell been edited?"
+    assert notebook != load(fault.notebook), f"{fault.name}: planting changed nothing. Has the cell been edited?"
     return notebook
 
 
-# How to plant
+# Functions that plant faults
 
 
 def replace(cell_id: str, old: str, new: str) -> Plant:
-    """In a source."""
+    """Replace text in a cell's source."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
-        assert old in cells[cell_id]["source"], f"{cell_id} has no {old!r}"
+        assert old in cells[cell_id]["source"], f"{cell_id}: expected {old!r} in its source"
         cells[cell_id]["source"] = cells[cell_id]["source"].replace(old, new)
 
     return plant
 
 
 def add(cell_id: str, lines: str) -> Plant:
-    """At the beginning of a source."""
+    """Insert lines at the beginning of a cell's source."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
         cells[cell_id]["source"] = f"{lines}\n{cells[cell_id]['source']}"
@@ -82,7 +82,7 @@ def add(cell_id: str, lines: str) -> Plant:
 
 
 def delete_asserts(cell_id: str, beginning: str) -> Plant:
-    """The asserts of a cell that begin so."""
+    """Delete the lines of a cell that begin with this text."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
         lines = cells[cell_id]["source"].splitlines()
@@ -92,28 +92,28 @@ def delete_asserts(cell_id: str, beginning: str) -> Plant:
 
 
 def replace_output(cell_id: str, old: str, new: str) -> Plant:
-    """In what a cell shows."""
+    """Replace text in a cell's outputs."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
         shown = json.dumps(cells[cell_id]["outputs"], ensure_ascii=False)
-        assert old in shown, f"{cell_id} shows no {old!r}"
+        assert old in shown, f"{cell_id}: expected {old!r} in its outputs"
         cells[cell_id]["outputs"] = json.loads(shown.replace(old, new))
 
     return plant
 
 
 def set_cell(cell_id: str, **fields: Any) -> Plant:
-    """Fields of a cell."""
+    """Set fields of a cell."""
     return lambda _, cells: cells[cell_id].update(fields)
 
 
 def tag(cell_id: str, *tags: str) -> Plant:
-    """The tags of a cell, instead of those it has."""
+    """Replace the tags of a cell."""
     return lambda _, cells: cells[cell_id]["metadata"].update(tags=list(tags))
 
 
 def both(*plants: Plant) -> Plant:
-    """Two changes that make one fault."""
+    """Combine several changes into one fault."""
 
     def plant(notebook: Json, cells: dict[str, Json]) -> None:
         for one in plants:
@@ -123,7 +123,7 @@ def both(*plants: Plant) -> Plant:
 
 
 def remove_id(cell_id: str) -> Plant:
-    """The id of a cell, taken away."""
+    """Remove the id of a cell."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
         del cells[cell_id]["id"]
@@ -132,7 +132,7 @@ def remove_id(cell_id: str) -> Plant:
 
 
 def swap(first: str, second: str) -> Plant:
-    """Two code cells, each counted as its new place wants it."""
+    """Swap two code cells and give each the execution count of its new position."""
 
     def plant(notebook: Json, cells: dict[str, Json]) -> None:
         one, other = (notebook["cells"].index(cells[name]) for name in (first, second))
@@ -146,8 +146,8 @@ def swap(first: str, second: str) -> Plant:
     return plant
 
 
-def forget_alt_text(cell_id: str) -> Plant:
-    """The words beside a figure, taken away."""
+def remove_alt_text(cell_id: str) -> Plant:
+    """Remove the alternative text of a figure."""
 
     def plant(_: Json, cells: dict[str, Json]) -> None:
         for output in cells[cell_id]["outputs"]:
@@ -166,39 +166,39 @@ DRAWN, CHECKED = "the-loss-drawn", "two-regimes-checked"
 
 FAULTS = [
     Fault("a number in the prose is changed", "03", replace("naive-explained", "18.42", "18.52")),
-    Fault("a number in the prose becomes one that is printed nearby", "01", replace("differences", "28 GB", "56 GB")),
+    Fault("a number in the prose becomes another printed nearby", "01", replace("differences", "28 GB", "56 GB")),
     Fault("a percentage in the prose is changed", "01", replace("brute-force", "12 %", "13 %")),
     Fault("a saved number is changed", "03", replace_output(CHECKED, "0.6931", "0.6913"), (DRAWN, CHECKED)),
     Fault("a saved alt text is changed", "03", replace_output(DRAWN, "0.00034", "0.00043"), (DRAWN,)),
-    Fault("the code is changed, the saved output is stale", "03", replace(CHECKED, "(0.0)", "(0.1)"), (DRAWN, CHECKED)),
-    Fault("an assert under a sentence is deleted", "02", delete_asserts("frontier-claims", "assert far_true")),
-    Fault("an assert under an output that is not compared is deleted", "01",
+    Fault("code is changed and the saved output is stale", "03", replace(CHECKED, "(0.0)", "(0.1)"), (DRAWN, CHECKED)),
+    Fault("the assert that backs a sentence is deleted", "02", delete_asserts("frontier-claims", "assert far_true")),
+    Fault("the assert that backs an uncompared output is deleted", "01",
           delete_asserts("true-reward-before-and-after", "assert")),
     Fault("an assert is emptied", "01", replace("count-the-models", "assert (rlhf.total", "assert True, (rlhf.total")),
     Fault("an import is broken", "01", replace("film-world", "import film_world", "import filmworld")),
-    Fault("a callback that raises hangs on a widget", "03",
+    Fault("a widget has a callback that raises", "03",
           add("beta-roles-asked", "BetaRoles().inputs['beta'].observe(lambda change: 1 / 0)")),
     Fault("a cell was never executed", "03", set_cell(CHECKED, execution_count=None, outputs=[])),
     Fault("a cell raises", "03", add(CHECKED, "1 / 0"), (DRAWN, CHECKED)),
-    Fault("a cell raises behind a tag that allows it", "03",
+    Fault("a cell raises and has a tag that allows it", "03",
           both(add(CHECKED, "1 / 0"), tag(CHECKED, "raises-exception"))),
     Fault("an error is swallowed", "03", add(CHECKED, "try:\n    1 / 0\nexcept ZeroDivisionError:\n    pass")),
-    Fault("two cells are out of order, and counted anew", "03", swap(DRAWN, CHECKED), (CHECKED, DRAWN)),
+    Fault("two cells are swapped and renumbered", "03", swap(DRAWN, CHECKED), (CHECKED, DRAWN)),
     Fault("a tag is misspelt", "03", tag("both-fall", "nbval-ignore-ouput")),
     Fault("a saved output is emptied", "03", set_cell(CHECKED, outputs=[]), (DRAWN, CHECKED)),
     Fault("a saved output that is not compared is emptied", "03", set_cell("who-got-it-table", outputs=[])),
     Fault("a path of one machine in the code", "03", add(CHECKED, "here = '/home/somebody/pairs.jsonl'")),
     Fault("a path of one machine in an output", "03", replace_output(CHECKED, "and e^-20", "/Users/me/dpo, and e^-20")),
-    Fault("a cell asks another machine", "03",
+    Fault("a cell connects to another machine", "03",
           add(CHECKED, "from urllib.request import urlopen\nurlopen('http://192.0.2.1')"), (DRAWN, CHECKED)),
-    Fault("a cell asks another machine in a thread, and loses the error", "03",
+    Fault("a cell connects to another machine in a thread and loses the error", "03",
           add(CHECKED, SECRET_ATTEMPT), (DRAWN, CHECKED)),
-    Fault("the state of widgets is left in", "03", lambda copy, _: copy["metadata"].update(widgets=WIDGET_STATE)),
-    Fault("the clock is left in", "03", lambda _, cells: cells[CHECKED]["metadata"].update(CLOCK)),
+    Fault("widget state is left in the metadata", "03", lambda copy, _: copy["metadata"].update(widgets=WIDGET_STATE)),
+    Fault("execution times are left in the metadata", "03", lambda _, cells: cells[CHECKED]["metadata"].update(CLOCK)),
     Fault("a cell has no id", "03", remove_id(CHECKED)),
     Fault("two cells have the same id", "03", set_cell(CHECKED, id=DRAWN)),
     Fault("a cell is too long", "03", add(DRAWN, "\n".join("x = 1" for _ in range(9)))),
-    Fault("a figure has no alt text", "03", forget_alt_text("both-fall")),
-    Fault("the opening promises other seconds", "03", replace("title", "about 30 seconds", "about 3 seconds")),
-    Fault("a comparison is switched off", "01", tag("new-pairs", UNSTABLE)),
+    Fault("a figure has no alt text", "03", remove_alt_text("both-fall")),
+    Fault("the opening states other seconds", "03", replace("title", "about 30 seconds", "about 3 seconds")),
+    Fault("the comparison of an output is switched off", "01", tag("new-pairs", UNSTABLE)),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The widgets that the notebooks show, and where a hand has moved them."""
+"""The widgets that the notebooks show, and the cells that the browser tests run."""
 
 import ast
 import inspect
@@ -14,7 +14,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def widgets_shown(path: Path) -> Iterator[tuple[str, type]]:
-    """The id of each cell that ends in a widget of the package or calls its `show`, with the widget's class."""
+    """The id of each cell that ends with a widget of the package or calls its `show`, with the widget's class."""
     kinds = {name: kind for name in widgets.__all__ if isinstance(kind := getattr(widgets, name), type)}
     for cell in code_cells(read(path)):
         called = [node.func for node in ast.walk(parsed(cell)) if isinstance(node, ast.Call)]
@@ -24,7 +24,7 @@ def widgets_shown(path: Path) -> Iterator[tuple[str, type]]:
 
 
 def panels_shown() -> list[tuple[str, str]]:
-    """For each panel that is made without arguments, the notebook and the cell that show it first."""
+    """For each panel that is created without arguments, the notebook and cell that show it first."""
     first: dict[type, tuple[str, str]] = {}
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         for cell, kind in widgets_shown(path):
@@ -35,12 +35,12 @@ def panels_shown() -> list[tuple[str, str]]:
 
 
 def last_is_call(tree: ast.Module) -> bool:
-    """Whether a cell ends in a call, so that its value is shown."""
+    """Whether a cell ends with a call, so that its value is shown."""
     return bool(tree.body) and isinstance(tree.body[-1], ast.Expr) and isinstance(tree.body[-1].value, ast.Call)
 
 
 def cells_in_the_browser() -> set[str]:
-    """The ids of the cells that the browser tests run: those of `panels_shown`, and texts in their source."""
+    """The cells that the browser tests run: those of `panels_shown`, and all strings in the tests' source."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in BROWSER.glob("*.py")]
     named = {str(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     return named | {cell for _, cell in panels_shown()}

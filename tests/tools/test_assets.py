@@ -1,4 +1,4 @@
-"""Bundled assets are small, consistent with the world they come from, and name the command that made them."""
+"""Bundled assets are small, consistent with the reviews world, and name the command that built them."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def rows(split):
 
 
 @pytest.mark.parametrize(("folder", "command"), MADE_BY.items())
-def test_every_asset_says_which_command_made_it(folder, command):
+def test_every_asset_names_the_command_that_built_it(folder, command):
     assert command in (ASSETS / folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -34,24 +34,24 @@ def test_models_are_safetensors_of_at_most_ten_megabytes(name):
 
 
 @pytest.mark.slow
-def test_there_are_enough_pairs_and_no_prompt_is_in_both_parts():
+def test_there_are_enough_pairs_and_no_prompt_is_in_both_splits():
     assert len(load_pairs("reviews-preferences", split="train")) >= 2048
     assert len(load_pairs("reviews-preferences", split="test")) >= 512
     assert not {row["prompt"] for row in rows("train")} & {row["prompt"] for row in rows("test")}
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_true_rewards_beside_the_pairs_are_those_of_the_grammar(split):
+def test_the_recorded_true_rewards_match_the_grammar(split):
     for row in rows(split):
         assert row["chosen_reward"] == reviews.true_reward(row["chosen"])
         assert row["rejected_reward"] == reviews.true_reward(row["rejected"])
         assert reviews.is_prompt(row["prompt"])
 
 
-def test_the_annotator_errs_as_often_as_bradley_and_terry_say():
+def test_the_annotators_error_rate_matches_the_bradley_terry_model():
     gaps = [row["chosen_reward"] - row["rejected_reward"] for row in rows("train")]
     right = sum(gap > 0 for gap in gaps) + sum(gap == 0 for gap in gaps) / 2
     chances = [1 / (1 + math.exp(-abs(gap))) for gap in gaps]
     spread = math.sqrt(sum(chance * (1 - chance) for chance in chances))
     assert abs(right - sum(chances)) < 4 * spread
-    assert 0.6 < right / len(gaps) < 0.95, "neither noise nor certainty"
+    assert 0.6 < right / len(gaps) < 0.95, "expected an annotator that is neither random nor perfect"

@@ -1,4 +1,4 @@
-"""The CI workflow runs `make test` on every supported Python; `make test-notebook` finds the notebook that is named."""
+"""The CI workflow runs `make test` on every supported Python; `make test-notebook` finds the named notebook."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ JOB: dict[str, Any] = WORKFLOW["jobs"]["test"]
 STEPS: list[dict[str, Any]] = JOB["steps"]
 
 
-def test_workflow_runs_on_push_and_pull_request_and_only_reads() -> None:
+def test_workflow_runs_on_push_and_pull_request_with_read_permission() -> None:
     assert {"push", "pull_request"} <= set(WORKFLOW[True])  # YAML 1.1 reads the key `on` as true
     assert WORKFLOW["permissions"] == {"contents": "read"}
 
@@ -39,7 +39,7 @@ def test_actions_are_the_official_ones_at_a_major_version() -> None:
     assert all(re.fullmatch(r"[\w/-]+@v\d+", action) for action in used)
 
 
-def test_pip_cache_depends_on_everything_that_decides_what_is_installed() -> None:
+def test_pip_cache_depends_on_requirements_and_constraints() -> None:
     (python,) = (step["with"] for step in STEPS if step.get("uses", "").startswith("actions/setup-python"))
     assert python["python-version"] == "${{ matrix.python }}"
     assert python["cache"] == "pip"
@@ -56,7 +56,7 @@ def test_settings_of_another_course_are_passed_to_make() -> None:
     "name",
     ["03", "03_loss_and_gradients.ipynb", "03_loss_and_gradients", "notebooks/03_loss_and_gradients.ipynb"],
 )
-def test_notebook_is_named_by_its_number_or_its_file(name: str) -> None:
+def test_a_notebook_can_be_named_by_number_or_file(name: str) -> None:
     made = dry_run("test-notebook", f"NB={name}")
     assert made.returncode == 0, made.stderr
     assert "notebooks/03_loss_and_gradients.ipynb" in made.stdout
@@ -64,7 +64,7 @@ def test_notebook_is_named_by_its_number_or_its_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "NB=", "NB=99", "NB=0", "NB=docs"])
-def test_notebook_that_does_not_exist_is_an_error_before_anything_is_installed(name: str) -> None:
+def test_an_unknown_notebook_is_an_error_before_anything_is_installed(name: str) -> None:
     made = dry_run("test-notebook", *name.split())
     assert made.returncode != 0
     assert "NB=03" in made.stderr

@@ -1,4 +1,4 @@
-"""What the Makefile passes on: to tools/setup_venv.py, to the tests, and to JupyterLab."""
+"""What the Makefile passes to tools/setup_venv.py, to the tests, and to JupyterLab."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def recipe(*arguments: str) -> str:
 
 
 def extras_for(*arguments: str) -> list[str]:
-    """The extras that the one call of the set-up is given."""
+    """The extras in the only call of the set-up script."""
     (extras,) = re.findall(r"setup_venv\.py install ([^;]*);", recipe(*arguments))
     return extras.split()
 
@@ -30,7 +30,7 @@ def test_the_makefile_fits_on_two_screens() -> None:
 
 
 @pytest.mark.parametrize("target", ["lab", "install", "handout", "playground", "frontier"])
-def test_a_learner_installs_no_extras(target: str) -> None:
+def test_learner_commands_install_no_extras(target: str) -> None:
     assert extras_for(target) == []
 
 
@@ -52,14 +52,14 @@ def test_every_target_is_listed_and_every_setting_is_read() -> None:
         assert f"$({name})" in TEXT or f'environ.get("{name}"' in SET_UP, name
 
 
-def test_only_what_needs_the_network_runs_without_the_guard() -> None:
-    """`make bench-start` runs pip in a clone: the guard of tests/offline would stop it."""
+def test_only_commands_that_need_the_network_run_without_the_guard() -> None:
+    """`make bench-start` runs pip in a clone, which the guard of tests/offline would block."""
     assert "tests/offline" not in recipe("bench-start")
     for sealed in ("test", "test-fast", "test-random-order", "prove-strict", "bench-widgets", "site"):
         assert "tests/offline" in recipe(sealed), sealed
 
 
-def test_offline_of_the_set_up_does_not_change_the_settings_of_the_tests() -> None:
+def test_offline_set_up_does_not_change_the_tests_settings() -> None:
     (line,) = (line for line in recipe("test-fast", "OFFLINE=1").splitlines() if "-m pytest" in line)
     assert "HF_HUB_OFFLINE=1" in line
     assert 'tests/offline"' in line
@@ -67,11 +67,11 @@ def test_offline_of_the_set_up_does_not_change_the_settings_of_the_tests() -> No
 
 @pytest.mark.parametrize("settings", [(), ("PROJECTOR=1",)], ids=["usual", "projector"])
 def test_jupyterlab_starts_with_the_settings_of_the_course(settings: tuple[str, ...]) -> None:
-    """Without them it asks on every new machine whether it may fetch news."""
+    """Without them JupyterLab asks on every new machine whether it may fetch news."""
     assert re.search(r'JUPYTER_CONFIG_PATH="[^"]*/deploy/jupyterlab"', jupyterlab(*settings))
 
 
-def test_jupyterlab_has_a_style_of_its_own_on_a_projector() -> None:
+def test_jupyterlab_has_its_own_style_on_a_projector() -> None:
     usual, large = jupyterlab(), jupyterlab("PROJECTOR=1")
     assert re.search(r'JUPYTER_CONFIG_DIR="[^"]*/build/projector"', large)
     assert "--custom-css" in large
@@ -83,6 +83,6 @@ def test_threads_of_jupyterlab_and_its_kernels_wait_without_spinning() -> None:
     assert re.search(r"OMP_WAIT_POLICY=passive .* -m jupyterlab", jupyterlab())
 
 
-def test_one_notebook_can_be_renewed_alone() -> None:
+def test_a_single_notebook_can_be_renewed() -> None:
     (line,) = (line for line in recipe("notebooks", "NB=03").splitlines() if "-m tools.notebooks" in line)
     assert line.endswith(" notebooks/03_loss_and_gradients.ipynb")

@@ -1,4 +1,4 @@
-"""The guard itself: what it stops, what it lets through, and that it reaches the processes a test starts."""
+"""The network guard: what it blocks, what it allows, and that it also covers child processes of a test."""
 
 import socket
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 import sitecustomize as offline
 
-# An address of TEST-NET-1 (RFC 5737), which belongs to nobody: were the guard off, nothing would answer.
+# An address of TEST-NET-1 (RFC 5737), reserved for documentation: without the guard nothing would answer.
 ELSEWHERE = "192.0.2.1"
 TRY_TO_LEAVE = f"""
 import socket
@@ -20,31 +20,31 @@ except Exception:
 
 @pytest.fixture
 def expected_attempts():
-    """Forget the attempts that a test makes on purpose."""
+    """Clear the attempts that a test makes on purpose."""
     yield
     offline.attempts.clear()
 
 
-def test_an_address_elsewhere_is_refused(expected_attempts):
+def test_a_connection_to_another_machine_is_refused(expected_attempts):
     with pytest.raises(offline.NetworkAttemptError, match=ELSEWHERE):
         socket.create_connection((ELSEWHERE, 80), timeout=0.1)
     assert offline.attempts
 
 
-def test_a_name_elsewhere_is_not_even_looked_up(expected_attempts):
+def test_the_name_of_another_machine_is_not_looked_up(expected_attempts):
     with pytest.raises(offline.NetworkAttemptError, match=r"huggingface\.co"):
         socket.getaddrinfo("huggingface.co", 443)
 
 
-def test_a_datagram_elsewhere_is_refused(expected_attempts):
+def test_a_datagram_to_another_machine_is_refused(expected_attempts):
     with socket.socket(type=socket.SOCK_DGRAM) as sender, pytest.raises(offline.NetworkAttemptError):
         sender.sendto(b"?", (ELSEWHERE, 53))
 
 
-def test_loopback_and_unix_sockets_stay_open(tmp_path, monkeypatch):
+def test_loopback_and_unix_sockets_are_allowed(tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         socket.create_connection(("localhost", server.getsockname()[1])).close()
-    monkeypatch.chdir(tmp_path)  # the path of a Unix socket has room for about 100 bytes
+    monkeypatch.chdir(tmp_path)  # the path of a Unix socket is limited to about 100 bytes
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind("here")
         server.listen()
@@ -63,7 +63,7 @@ def test_other_machines_are_not_local(host):
     assert not offline.is_local(host)
 
 
-def test_a_child_process_is_held_too_and_cannot_swallow_it():
+def test_a_child_process_is_guarded_and_cannot_swallow_the_error():
     child = subprocess.run([sys.executable, "-c", TRY_TO_LEAVE], capture_output=True, text=True, check=False)
     assert child.returncode != 0
     assert "NetworkAttemptError" in child.stderr

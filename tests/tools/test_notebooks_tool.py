@@ -1,4 +1,4 @@
-"""The tool behind `make notebooks`, on notebooks small enough to read."""
+"""The tool behind `make notebooks`, tested on small notebooks."""
 
 import base64
 import json
@@ -63,7 +63,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory) -> Path:
-    """A notebook with all that makes trouble, run once: text, a panel, a figure, and an output that never repeats."""
+    """A notebook with difficult outputs, run once: text, a panel, a figure, and an output that never repeats."""
     path = write(
         tmp_path_factory.mktemp("lesson") / "lesson.ipynb",
         new_markdown_cell("# 1. A lesson"),
@@ -107,7 +107,7 @@ def test_a_second_run_changes_nothing(lesson, capsys):
 
 
 @pytest.mark.slow
-def test_fresh_renews_what_differs_from_run_to_run(lesson):
+def test_fresh_renews_outputs_that_differ_from_run_to_run(lesson):
     before = [cell["outputs"] for cell in code_cells(read(lesson))]
     assert main(["--fresh", str(lesson)]) == 0
     after = [cell["outputs"] for cell in code_cells(read(lesson))]
@@ -135,10 +135,10 @@ def test_a_lesson_passes_nbval_strictly_and_planted_faults_do_not(lesson, tmp_pa
         ("x = 1\nx / 0", "ZeroDivisionError: division by zero"),
         ("import os; os._exit(3)", "the kernel died"),
         ("import time; time.sleep(60)", "ran for more than 3 s"),
-        ("print('/home/somebody/thing')", "the output shows a path of this machine, /home/somebody/thing"),
+        ("print('/home/somebody/thing')", "a path of this machine, /home/somebody/thing"),
     ],
 )
-def test_a_cell_that_fails_is_named_and_the_file_is_left(source, message, tmp_path, capsys):
+def test_a_failed_cell_is_named_and_the_file_is_unchanged(source, message, tmp_path, capsys):
     path = write(tmp_path / "bad.ipynb", new_code_cell("1", id="good"), new_code_cell(source, id="the-bad-one"))
     before = path.read_bytes()
     assert main(["--timeout", "3", str(path)]) == 1
@@ -160,7 +160,7 @@ def test_one_bad_notebook_does_not_stop_the_next(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_kernel_is_this_interpreter_in_the_notebooks_folder_offline(tmp_path, monkeypatch):
-    """Whatever kernel of that name the user has installed."""
+    """Even if the user has installed a kernel of the same name."""
     spec = tmp_path / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
     (spec / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "trap", "language": "python"}))
@@ -174,10 +174,10 @@ assert os.environ["HF_HUB_OFFLINE"] == "1"
     assert main([str(write(tmp_path / "where.ipynb", new_code_cell(source)))]) == 0
 
 
-# The form
+# The normal form
 
 
-def test_ids_that_mean_something_are_kept_and_random_ones_become_words():
+def test_readable_ids_are_kept_and_random_ones_replaced():
     cells = normal(
         new_markdown_cell("## 3. The loss, step by step, on four examples", id="1a2b3c4d"),
         new_markdown_cell("Anything", id="the-closed-form"),
@@ -204,7 +204,7 @@ def test_an_old_notebook_without_ids_gets_them():
     nbformat.validate(nbformat.from_dict(new))
 
 
-def test_metadata_of_the_machine_and_the_clock_goes_and_tags_stay():
+def test_metadata_of_machine_and_time_is_removed_and_tags_are_kept():
     notebook = new_notebook(
         metadata={"widgets": {"state": {}}, "kernelspec": {"name": "mine", "display_name": "Mine"}},
         cells=[
@@ -229,7 +229,7 @@ def test_metadata_of_the_machine_and_the_clock_goes_and_tags_stay():
     assert [cell["metadata"] for cell in new["cells"]] == [kept, {}]
 
 
-def test_neighbouring_streams_are_one_and_stdout_comes_first():
+def test_neighbouring_streams_are_joined_with_stdout_first():
     def out(text):
         return new_output("stream", name="stdout", text=text)
 
@@ -246,7 +246,7 @@ def test_a_progress_bar_keeps_its_last_state():
     assert output["text"] == "100%\ndone\n"
 
 
-def test_a_widget_view_goes_only_where_text_remains():
+def test_a_widget_view_is_removed_only_if_there_is_text():
     view = {"model_id": "abc", "version_major": 2, "version_minor": 0}
     with_text, alone = output_of(
         new_output("execute_result", data={WIDGET_VIEW: view, "text/plain": "Panel"}, execution_count=9),
@@ -257,7 +257,7 @@ def test_a_widget_view_goes_only_where_text_remains():
     assert alone["data"] == {WIDGET_VIEW: view}
 
 
-def test_a_png_loses_its_remarks_and_nothing_else():
+def test_a_png_loses_only_its_text_chunks():
     signature, header, pixels, end = (
         b"\x89PNG\r\n\x1a\n",
         chunk(b"IHDR", b"size"),
@@ -269,13 +269,13 @@ def test_a_png_loses_its_remarks_and_nothing_else():
     assert base64.b64decode(output["data"]["image/png"]) == signature + header + pixels + end
 
 
-def test_normalising_twice_is_normalising_once():
+def test_normalising_is_idempotent():
     once = normalise(new_notebook(cells=[new_markdown_cell("# A"), new_code_cell("# A\n1\n\n")]))
     assert serialise(normalise(once)) == serialise(once)
     assert serialise(once).endswith("}\n")
 
 
-def test_normalising_leaves_the_notebook_it_was_given():
+def test_normalising_does_not_modify_its_argument():
     notebook = new_notebook(cells=[new_code_cell("1", metadata={"scrolled": True})])
     before = serialise(notebook)
     normalise(notebook)
@@ -318,7 +318,7 @@ def fit(*cells: nbformat.NotebookNode) -> dict:
     return normalise(new_notebook(cells=[new_markdown_cell("# Title"), new_code_cell("x = 1", id="one"), *cells]))
 
 
-def test_check_is_silent_about_a_fit_notebook(tmp_path, capsys):
+def test_check_prints_nothing_about_a_normalised_notebook(tmp_path, capsys):
     path = tmp_path / "fit.ipynb"
     path.write_text(serialise(fit()))
     assert main(["--check", str(path)]) == 0
@@ -342,7 +342,7 @@ def test_check_is_silent_about_a_fit_notebook(tmp_path, capsys):
             lambda nb: nb["cells"][1]["outputs"].append(
                 new_output("stream", name="stderr", text="at /tmp/x.py:3: bad")
             ),
-            "one: the output shows a path of this machine, /tmp/x.py:3:",
+            "one: the output contains a path of this machine, /tmp/x.py:3:",
         ),
         (
             lambda nb: nb["cells"][1]["outputs"].append(
@@ -352,7 +352,7 @@ def test_check_is_silent_about_a_fit_notebook(tmp_path, capsys):
         ),
     ],
 )
-def test_check_says_what_is_wrong_and_changes_nothing(plant, message, tmp_path, capsys):
+def test_check_reports_problems_and_changes_nothing(plant, message, tmp_path, capsys):
     path, notebook = tmp_path / "odd.ipynb", fit()
     plant(notebook)
     path.write_text(serialise(notebook))
@@ -363,14 +363,14 @@ def test_check_says_what_is_wrong_and_changes_nothing(plant, message, tmp_path, 
 
 
 @pytest.mark.parametrize("text", ["https://example.org/home/page", "and/or/opt/in", "a ratio of 1/2", "~/data/x"])
-def test_what_is_no_path_of_a_machine(text, tmp_path):
+def test_text_that_only_resembles_a_path_is_allowed(text, tmp_path):
     path = tmp_path / "fit.ipynb"
     path.write_text(serialise(fit(new_code_cell("2", outputs=[new_output("stream", name="stdout", text=text)]))))
     assert list(problems(path)) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"nbformat": 3, "cells": [], "metadata": {}}'])
-def test_a_file_that_is_no_notebook(text, tmp_path, capsys):
+def test_a_file_that_is_not_a_notebook_is_reported_in_one_line(text, tmp_path, capsys):
     path = tmp_path / "none.ipynb"
     path.write_text(text)
     assert main([str(path)]) == 1
@@ -380,7 +380,7 @@ def test_a_file_that_is_no_notebook(text, tmp_path, capsys):
     assert path.read_text() == text
 
 
-def test_without_the_dev_extra_it_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_without_the_dev_extra_the_error_names_the_missing_package(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "nbclient", None)
     assert main([str(tmp_path / "any.ipynb")]) == 1
-    assert "pip install 'dpo_teach[dev]'" in capsys.readouterr().err
+    assert "nbclient is not installed" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Be the annotator: no label is lost, training sees no label that is held back, and the result is measured."""
+"""The annotator: no label is lost, training sees no held-back label, and the result is measured."""
 
 import errno
 import json
@@ -28,7 +28,7 @@ from dpo_teach.widgets.annotation_experiment import (
 )
 from dpo_teach.worlds import reviews
 
-ASKED = [Candidate(f"We saw film {n}.", f" Fine {n}.", f" It was awful {n}.") for n in range(12)]
+CANDIDATES = [Candidate(f"We saw film {n}.", f" Fine {n}.", f" It was awful {n}.") for n in range(12)]
 
 
 @pytest.fixture
@@ -37,15 +37,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def annotate(path: Path, wanted: int = 10) -> Annotation:
-    return Annotation(path, ASKED, wanted=wanted)
+    return Annotation(path, CANDIDATES, wanted=wanted)
 
 
 def panel(path: Path, wanted: int = 10) -> Annotator:
-    return Annotator(path, candidates=ASKED, wanted=wanted)
+    return Annotator(path, candidates=CANDIDATES, wanted=wanted)
 
 
 def press(shown: Annotator, name: str, **arguments: Any) -> None:
-    """As the browser does."""
+    """Send a command as the browser does."""
     shown._run_command(None, {"command": name, "turn": shown.turn, **arguments}, None)
 
 
@@ -68,7 +68,7 @@ def test_load_pairs_reads_the_labels(path: Path) -> None:
 
 
 def test_choose_waits_until_the_label_is_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[tuple[int, int]] = []  # which file, and how long it was when the disk was waited for
+    synced: list[tuple[int, int]] = []  # the file and its size at each fsync
     monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_ino, os.fstat(file).st_size)))
     labelling = annotate(path)
     for _ in range(3):
@@ -88,7 +88,7 @@ def test_a_killed_session_loses_no_label_and_can_be_continued(path: Path) -> Non
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     resumed = annotate(path)
     assert [pair.chosen for pair in resumed.labels] == [" Fine 0.", " It was awful 1.", " Fine 2."]
-    assert resumed.current == ASKED[3]
+    assert resumed.current == CANDIDATES[3]
 
 
 def test_a_full_disk_leaves_the_file_and_the_labels_unchanged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_the_file_and_the_labels_unchanged(path: Path, monkey
         with pytest.raises(OSError, match="No space left"):
             labelling.undo()
     assert path.read_bytes() == before
-    assert (len(labelling.labels), labelling.current) == (1, ASKED[1])
+    assert (len(labelling.labels), labelling.current) == (1, CANDIDATES[1])
     labelling.choose("right")
     assert len(load_pairs(path)) == 2
 
@@ -113,14 +113,14 @@ def test_a_full_disk_leaves_the_file_and_the_labels_unchanged(path: Path, monkey
 # Skip and undo
 
 
-def test_a_skipped_pair_is_not_written_and_comes_last(path: Path) -> None:
+def test_a_skipped_pair_is_not_written_and_is_shown_last(path: Path) -> None:
     labelling = annotate(path, wanted=12)
     labelling.skip()
     assert not path.exists()
-    assert labelling.current == ASKED[1]
+    assert labelling.current == CANDIDATES[1]
     for _ in range(11):
         labelling.choose("left")
-    assert labelling.current == ASKED[0]
+    assert labelling.current == CANDIDATES[0]
     labelling.choose("right")
     assert labelling.finished
     assert labelling.current is None
@@ -132,13 +132,13 @@ def test_undo_removes_the_label_and_returns_to_its_pair(path: Path) -> None:
     for side in ("left", "right"):
         labelling.choose(side)
     labelling.undo()
-    assert (labelling.current, len(load_pairs(path))) == (ASKED[1], 1)
+    assert (labelling.current, len(load_pairs(path))) == (CANDIDATES[1], 1)
     labelling.choose("left")
     assert [pair.chosen for pair in load_pairs(path)] == [" Fine 0.", " Fine 1."]
     for _ in range(2):
         labelling.undo()
     assert path.read_bytes() == b""
-    assert annotate(path).current == ASKED[0]  # an empty file is no labels, and not a broken file
+    assert annotate(path).current == CANDIDATES[0]  # an empty file has no labels; it is not invalid
     with pytest.raises(ValueError, match="no answer to undo"):
         labelling.undo()
 
@@ -149,7 +149,7 @@ def test_undo_works_on_labels_of_an_earlier_session(path: Path) -> None:
     first.choose("left")
     second = annotate(path)
     second.undo()
-    assert (second.current, len(load_pairs(path))) == (ASKED[1], 1)
+    assert (second.current, len(load_pairs(path))) == (CANDIDATES[1], 1)
 
 
 def test_a_failed_rename_leaves_all_labels(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,12 +158,12 @@ def test_a_failed_rename_leaves_all_labels(path: Path, monkeypatch: pytest.Monke
     labelling.choose("left")
     before = path.read_bytes()
 
-    def cut(self: Path, target: Path) -> Path:
-        assert (target, path.read_bytes()) == (path, before)  # the labels are all there until the very moment
+    def fail(self: Path, target: Path) -> Path:
+        assert (target, path.read_bytes()) == (path, before)  # all labels are there until this moment
         raise OSError(errno.EIO, "the power went out")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", cut)
+        patch.setattr(Path, "replace", fail)
         with pytest.raises(OSError, match="power"):
             labelling.undo()
     assert len(load_pairs(path)) == len(labelling.labels) == 2
@@ -175,24 +175,24 @@ def test_the_file_holds_the_labels_after_any_sequence_of_answers(
     answers: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("answers") / "labels.jsonl"
-    labelling, stood = annotate(path), []
+    labelling, history = annotate(path), []
     for answer in answers:
         if answer == "reopen":
             before = list(labelling.labels)
-            labelling, stood = annotate(path), []
+            labelling, history = annotate(path), []
             assert labelling.labels == before
         elif answer == "undo":
-            if stood:
+            if history:
                 labelling.undo()
-                assert (labelling.current, list(labelling.labels)) == stood.pop()
+                assert (labelling.current, list(labelling.labels)) == history.pop()
         elif not labelling.finished:
-            stood.append((labelling.current, list(labelling.labels)))
+            history.append((labelling.current, list(labelling.labels)))
             labelling.skip() if answer == "skip" else labelling.choose(answer)
         assert (load_pairs(path) if labelling.labels else []) == labelling.labels
         assert len({pair.prompt for pair in labelling.labels}) == len(labelling.labels)  # no pair is shown twice
 
 
-# What is held back
+# Held-back labels
 
 
 def test_every_fifth_label_is_held_back(path: Path) -> None:
@@ -204,7 +204,7 @@ def test_every_fifth_label_is_held_back(path: Path) -> None:
     ]
 
 
-# Files that cannot be used
+# Invalid files
 
 GOOD = '{"prompt": "We saw it.", "chosen": " Good.", "rejected": " Bad."}\n'
 
@@ -232,13 +232,13 @@ def test_an_invalid_file_is_rejected_with_its_line(path: Path, text: str, compla
 
 
 def test_a_path_with_another_suffix_is_rejected() -> None:
-    with pytest.raises(PairError, match=r"labels\.txt: labels need a file that ends in .jsonl"):
+    with pytest.raises(PairError, match=r"labels\.txt: .*\.jsonl"):
         LabelFile("labels.txt")
 
 
 @pytest.mark.parametrize("wanted", [4, 13])
 def test_wanted_must_be_in_range(path: Path, wanted: int) -> None:
-    with pytest.raises(ValueError, match=f"wanted must be from 5 to the 12 candidates, found {wanted}"):
+    with pytest.raises(ValueError, match=f"wanted: .* from 5 to 12.* found {wanted}"):
         panel(path, wanted)
 
 
@@ -248,7 +248,7 @@ def test_a_file_changed_by_another_program_is_not_overwritten(path: Path) -> Non
     annotate(path).choose("left")
     before = path.read_bytes()
     for act in (lambda: labelling.choose("left"), labelling.undo):
-        with pytest.raises(PairError, match="another program changed"):
+        with pytest.raises(PairError, match="another program has changed"):
             act()
     assert path.read_bytes() == before
     assert len(annotate(path).labels) == 2
@@ -256,9 +256,9 @@ def test_a_file_changed_by_another_program_is_not_overwritten(path: Path) -> Non
 
 def test_a_file_edited_by_hand_can_be_continued(path: Path) -> None:
     path.parent.mkdir()
-    path.write_text(GOOD.rstrip("\n"), encoding="utf-8")  # no newline at its end, and of another model's pairs
+    path.write_text(GOOD.rstrip("\n"), encoding="utf-8")  # no final newline, and no candidate's pair
     labelling = annotate(path)
-    assert (len(labelling.labels), labelling.current) == (1, ASKED[0])
+    assert (len(labelling.labels), labelling.current) == (1, CANDIDATES[0])
     labelling.choose("left")
     assert [pair.chosen for pair in load_pairs(path)] == [" Good.", " Fine 0."]
     labelling.undo()
@@ -277,13 +277,13 @@ def test_a_rule_gives_only_the_missing_labels(path: Path) -> None:
     assert labelling.finished
     labelling.answer_with(prefers_shorter)
     assert len(labelling.labels) == 10
-    with pytest.raises(ValueError, match="all 10 labels are given; undo one"):
+    with pytest.raises(ValueError, match="all 10 labels"):
         labelling.choose("left")
 
 
 def test_a_rule_that_skips_everything_is_stopped(path: Path) -> None:
     labelling = annotate(path)
-    with pytest.raises(ValueError, match="skips all remaining pairs; it gave 1 of 10 labels"):
+    with pytest.raises(ValueError, match="skips all remaining pairs: 1 of 10 labels"):
         labelling.answer_with(lambda prompt, left, right: "left" if prompt == "We saw film 7." else "skip")
     assert [pair.prompt for pair in load_pairs(path)] == ["We saw film 7."]
 
@@ -295,7 +295,7 @@ def test_an_invalid_answer_is_rejected(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_rules_label_by_their_taste() -> None:
+def test_each_rule_labels_according_to_its_taste() -> None:
     for name, rule in RULES.items():
         labels = label_candidates(review_candidates(), rule)
         assert len(labels) >= 30, name
@@ -303,11 +303,11 @@ def test_the_rules_label_by_their_taste() -> None:
             words = (len(pair.chosen.split()), len(pair.rejected.split()))
             kindness = reviews.true_reward(pair.chosen), reviews.true_reward(pair.rejected)
             cast = mentions_the_cast(pair.chosen), mentions_the_cast(pair.rejected)
-            wanted = {
+            expected = {
                 prefers_shorter: words[0] < words[1], prefers_kinder: kindness[0] > kindness[1],
                 prefers_the_cast: cast == (True, False),
             }  # fmt: skip
-            assert wanted[rule], (name, pair)
+            assert expected[rule], (name, pair)
 
 
 @pytest.mark.slow
@@ -327,36 +327,36 @@ def test_the_pairs_to_compare_differ_visibly() -> None:
 # The panel
 
 
-def test_the_browser_gets_what_it_shows(path: Path) -> None:
+def test_the_browser_gets_the_current_pair_and_the_counts(path: Path) -> None:
     shown = panel(path)
     assert (shown.phase, shown.prompt, shown.left, shown.right) == (
         "labelling",
-        ASKED[0].prompt,
+        CANDIDATES[0].prompt,
         "Fine 0.",
         "It was awful 0.",
     )
     press(shown, "choose", side="left")
-    assert (shown.given, shown.kept, shown.held, shown.can_undo, shown.prompt) == (1, 1, 0, True, ASKED[1].prompt)
+    assert (shown.given, shown.kept, shown.held, shown.can_undo, shown.prompt) == (1, 1, 0, True, CANDIDATES[1].prompt)
     press(shown, "skip")
-    assert (shown.given, shown.prompt) == (1, ASKED[2].prompt)
+    assert (shown.given, shown.prompt) == (1, CANDIDATES[2].prompt)
     press(shown, "undo")
     press(shown, "undo")
-    assert (shown.given, shown.can_undo, shown.prompt) == (0, False, ASKED[0].prompt)
+    assert (shown.given, shown.can_undo, shown.prompt) == (0, False, CANDIDATES[0].prompt)
     for _ in range(10):
         press(shown, "choose", side="right")
     assert (shown.phase, shown.given, shown.kept, shown.held, shown.prompt) == ("ready", 10, 8, 2, "")
     assert (shown.error, shown.error_message) == (None, "")
 
 
-def test_a_late_click_is_ignored(path: Path) -> None:
+def test_a_click_on_an_earlier_pair_is_ignored(path: Path) -> None:
     shown = panel(path)
     seen = shown.turn
     for name, more in (("choose", {"side": "left"}), ("choose", {"side": "left"}), ("skip", {}), ("undo", {})):
         shown._run_command(None, {"command": name, "turn": seen, **more}, None)
-    assert (shown.given, shown.prompt, shown.error_message) == (1, ASKED[1].prompt, "")
+    assert (shown.given, shown.prompt, shown.error_message) == (1, CANDIDATES[1].prompt, "")
 
 
-def test_the_repr_depends_on_the_labels_only(path: Path) -> None:
+def test_the_repr_depends_only_on_the_labels(path: Path) -> None:
     shown = panel(path)
     assert repr(shown) == "Annotator: 0 of 10 labels, 0 to train on and 0 held back"
     for _ in range(5):
@@ -376,7 +376,7 @@ def test_an_error_in_a_command_is_shown_until_one_succeeds(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "answer_with", "agreement_with", "close", "__init__"])
-def test_the_browser_may_call_four_methods(path: Path, name: str) -> None:
+def test_the_browser_may_call_only_four_methods(path: Path, name: str) -> None:
     shown = panel(path)
     shown._run_command(None, {"command": name}, None)
     assert shown.error_message == f"ValueError: command must be one of choose, skip, undo, train, found {name!r}"
@@ -408,10 +408,10 @@ def test_the_curve_is_sent_a_few_times_a_second_and_at_the_end(path: Path, monke
     assert sent == sorted({*range(1, shown.steps + 1, 3), shown.steps})
 
 
-# What can be said of a policy
+# The evaluation of a policy
 
 
-def test_agreement_by_hand() -> None:
+def test_agreement_computed_by_hand() -> None:
     # (5 + 2) of (6 + 4): p = 0.7, √(0.7 x 0.3 / 10) = 0.1449; a coin gets 5 in 6 of 64 tries and 6 in 1 of 64.
     five = Agreement(5, 6)
     assert (five.share, five.error, five.luck) == pytest.approx((5 / 6, 0.021**0.5, 7 / 64))
@@ -428,7 +428,7 @@ def test_a_trait_moved_only_beyond_two_standard_errors() -> None:
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
-    """A scripted annotator who prefers the shorter review, from the first label to the judged policy."""
+    """A scripted annotator who prefers the shorter review, from the first label to the evaluated policy."""
     shown = Annotator(tmp_path_factory.mktemp("taught") / "labels.jsonl")
     shown.answer_with(prefers_shorter)
     shown.phases = [shown.phase]
@@ -458,7 +458,7 @@ def test_after_a_scripted_run_the_policy_writes_shorter_reviews(taught: Annotato
 
 
 @pytest.mark.slow
-def test_the_result_is_what_was_measured(taught: Annotator) -> None:
+def test_the_result_for_the_browser_is_the_measured_one(taught: Annotator) -> None:
     agreement = taught.agreement
     assert agreement is not None
     assert [taught.result[name] for name in ("agreed", "pairs", "share", "error", "luck")] == [
@@ -467,7 +467,7 @@ def test_the_result_is_what_was_measured(taught: Annotator) -> None:
     assert repr(taught).endswith(f"the policy agrees on {agreement.agreed:g} of 6 held-back pairs")
     assert [row[0] for row in taught.curve] == list(range(1, taught.steps + 1))
     assert taught.curve[0][1] == pytest.approx(0.6931, abs=1e-3)  # the loss of the first step, before it has learned
-    assert taught.curve[-1][5] == pytest.approx(agreement.share)  # agreement on the pairs held back, after the last
+    assert taught.curve[-1][5] == pytest.approx(agreement.share)  # agreement on the held-back pairs after the last step
 
 
 @pytest.mark.slow

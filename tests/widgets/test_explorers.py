@@ -1,4 +1,4 @@
-"""The explorers, seen from Python: their settings, their numbers, and their error messages."""
+"""The explorers from Python: their settings, their numbers and their error messages."""
 
 import base64
 import json
@@ -20,25 +20,25 @@ from tools.screenshots import INDEX, TARGETS, fingerprint
 KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, MemoryCalculator]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 WRONG: list[tuple[type[Explorer], str, Any, str]] = [
-    (LossExplorer, "beta", 50.0, "beta must lie between 0.001 and 10, found 50.0"),
-    (LossExplorer, "beta", math.nan, "beta must lie between 0.001 and 10, found nan"),
-    (LossExplorer, "beta", "0.1", "beta must lie between 0.001 and 10, found '0.1'"),
-    (LossExplorer, "policy_chosen", 1.0, "policy_chosen must lie between -2000 and 0, found 1.0"),
+    (LossExplorer, "beta", 50.0, "beta must be between 0.001 and 10, found 50.0"),
+    (LossExplorer, "beta", math.nan, "beta must be between 0.001 and 10, found nan"),
+    (LossExplorer, "beta", "0.1", "beta must be between 0.001 and 10, found '0.1'"),
+    (LossExplorer, "policy_chosen", 1.0, "policy_chosen must be between -2000 and 0, found 1.0"),
     (LossExplorer, "preset", "example 5", "preset must be one of example 1,.*found 'example 5'"),
-    (BetaTilt, "beta", 0.0, "beta must lie between 0.001 and 100, found 0.0"),
+    (BetaTilt, "beta", 0.0, "beta must be between 0.001 and 100, found 0.0"),
     (BetaTilt, "prompt", "Tomorrow.", "prompt must be one of We went on a rainy Tuesday.,.*found 'Tomorrow.'"),
     (BetaTilt, "rewards", [1.0, 2.0], "rewards must be 6 numbers, found 2"),
-    (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must lie between -50 and 50, found 51.0"),
+    (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must be between -50 and 50, found 51.0"),
     (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
     (GradientWeights, "batch", "tomorrow", "batch must be one of at the start,.*found 'tomorrow'"),
-    (MemoryCalculator, "billions", 0.0, "billions must lie between 0.001 and 1000, found 0.0"),
+    (MemoryCalculator, "billions", 0.0, "billions must be between 0.001 and 1000, found 0.0"),
     (MemoryCalculator, "dtype", "float64", "int8.*not the str 'float64'"),
 ]
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize(("kind", "name", "value", "words"), WRONG)
-def test_an_invalid_value_is_rejected_by_name(kind: type[Explorer], name: str, value: Any, words: str) -> None:
+def test_the_error_for_an_invalid_value_names_it(kind: type[Explorer], name: str, value: Any, words: str) -> None:
     explorer = kind()
     before = repr(explorer)
     with pytest.raises(traitlets.TraitError, match=words):
@@ -51,7 +51,7 @@ def test_an_invalid_value_is_rejected_by_name(kind: type[Explorer], name: str, v
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unknown_setting_is_rejected_by_name(kind: type[Explorer]) -> None:
+def test_the_error_for_an_unknown_setting_names_it(kind: type[Explorer]) -> None:
     with pytest.raises(AttributeError, match=f"has no setting 'gamma'; it has {kind.settings[0]}"):
         kind().set(gamma=1.0)
     with pytest.raises(TypeError, match="gamma"):
@@ -68,13 +68,13 @@ def test_equal_settings_give_equal_reprs(kind: type[Explorer]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
-    derived = {"preset", "batch", "prompt"}  # properties: only the values that they stand for are sent
+    derived = {"preset", "batch", "prompt"}  # these are properties: only the underlying values are sent
     assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_move_in_the_browser_changes_one_trait(kind: type[Explorer]) -> None:
+def test_moving_one_control_in_the_browser_changes_one_trait(kind: type[Explorer]) -> None:
     explorer = kind()
     changed: list[str] = []
     explorer.observe(lambda change: changed.append(change["name"]), list(explorer_state(explorer)))
@@ -82,7 +82,7 @@ def test_a_move_in_the_browser_changes_one_trait(kind: type[Explorer]) -> None:
     assert changed == ["beta" if "beta" in kind.settings else "billions"]
 
 
-def test_a_preset_follows_from_what_the_browser_sends() -> None:
+def test_the_preset_follows_from_the_values_sent_by_the_browser() -> None:
     explorer, weights = LossExplorer(), GradientWeights()
     explorer.set_state({"policy_chosen": -42.0})
     assert (explorer.preset, explorer.policy_chosen) == ("your own", -42.0)
@@ -92,14 +92,14 @@ def test_a_preset_follows_from_what_the_browser_sends() -> None:
     assert weights.batch == "at the start"
 
 
-def test_a_prompt_of_the_browser_keeps_the_rewards_that_it_sends() -> None:
-    """A slow kernel gets a new prompt and a reward that was dragged afterwards in one message."""
+def test_a_prompt_from_the_browser_does_not_reset_rewards_sent_with_it() -> None:
+    """A slow kernel gets a new prompt, and a reward that was changed afterwards, in one message."""
     tilt = BetaTilt()
     tilt.set_state({"shown_prompt": film_world().prompts[2], "rewards": [1.0] * 6})
     assert (tilt.prompt, tilt.rewards) == (film_world().prompts[2], [1.0] * 6)
 
 
-def test_a_wrong_value_from_the_browser_is_shown() -> None:
+def test_an_invalid_value_from_the_browser_is_reported_in_the_widget() -> None:
     tilt = BetaTilt()
     tilt.set_state({"shown_prompt": "Tomorrow."})
     assert "prompt must be one of We went" in tilt.error_message
@@ -121,7 +121,7 @@ class Doubling(Explorer):
         return f"Doubling: {self.number}"
 
 
-def test_a_command_of_the_browser_runs_and_an_error_is_shown() -> None:
+def test_a_command_from_the_browser_runs_and_its_error_is_shown() -> None:
     explorer = Doubling()
     explorer._run_command(None, {"command": "double", "times": 3}, [])
     assert explorer.number == 16
@@ -139,11 +139,11 @@ def test_the_browser_may_call_no_other_method(name: str) -> None:
     assert explorer.error_message == f"ValueError: command must be one of double, found {name!r}"
 
 
-# What is saved with a notebook
+# Saved outputs
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_page_without_a_kernel_gets_the_screenshot(kind: type[Explorer]) -> None:
+def test_the_saved_output_contains_the_screenshot(kind: type[Explorer]) -> None:
     data, _ = kind()._repr_mimebundle_()
     assert set(data) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
     assert data["text/plain"] == repr(kind())
@@ -177,7 +177,7 @@ def test_a_bundle_has_each_module_once_after_its_imports() -> None:
     assert "export " not in text
 
 
-def test_a_missing_module_is_named() -> None:
+def test_the_error_for_a_missing_module_names_it() -> None:
     with pytest.raises(FileNotFoundError, match=r"nonsense\.js"):
         bundle("nonsense")
 
@@ -185,7 +185,7 @@ def test_a_missing_module_is_named() -> None:
 # The loss explorer
 
 
-def test_the_explorer_on_the_four_examples_by_hand() -> None:
+def test_the_four_examples_match_values_computed_by_hand() -> None:
     losses = []
     for preset, difference in (("example 1", 2.0), ("example 2", 3.0), ("example 3", 3.0), ("example 4", -2.0)):
         explorer = LossExplorer(preset=preset)
@@ -210,7 +210,7 @@ def test_larger_beta_steepens_the_loss_and_moves_the_optimum_closer() -> None:
     assert small.values.best_difference == pytest.approx(math.log(3) / 0.1)  # 75 of 100: odds of 3
 
 
-def test_a_preset_is_named_by_its_log_probabilities() -> None:
+def test_the_preset_name_follows_from_the_log_probabilities() -> None:
     explorer = LossExplorer()
     assert explorer.preset == "example 1"
     explorer.preset = "both fell"
@@ -237,16 +237,16 @@ def test_both_log_ratios_of_both_fell_are_negative() -> None:
 
 
 @pytest.mark.parametrize("beta", [0.06, 1.0, 19.0])
-def test_the_tilt_is_the_closed_form(beta: float) -> None:
+def test_the_tilt_equals_the_closed_form(beta: float) -> None:
     world = film_world()
     panel = BetaTilt(beta=beta, prompt=world.prompts[1])
-    wanted = optimal_policy(world.reference, world.reward, beta)[1]
-    assert panel.policy.tolist() == pytest.approx(wanted.tolist())
+    expected = optimal_policy(world.reference, world.reward, beta)[1]
+    assert panel.policy.tolist() == pytest.approx(expected.tolist())
     # max of "reward minus β KL" = β log Z
     assert panel.reward - beta * panel.kl == pytest.approx(beta * panel.log_z)
 
 
-def test_a_constant_on_every_reward_moves_reward_and_log_z_alone() -> None:
+def test_adding_a_constant_to_every_reward_changes_only_the_reward_and_log_z() -> None:
     plain, shifted = BetaTilt(beta=0.5), BetaTilt(beta=0.5, shift=3.0)
     assert shifted.policy.tolist() == pytest.approx(plain.policy.tolist())
     assert shifted.kl == pytest.approx(plain.kl)
@@ -254,9 +254,9 @@ def test_a_constant_on_every_reward_moves_reward_and_log_z_alone() -> None:
     assert shifted.log_z == pytest.approx(plain.log_z + 3 / 0.5)
 
 
-def test_rewards_can_be_set_and_a_prompt_comes_with_its_own() -> None:
+def test_rewards_can_be_set_and_a_new_prompt_resets_them() -> None:
     panel = BetaTilt(rewards=[0.0] * 6)
-    assert panel.policy.tolist() == pytest.approx(panel.reference.tolist())  # nothing to tilt by
+    assert panel.policy.tolist() == pytest.approx(panel.reference.tolist())  # equal rewards tilt nothing
     assert panel.kl == pytest.approx(0, abs=1e-12)
     panel.prompt = film_world().prompts[2]
     assert panel.rewards == film_world().reward[2].tolist()
@@ -276,13 +276,13 @@ def test_a_larger_beta_lowers_the_kl() -> None:
 # Memory
 
 
-def test_memory_by_hand() -> None:
+def test_memory_matches_values_computed_by_hand() -> None:
     # 7 billion parameters of one byte, nothing trained: 4 x 7 and 2 x 7.
     assert MemoryCalculator(billions=7.0, dtype="int8", optimizer="none").gigabytes == (28.0, 14.0)
     # bfloat16: twice that.
     assert MemoryCalculator(billions=7.0, dtype="bfloat16", optimizer="none").gigabytes == (56.0, 28.0)
     # AdamW on bfloat16: 2 weight + 2 gradient + 8 moments = 12 bytes for a trained one, 2 for a frozen one.
-    # RLHF 7 x (12 + 12 + 2 + 2) = 196, DPO 7 x (12 + 2) = 98, and 84 with the reference let go.
+    # RLHF 7 x (12 + 12 + 2 + 2) = 196, DPO 7 x (12 + 2) = 98, and 84 without the reference.
     assert MemoryCalculator(billions=7.0).gigabytes == (196.0, 98.0)
     assert MemoryCalculator(billions=7.0, precomputed_reference=True).gigabytes == (196.0, 84.0)
     # A float32 master copy is 4 bytes more for each trained parameter.
@@ -301,7 +301,7 @@ def test_lora_shares_the_reference_with_the_policy() -> None:
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("precomputed", [False, True])
-def test_dpo_never_needs_more(dtype: Dtype, optimizer: Optimizer, lora: bool, precomputed: bool) -> None:
+def test_dpo_needs_at_most_half_the_memory(dtype: Dtype, optimizer: Optimizer, lora: bool, precomputed: bool) -> None:
     rlhf, dpo = count_memory(1e9, dtype, optimizer, lora=lora, precomputed_reference=precomputed)
     assert rlhf.total >= 2 * dpo.total * (1 - 1e-12)
     frozen = [model for model in rlhf.models if model.role in {"reward", "reference"}]

@@ -1,4 +1,4 @@
-"""The panels of notebook 03 show what can be worked out by hand."""
+"""The widgets of notebook 03 show values that can be computed by hand."""
 
 import math
 
@@ -26,13 +26,13 @@ def test_at_the_start_every_weight_is_half_of_beta(weights: GradientWeights, bet
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-def test_the_weights_are_those_of_the_formula(weights: GradientWeights, batch: str) -> None:
+def test_the_weights_follow_the_formula(weights: GradientWeights, batch: str) -> None:
     weights.set(batch=batch, beta=0.3, moved=-1.5)
-    wanted = [0.3 * sigmoid(-0.3 * (difference - 1.5)) for difference in BATCHES[batch]]
-    assert weights.weights.tolist() == pytest.approx(wanted)
+    expected = [0.3 * sigmoid(-0.3 * (difference - 1.5)) for difference in BATCHES[batch]]
+    assert weights.weights.tolist() == pytest.approx(expected)
 
 
-def test_moving_all_pairs_changes_the_weights_and_not_their_order(weights: GradientWeights) -> None:
+def test_moving_all_pairs_changes_the_weights_but_not_their_order(weights: GradientWeights) -> None:
     pulls = []
     for moved in (-20.0, 0.0, 20.0):
         weights.set(batch="the four examples", beta=0.1, moved=moved)
@@ -46,7 +46,7 @@ def test_an_unknown_batch_is_rejected() -> None:
         GradientWeights(batch="tomorrow")
 
 
-def test_larger_beta_is_a_steeper_loss_and_a_closer_optimum() -> None:
+def test_a_larger_beta_gives_a_steeper_loss_and_a_closer_optimum() -> None:
     panel = BetaRoles()
     distances = []
     for beta in (0.1, 0.5, 1.0, 5.0, 10.0):
@@ -76,7 +76,7 @@ def test_every_mistake_gives_a_different_wrong_number() -> None:
     for name, settings in MISTAKES.items():
         wrong = LogpsWorkbench(**settings)
         assert not wrong.is_right
-        assert repr(wrong).endswith(f"and {panel.result:.4f} is right")
+        assert repr(wrong).endswith(f"{panel.result:.4f} is right")
         found[name] = wrong.result
     assert len({round(value, 3) for value in found.values()}) == 1 + len(MISTAKES)
     assert found["mean"] == pytest.approx(found["right"] / 3)  # three words in the response

@@ -1,4 +1,4 @@
-"""The live curves, driven as a trainer drives them: every step of a run, and a whole run of a tiny policy."""
+"""The live curves, called as a trainer calls them: at every step of a run, and in a whole run of a tiny policy."""
 
 import itertools
 import math
@@ -42,7 +42,7 @@ def test_a_run_reuses_one_figure_and_its_artists() -> None:
     drive(curves, 8)
     assert curves.figure is figure
     assert curves._lines == lines
-    assert [len(axes.lines) for axes in curves._axes] == [3, 3, 3, 5]  # a line at rest, and two for each curve
+    assert [len(axes.lines) for axes in curves._axes] == [3, 3, 3, 5]  # a baseline, and two lines for each curve
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_rewards_are_divided_by_beta() -> None:
     assert list(curves._lines["rejected"][1].get_ydata()) == [-4.0]
 
 
-def test_a_bold_point_is_the_mean_of_the_steps_before_it() -> None:
+def test_a_point_of_a_bold_curve_is_the_mean_of_the_last_steps() -> None:
     curves = LiveCurves(steps=16, beta=1.0, every=1)  # an eighth of the run: two steps
     for step, margin in ((1, 0.0), (2, 0.4), (3, 0.2)):
         curves(row(step, margin=margin))
@@ -87,7 +87,7 @@ def test_the_headline_states_the_result_of_the_run(chosen: float, rejected: floa
     assert curves._headline.get_text() == finding
 
 
-def test_no_value_leaves_its_axes() -> None:
+def test_all_values_are_within_their_axes() -> None:
     curves = LiveCurves(steps=2, beta=0.01)
     curves(row(1, margin=-9.0, chosen=-1.0, rejected=1.0))
     curves(row(2, margin=30.0, chosen=-2.0, rejected=3.0))
@@ -99,22 +99,22 @@ def test_no_value_leaves_its_axes() -> None:
 
 
 @pytest.mark.slow
-def test_no_text_leaves_the_figure() -> None:
+def test_all_texts_are_within_the_figure() -> None:
     curves = LiveCurves(steps=64, beta=0.3)
     drive(curves, 64)
     curves.figure.canvas.draw()
-    card = curves.figure.bbox
+    page = curves.figure.bbox
     texts: list[Text] = [curves._headline]
     for axes in curves._axes:
         texts += [axes._left_title, axes.xaxis.label, *axes.texts]
     for text in texts:
         box = text.get_window_extent()
-        assert card.x0 <= box.x0 <= box.x1 <= card.x1, text.get_text()
-        assert card.y0 <= box.y0 <= box.y1 <= card.y1, text.get_text()
+        assert page.x0 <= box.x0 <= box.x1 <= page.x1, text.get_text()
+        assert page.y0 <= box.y0 <= box.y1 <= page.y1, text.get_text()
 
 
 @pytest.mark.slow
-def test_a_second_run_starts_over() -> None:
+def test_a_second_run_clears_the_curves_of_the_first() -> None:
     curves = LiveCurves(steps=4, beta=0.1)
     drive(curves, 4)
     drive(curves, 4)
@@ -122,7 +122,7 @@ def test_a_second_run_starts_over() -> None:
 
 
 @pytest.mark.slow
-def test_a_real_run() -> None:
+def test_the_curves_of_a_real_run_match_the_metrics() -> None:
     curves = LiveCurves(steps=6, beta=0.5, every=2)
     config = DPOConfig(beta=0.5, batch_size=8, max_steps=6, epochs=2, learning_rate=1e-2, save_every=0)
     rows = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(), config, on_step=curves).train()
@@ -143,7 +143,7 @@ def test_an_error_stops_the_run_and_is_shown(monkeypatch: pytest.MonkeyPatch) ->
     assert "RuntimeError: the &lt;artist&gt; is gone" in curves.status.value
 
 
-def test_the_saved_image_is_the_finished_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_saved_image_shows_the_complete_run(monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[str] = []
 
     class Handle:

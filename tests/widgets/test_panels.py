@@ -1,4 +1,4 @@
-"""Every panel is driven over its whole range: an error inside a callback would otherwise only be logged."""
+"""Every control of every panel works over its whole range: an error in a callback would otherwise only be logged."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def settings_of(control: ipw.Widget) -> Iterator[Any]:
 
 
 def move(panel: Panel, name: str, value: Any) -> None:
-    """As the browser does: the control's own value changes, and an exception does not reach the caller."""
+    """Move a control as the browser does: its value changes, and an exception does not reach the caller."""
     panel.inputs[name].value = value
 
 
@@ -40,7 +40,7 @@ def move(panel: Panel, name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", PANELS)
-def test_no_control_fails_over_its_range_and_each_changes_the_image(kind: type[Panel]) -> None:
+def test_every_control_works_over_its_range_and_changes_the_image(kind: type[Panel]) -> None:
     panel = kind()
     figure = panel.figure
     for name, control in panel.inputs.items():
@@ -52,7 +52,7 @@ def test_no_control_fails_over_its_range_and_each_changes_the_image(kind: type[P
             assert "nan" not in repr(panel)
             seen.add(bytes(panel.image.value))
         assert all(picture.startswith(b"\x89PNG") for picture in seen)
-        assert len(seen) > 1, f"{kind.__name__}.{name} moves nothing"
+        assert len(seen) > 1, f"{kind.__name__}.{name} changes nothing"
         move(panel, name, start)
     assert panel.figure is figure
 
@@ -79,8 +79,8 @@ def test_a_cell_gets_the_live_widget_and_an_image(kind: type[Panel]) -> None:
     bundle = panel._repr_mimebundle_()
     assert bundle is not None
     assert set(bundle) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
-    assert bundle["text/plain"] == repr(panel)  # whole, not cut at 110 characters
-    assert panel.image.alt == repr(panel)  # for readers who do not see the picture
+    assert bundle["text/plain"] == repr(panel)  # not truncated to 110 characters
+    assert panel.image.alt == repr(panel)  # for readers who cannot see the image
 
 
 @pytest.mark.parametrize("kind", PANELS)
@@ -110,14 +110,14 @@ def test_an_error_in_a_callback_is_shown(kind: type[Panel], monkeypatch: pytest.
         assert "RuntimeError: the &lt;artist&gt; is gone" in panel.status.value
         with pytest.raises(RuntimeError, match="is gone"):  # from code: raised
             setattr(panel, name, start)
-    move(panel, name, other)  # and over when the cause is
+    move(panel, name, other)  # cleared once an update succeeds
     assert panel.error is None
     assert panel.status.layout.display == "none"
 
 
-def test_invalid_values_set_from_code_are_rejected_by_name() -> None:
+def test_the_error_for_a_value_set_from_code_names_the_control() -> None:
     panel = BetaRoles()
-    with pytest.raises(ValueError, match=r"beta must lie between 0.1 and 10, found 50"):
+    with pytest.raises(ValueError, match=r"beta must be between 0.1 and 10, found 50"):
         panel.beta = 50.0
     with pytest.raises(AttributeError, match="has no control 'gamma'; it has beta"):
         panel.set(gamma=1.0)
@@ -127,7 +127,7 @@ def test_invalid_values_set_from_code_are_rejected_by_name() -> None:
 
 
 @pytest.mark.parametrize("method", ["dpo", "ppo-learned", "ppo-true"])
-def test_the_ring_lies_on_a_point_of_the_frontier(method: str) -> None:
+def test_the_ring_is_on_a_point_of_the_frontier(method: str) -> None:
     walker = FrontierWalker(method=method)
     for place in range(walker.inputs["place"].max + 1):
         walker.place = place
@@ -136,7 +136,7 @@ def test_the_ring_lies_on_a_point_of_the_frontier(method: str) -> None:
         assert ends.count(ring) == 2, "the ring itself, and the point under it"
 
 
-def test_no_panel_is_known_to_pyplot() -> None:
+def test_panels_are_not_registered_with_pyplot() -> None:
     import matplotlib.pyplot as plt
 
     assert isinstance(BetaRoles().figure, Figure)

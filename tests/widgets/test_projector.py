@@ -1,4 +1,4 @@
-"""The projector: one switch enlarges figures, panels, explorers, tables and JupyterLab; without it nothing changes."""
+"""The projector setting enlarges figures, panels, explorers, tables and JupyterLab; without it nothing changes."""
 
 import importlib
 import io
@@ -29,7 +29,7 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
 
 
 @pytest.mark.parametrize(
-    ("said", "scale"),
+    ("value", "scale"),
     [
         ("1", 1.6),
         ("on", 1.6),
@@ -42,8 +42,8 @@ def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
         ("", 1.0),
     ],
 )
-def test_the_switch_in_the_environment(said: str, scale: float, switch: Switch) -> None:
-    switch(said)
+def test_the_environment_variable_sets_the_scale(value: str, scale: float, switch: Switch) -> None:
+    switch(value)
     assert projector_scale() == scale
     assert figure_scale() == pytest.approx(scale**-0.5)
 
@@ -53,35 +53,32 @@ def test_the_projector_is_off_by_default(monkeypatch: pytest.MonkeyPatch) -> Non
     assert projector_scale() == 1.0
 
 
-@pytest.mark.parametrize("said", ["large", "0.5", "3", "-1", "nan"])
-def test_an_unknown_switch_is_rejected(said: str, switch: Switch) -> None:
-    switch(said)
-    words = f"DPO_TEACH_PROJECTOR must be on, off or a number from 1 to 2, found {said}"
-    with pytest.raises(ValueError, match=words):
+@pytest.mark.parametrize("value", ["large", "0.5", "3", "-1", "nan"])
+def test_an_invalid_value_of_the_environment_variable_is_rejected(value: str, switch: Switch) -> None:
+    switch(value)
+    with pytest.raises(ValueError, match=f"DPO_TEACH_PROJECTOR.* found '?{value}"):
         new_figure(1.0, 1.0)
 
 
-def test_the_switch_from_a_cell(switch: Switch) -> None:
+def test_the_scale_can_be_set_from_a_cell(switch: Switch) -> None:
     switch("off")
     dpo_teach.set_projector_scale()
     assert projector_scale() == 1.6
     dpo_teach.set_projector_scale(2)
     assert projector_scale() == 2.0
-    with pytest.raises(ValueError, match=r"scale must be .* from 1 to 2, found 4"):
+    with pytest.raises(ValueError, match=r"scale.* from 1 to 2, found 4"):
         dpo_teach.set_projector_scale(4)
     assert projector_scale() == 2.0
     dpo_teach.set_projector_scale(1)
     assert projector_scale() == 1.0
 
 
-# Without it, all stays as it is
+# Without a projector
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", ["", "off", "1.0"])
-def test_off_and_unset_are_the_same_to_the_last_byte(
-    value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_off_and_unset_give_identical_bytes(value: str, switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DPO_TEACH_PROJECTOR", raising=False)
     unset = _arrows(), BetaRoles().image.value, Table(["a"], [[1]])._repr_html_(), LossExplorer()._css
     switch(value)
@@ -91,16 +88,16 @@ def test_off_and_unset_are_the_same_to_the_last_byte(
     assert "--dpo-teach-zoom:" not in BetaRoles().image._css
 
 
-def test_a_figure_of_the_usual_size(switch: Switch) -> None:
+def test_without_a_projector_a_figure_has_its_usual_size(switch: Switch) -> None:
     switch("off")
     figure = new_figure(9.0, 3.0)
     assert (figure.get_size_inches().tolist(), figure.dpi) == ([9.0, 3.0], 100)
 
 
-# With it
+# With a projector
 
 
-def test_text_grows_by_the_scale_and_figures_by_its_root(switch: Switch) -> None:
+def test_text_grows_by_the_scale_and_figures_by_its_square_root(switch: Switch) -> None:
     switch("1.44")
     figure = new_figure(9.0, 3.0)
     assert figure.dpi == pytest.approx(144)
@@ -110,10 +107,10 @@ def test_text_grows_by_the_scale_and_figures_by_its_root(switch: Switch) -> None
     assert (crowded.get_size_inches() * crowded.dpi).tolist() == pytest.approx([9 * 144, 3 * 144])
 
 
-@pytest.mark.parametrize("said", ["1.6", "2"])
-def test_nothing_is_cut_off(said: str, switch: Switch) -> None:
-    """All around a picture, the card is empty: nothing runs off its edge."""
-    switch(said)
+@pytest.mark.parametrize("value", ["1.6", "2"])
+def test_nothing_in_a_figure_is_cut_off(value: str, switch: Switch) -> None:
+    """The outermost pixels of an image all have the background colour."""
+    switch(value)
     tokens = [(" predictable", -0.4), (" dull", 0.1)] * 7
     for png in (_arrows(), plot_token_rewards({"chosen": tokens, "rejected": tokens}, "One word did it.").png):
         picture = Image.open(io.BytesIO(png)).convert("RGB")
@@ -125,8 +122,8 @@ def test_nothing_is_cut_off(said: str, switch: Switch) -> None:
 
 
 @pytest.mark.slow
-def test_a_panel_keeps_its_layout_and_is_drawn_finer(switch: Switch) -> None:
-    """Panels are laid out by hand, so they grow as a whole, by the zoom of the stylesheet."""
+def test_a_panel_keeps_its_layout_at_a_higher_resolution(switch: Switch) -> None:
+    """Panels have a fixed layout, so they are enlarged as a whole by the zoom of the stylesheet."""
     switch("off")
     usual = Image.open(io.BytesIO(BetaRoles().image.value)).size
     switch("1.6")
@@ -137,7 +134,7 @@ def test_a_panel_keeps_its_layout_and_is_drawn_finer(switch: Switch) -> None:
     assert repr(panel) == repr(BetaRoles())
 
 
-def test_the_style_of_an_explorer_has_the_zoom(switch: Switch) -> None:
+def test_the_stylesheet_of_an_explorer_contains_the_zoom(switch: Switch) -> None:
     switch("off")
     usual = LossExplorer()
     switch("1.6")
@@ -149,19 +146,19 @@ def test_the_style_of_an_explorer_has_the_zoom(switch: Switch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "room", "zoom"),
+    ("value", "width", "zoom"),
     [("1.6", 1740, 1.6), ("1.6", 1452, 1.5), ("1.6", 1100, 1.2), ("1.6", 500, 1.2), ("1.25", 1100, 1.2),
      ("1.1", 500, 1.1), ("2", 1740, 1.9), ("2", 1820, 2)],
 )  # fmt: skip
-def test_an_explorer_is_enlarged_as_far_as_its_columns_fit(said: str, room: int, zoom: float, switch: Switch) -> None:
-    """The last rule that holds decides, as in the browser."""
-    switch(said)
+def test_an_explorer_is_enlarged_as_far_as_its_columns_fit(value: str, width: int, zoom: float, switch: Switch) -> None:
+    """The last rule that applies decides, as in the browser."""
+    switch(value)
     rules = re.findall(r"\(max-width: (\d+)px\) \{ \S+ \{ --dpo-teach-zoom: ([\d.]+); \} \}", projector_style())
-    assert [float(said), *(float(less) for most, less in rules if room <= int(most))][-1] == zoom
-    assert room / zoom >= 906 or zoom <= 1.2
+    assert [float(value), *(float(less) for most, less in rules if width <= int(most))][-1] == zoom
+    assert width / zoom >= 906 or zoom <= 1.2
 
 
-def test_a_table_is_enlarged_and_its_text_unchanged(switch: Switch) -> None:
+def test_a_table_is_enlarged_but_its_text_is_unchanged(switch: Switch) -> None:
     table = Table(["beta"], [[0.1]])
     switch("off")
     usual, words = table._repr_html_(), repr(table)
@@ -184,8 +181,8 @@ def test_jupyterlab_is_enlarged_too(tmp_path: Path, switch: Switch) -> None:
     assert "img { zoom: 2; }" in style
 
 
-def test_the_committed_outputs_are_never_enlarged() -> None:
-    """Whatever the environment of a teacher's shell is: `make notebooks` and `make test` set their own."""
+def test_the_saved_outputs_are_never_enlarged() -> None:
+    """`make notebooks` and `make test` set their own environment, whatever the teacher's shell has set."""
     source = Path(importlib.import_module("tools.notebooks.run").__file__ or "").read_text()
     assert '"DPO_TEACH_PROJECTOR": "off"' in source
     assert "DPO_TEACH_PROJECTOR=off" in (Path(__file__).parents[2] / "Makefile").read_text()

@@ -1,4 +1,4 @@
-"""Every widget of a notebook is driven over its range, here by Python and in tests/browser by keyboard and pointer."""
+"""Every widget of a notebook works over its range: here in Python, in tests/browser by keyboard and pointer."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,11 +16,11 @@ from dpo_teach.widgets.explorer import CUSTOM, Number, Numbers
 
 SHOWN = sorted({kind for path in NOTEBOOKS for _, kind in widgets_shown(path)}, key=lambda kind: kind.__name__)
 NO_CONTROL = {
-    "LiveCurves",  # it is driven by the steps of a run, in test_live_curves.py
-    "Annotator",  # it has buttons and keys only: test_annotator.py, and tests/browser/test_lab_models.py
+    "LiveCurves",  # updated by the steps of a run: test_live_curves.py
+    "Annotator",  # has only buttons and keys: test_annotator.py and tests/browser/test_lab_models.py
 }
 
-# A widget that is not made with no argument, and a setting whose trait does not tell its range.
+# Widgets that need arguments, and settings whose traits do not define a range.
 MAKERS: dict[str, Callable[[], Any]] = {
     "LiveCurves": lambda: LiveCurves(steps=4, beta=0.1),
     "TokenRewards": lambda: TokenRewards(tiny_model(1), tiny_model(), tiny_tokenizer(), tiny_pairs(4)),
@@ -67,7 +67,7 @@ def range_of(widget: Any, name: str) -> Iterable[Any]:
     if isinstance(trait, traitlets.Bool):
         return (True, False)
     key = type(widget).__name__, name
-    assert key in RANGES, f"the range of {key} is not known: add it to RANGES"
+    assert key in RANGES, f"{key}: no range found; add it to RANGES"
     return RANGES[key](widget)
 
 
@@ -98,18 +98,18 @@ def test_every_setting_over_its_range(kind: type) -> None:
 
 
 def check_setting(widget: Any, name: str) -> None:
-    """No value of one setting breaks the reading, and some value changes it."""
-    readings = {repr(widget)}
+    """No value of a setting causes an error, and some value changes the repr."""
+    reprs = {repr(widget)}
     for value in list(range_of(widget, name)):
         move(widget, name, value)
         assert widget.error is None, f"{name} = {value}: {widget.error!r}"
         assert "nan" not in repr(widget)
-        readings.add(repr(widget))
-    assert len(readings) > 1, f"{name} moves nothing"
+        reprs.add(repr(widget))
+    assert len(reprs) > 1, f"{name} changes nothing"
 
 
 @pytest.mark.parametrize("kind", SHOWN)
-def test_a_browser_test_runs_its_cell(kind: type) -> None:
+def test_a_browser_test_runs_a_cell_with_the_widget(kind: type) -> None:
     cells = {cell for path in NOTEBOOKS for cell, shown in widgets_shown(path) if shown is kind}
     assert kind.__name__ in NO_CONTROL or cells & cells_in_the_browser(), (
         f"tests/browser runs none of the cells {sorted(cells)}"

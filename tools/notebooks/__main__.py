@@ -15,15 +15,15 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m tools.notebooks", description="Execute notebooks and write them back in normal form."
     )
     parser.add_argument("notebooks", nargs="+", type=Path)
-    parser.add_argument("--check", action="store_true", help="execute nothing, report what is not normalised")
+    parser.add_argument("--check", action="store_true", help="do not execute; report what is not in normal form")
     parser.add_argument("--fresh", action="store_true", help=f"renew the outputs of cells tagged {UNSTABLE} as well")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds that one cell may take")
+    parser.add_argument("--timeout", type=int, default=600, help="time limit for one cell, in seconds")
     options = parser.parse_args(arguments)
     try:
         import nbclient  # noqa: F401
         import nbformat  # noqa: F401
     except ImportError as error:
-        print(f"{error.name} is missing: pip install 'dpo_teach[dev]', or `make install`", file=sys.stderr)
+        print(f"{error.name} is not installed: run `pip install 'dpo_teach[dev]'` or `make notebooks`", file=sys.stderr)
         return 1
     failed = False
     for path in options.notebooks:

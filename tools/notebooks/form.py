@@ -1,4 +1,4 @@
-"""The normal form in which a notebook is committed: what a reader sees and a second run reproduces, nothing else."""
+"""The normal form of a committed notebook: only what a reader sees and a second run reproduces."""
 
 import base64
 import copy
@@ -35,7 +35,7 @@ PNG_REMARKS = (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf")
 
 SLUG = re.compile(r"(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*")
 RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?")
-OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)  # as nbval has it: a progress bar keeps its last state
+OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)  # as in nbval: a progress bar keeps its last state
 MACHINE_PATH = re.compile(
     r"(?:file://|(?<![\w.~:/-]))/(?:home|Users|root|tmp|private|work|workspace|var|opt|usr|mnt|media|srv|content)/[^\s'\"]*"
     r"|(?<!\w)[A-Z]:\\(?:Users|Windows|Program)[^\s'\"]*"
@@ -43,11 +43,11 @@ MACHINE_PATH = re.compile(
 
 
 class NotebookError(Exception):
-    """One line that says what is wrong with a notebook."""
+    """A one-line description of what is wrong with a notebook."""
 
 
 def read(path: Path) -> Notebook:
-    """Read a notebook; `NotebookError` if the file is not one."""
+    """Read a notebook; raise `NotebookError` if the file is not one."""
     from nbformat.v4 import reads
 
     try:
@@ -57,21 +57,21 @@ def read(path: Path) -> Notebook:
     except (ValueError, AttributeError) as error:
         raise NotebookError(f"{path}: not a notebook: {error}") from error
     if notebook.get("nbformat") != 4:
-        raise NotebookError(f"{path}: not a notebook of format 4, but {notebook.get('nbformat')}")
+        raise NotebookError(f"{path}: not a notebook of format 4: found format {notebook.get('nbformat')}")
     return notebook
 
 
 def serialise(notebook: Notebook) -> str:
-    """The text of a notebook's file: sorted keys, one line of source per line, a newline at the end."""
+    """A notebook as the text of its file: sorted keys, one line of source per line, a newline at the end."""
     from nbformat import from_dict, v4
 
     return v4.writes(from_dict(notebook)) + "\n"
 
 
 def normalise(notebook: Notebook) -> Notebook:
-    """A copy of the notebook that holds only what a reader sees and a second run repeats.
+    """A copy of the notebook with only what a reader sees and a second run reproduces.
 
-    No widget state, no clock, no version of Python or matplotlib; cells are counted from 1 and have readable ids.
+    No widget state, times, or versions of Python and matplotlib; cells are numbered from 1 and have readable ids.
     """
     notebook = copy.deepcopy(notebook)
     notebook.update(nbformat=4, nbformat_minor=5, metadata=copy.deepcopy(METADATA))
@@ -86,7 +86,7 @@ def normalise(notebook: Notebook) -> Notebook:
 
 
 def problems(path: Path) -> Iterator[str]:
-    """What is wrong with the notebook in the file, without running it; nothing if it can be committed."""
+    """Check the notebook in the file without running it; yield one line per problem, none if it can be committed."""
     notebook = read(path)
     yield from (f"{path}: {problem}" for problem in unfit_outputs(notebook))
     for cell in code_cells(notebook):
@@ -102,7 +102,7 @@ def problems(path: Path) -> Iterator[str]:
 
 
 def keep_unstable_outputs(new: Notebook, old: Notebook) -> None:
-    """Put the old outputs back where they differ from run to run, down to the first code cell that was edited."""
+    """Restore the old outputs that differ from run to run, down to the first edited code cell."""
     for cell, before in zip(code_cells(new), code_cells(old), strict=False):
         if cell["source"] != before["source"]:
             return
@@ -117,7 +117,7 @@ def code_cells(notebook: Notebook) -> list[Cell]:
 
 
 def unfit_outputs(notebook: Notebook) -> Iterator[str]:
-    """The outputs that show an error, or a path of the machine that made them."""
+    """Yield one line for each output that shows an error or a path of the machine that ran the notebook."""
     for cell in code_cells(notebook):
         for output in cell["outputs"]:
             if output["output_type"] == "error":
@@ -125,11 +125,11 @@ def unfit_outputs(notebook: Notebook) -> Iterator[str]:
             shown = {mime: data for mime, data in output.get("data", {}).items() if not mime.startswith("image/")}
             found = MACHINE_PATH.search(output.get("text", "") + "\n".join(map(_text, shown.values())))
             if found:
-                yield f"{cell.get('id')}: the output shows a path of this machine, {found.group()}"
+                yield f"{cell.get('id')}: the output contains a path of this machine, {found.group()}"
 
 
 def _name_cells(cells: list[Cell]) -> None:
-    """Give each cell without a readable id of its own one made of its first words; the others keep theirs."""
+    """Give each cell without a unique readable id one made from its first words; other ids are kept."""
     taken: set[str] = set()
     nameless = []
     for cell in cells:
@@ -159,7 +159,7 @@ def _slug(source: str) -> str:
 
 
 def _merged_streams(outputs: list[Notebook]) -> list[Notebook]:
-    """Join neighbouring streams, stdout first: the kernel cuts them, and mixes the two, as the clock has it."""
+    """Join neighbouring streams, stdout first: how the kernel splits and interleaves them depends on timing."""
     merged: list[Notebook] = []
     open_streams: dict[str, Notebook] = {}
     for output in outputs:
@@ -182,14 +182,14 @@ def _normalised_output(output: Notebook, count: int) -> Notebook:
         output["execution_count"] = count
     data = output.get("data", {})
     if "text/plain" in data:
-        data.pop(WIDGET_VIEW, None)  # it points at a widget of a kernel that is gone; the text says what was there
+        data.pop(WIDGET_VIEW, None)  # it refers to a widget of a kernel that is gone; the text describes the widget
     if "image/png" in data:
         data["image/png"] = _without_remarks(data["image/png"])
     return output
 
 
 def _without_remarks(png: str) -> str:
-    """The base64 of a PNG without its text chunks, where matplotlib signs with its version."""
+    """A base64-encoded PNG without its text chunks, in which matplotlib records its version."""
     raw = base64.b64decode(png)
     kept, at = [raw[:8]], 8
     if raw[:8] != PNG_SIGNATURE:

@@ -1,4 +1,4 @@
-"""Run a notebook in a kernel of this interpreter, and write it back."""
+"""Run a notebook in a kernel of this interpreter and write it back."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
     """Run every code cell in order, in `folder`, and return a copy of the notebook with the outputs.
 
     Args:
-        notebook: as `read` gives it; it stays as it is.
+        notebook: as `read` returns it; it is not modified.
         folder: the working directory of the kernel.
         timeout: how long one cell may take, seconds.
 
@@ -45,17 +45,17 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # else it warns that this machine could listen to itself
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # suppresses a warning about listening on this machine
     )
     with tempfile.TemporaryDirectory() as settings:
         offline = {
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "false",
-            "CUDA_VISIBLE_DEVICES": "",  # the outputs in the repository are a CPU's
-            "DPO_TEACH_PROJECTOR": "off",  # and of the usual size
-            "IPYTHONDIR": settings,  # no user's IPython start-up files
+            "CUDA_VISIBLE_DEVICES": "",  # committed outputs are computed on a CPU
+            "DPO_TEACH_PROJECTOR": "off",  # and have the usual size
+            "IPYTHONDIR": settings,  # without the user's IPython start-up files
         }
-        defaults = {"DPO_TEACH_PROGRESS": "off"}  # a caller may name a progress file
+        defaults = {"DPO_TEACH_PROGRESS": "off"}  # the caller may set a progress file
         with client.setup_kernel(env=defaults | os.environ | offline, cleanup_kc=True):
             for index, cell in enumerate(copied["cells"]):
                 cell.pop("execution_count", None)
@@ -72,18 +72,18 @@ def execute(notebook: Notebook, folder: Path, timeout: int = 600) -> Notebook:
 
 
 def renew(path: Path, *, fresh: bool, timeout: int) -> bool:
-    """Run the notebook in the file and write it back normalised, whole or not at all.
+    """Run the notebook in the file and write it back normalised, completely or not at all.
 
     Args:
         path: the notebook's file.
-        fresh: renew also the outputs that differ from run to run.
+        fresh: also renew the outputs that differ from run to run.
         timeout: how long one cell may take, seconds.
 
     Returns:
         Whether the file changed.
 
     Raises:
-        NotebookError: a cell failed, or an output shows an error or a path of this machine; the file is as it was.
+        NotebookError: a cell failed, or an output shows an error or a path of this machine; the file is unchanged.
     """
     import nbformat
 
@@ -97,7 +97,7 @@ def renew(path: Path, *, fresh: bool, timeout: int) -> bool:
         if unfit:
             raise NotebookError("; ".join(unfit))
     except NotebookError as error:
-        raise NotebookError(f"{path}: {error}; the file is left as it was") from error
+        raise NotebookError(f"{path}: {error}; the file is unchanged") from error
     text = serialise(new)
     if text == path.read_text(encoding="utf-8"):
         return False

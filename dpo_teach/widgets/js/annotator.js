@@ -1,4 +1,4 @@
-// Two reviews side by side and a choice between them; then what DPO made of thirty such choices.
+// Two reviews side by side and a choice between them; then what DPO learned from thirty such choices.
 
 import { brief, button, html, percent, plain, setAttributes, setText, signed, svg, watch } from "./dom.js";
 import { frame } from "./frame.js";
@@ -18,14 +18,14 @@ export function annotator({ model, el }) {
   const curves = makeCurves();
   const verdict = makeVerdict();
   body.append(progress.node, question.node, actions.node, curves.node, verdict.node);
-  setAttributes(root, { tabindex: -1 }); // a click anywhere in the panel gives it the keyboard
+  setAttributes(root, { tabindex: -1 }); // a click anywhere in the panel gives it the keyboard focus
 
   const draw = () => {
     const state = stateOf(model);
     const hadFocus = root.contains(root.getRootNode().activeElement);
     setHeadline(headline(state));
     [progress, question, actions, curves, verdict].forEach((part) => part.draw(state));
-    // The element with the focus may be hidden or disabled now: keep the keyboard in the panel.
+    // The focused element may now be hidden or disabled: keep the focus in the panel.
     if (hadFocus && !usable(root.getRootNode().activeElement)) root.focus({ preventScroll: true });
     announce(inWords(state));
   };
@@ -46,7 +46,7 @@ function stateOf(model) {
   return Object.fromEntries(STATE.map((name) => [name, model.get(name)]));
 }
 
-// Send a command to Python, with the pair that was seen: an answer to an earlier pair is ignored.
+// Send a command to Python with the turn that was shown: Python ignores an answer to an earlier turn.
 function makeSend(model) {
   return (name, more = {}) => model.send({ command: name, turn: model.get("turn"), ...more });
 }
@@ -60,16 +60,16 @@ function pressed(event, state, send) {
   else send(name);
 }
 
-// Whether an element can keep the focus: a browser takes it from hidden and disabled ones, some sooner than others.
+// Whether an element can keep the focus: browsers remove it from hidden and disabled elements, some sooner than others.
 function usable(element) {
   return element && !element.disabled && !element.closest("[hidden]");
 }
 
 function headline({ phase, result }) {
-  if (phase === "labelling") return "Which review do you prefer? There is no right answer: it is your taste.";
+  if (phase === "labelling") return "Which review do you prefer? There is no right answer, only your taste.";
   if (phase === "ready") return "All labels are given. What can a model learn from so few?";
-  if (phase === "training") return "It learns from your labels.";
-  return `It agrees with you on ${brief(result.agreed)} of ${result.pairs} pairs that it was not trained on.`;
+  if (phase === "training") return "Training on your labels.";
+  return `The policy agrees with you on ${brief(result.agreed)} of ${result.pairs} held-back pairs.`;
 }
 
 function inWords(state) {
@@ -80,7 +80,7 @@ function inWords(state) {
 }
 
 function doubt({ share, error, pairs, agreed, luck }) {
-  return `${plain(share)} ± ${plain(error)}, and ${pairs} pairs are few. A coin gets ${brief(pairs / 2)} of them, and ` +
+  return `${plain(share)} ± ${plain(error)}: ${pairs} pairs are few. A coin gets ${brief(pairs / 2)} of them on average, and ` +
     `${brief(agreed)} or more in ${plain(100 * luck, luck < 0.1 ? 1 : 0)} of 100 tries.`;
 }
 
@@ -96,7 +96,7 @@ function makeProgress() {
       setAttributes(track, { "aria-valuenow": Math.min(given, wanted), "aria-valuemax": wanted });
       setWidth(fill, Math.min(given / wanted, 1));
       setText(count, `${given} of ${wanted}`);
-      setText(parts, `${kept} to train on, ${held} held back: every fifth is kept out of training, for the test`);
+      setText(parts, `${kept} to train on, ${held} held back (every fifth, for testing)`);
     },
   };
 }
@@ -127,7 +127,7 @@ function answer(send, side, arrow, keys) {
   return { node, text };
 }
 
-const EXPECTATION = "It takes some seconds. Two dozen labels are few: what they can teach, and what not, is measured " +
+const EXPECTATION = "This takes some seconds. Two dozen labels are few: what they can and cannot teach is measured " +
   "further down.";
 
 function makeActions(send) {
@@ -144,8 +144,8 @@ function makeActions(send) {
       setAttributes(undo, { disabled: can_undo && phase !== "training" ? null : "" });
       setAttributes(train, { disabled: phase === "ready" ? null : "" });
       setAttributes(hint, { hidden: phase === "labelling" ? null : "" });
-      setText(hint, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, ↓ or S skips, U or backspace takes the " +
-        `last answer back. Each label is in the file ${file} when it is given.`);
+      setText(hint, "Keys, while the panel has the focus: ← and → or 1 and 2 choose, ↓ or S skips, U or Backspace undoes the " +
+        `last answer. Each label is saved to the file ${file} at once.`);
       setAttributes(expect, { hidden: phase === "ready" ? null : "" });
       setText(train, trainWords(phase, kept, wanted - given));
     },
@@ -153,12 +153,12 @@ function makeActions(send) {
 }
 
 function trainWords(phase, kept, missing) {
-  if (phase === "labelling") return `train, after ${missing} more`;
+  if (phase === "labelling") return `train after ${missing} more`;
   if (phase === "training") return "training …";
   return phase === "trained" ? "trained" : `train on ${kept} labels`;
 }
 
-// The columns of a row of the curve: the step, and each number in training and on the pairs held back.
+// The columns of a row of the curve: the step, and each number on the training pairs and on the held-back pairs.
 const CURVES = [
   { name: "loss, nats", own: 1, held: 3, atLeast: [0.4, 0.8], baseline: Math.LN2 },
   { name: "margin, nats", own: 2, held: 4, atLeast: [-0.5, 0.5], baseline: 0 },
@@ -168,8 +168,8 @@ const CURVES = [
 function makeCurves() {
   const charts = CURVES.map(makeCurve);
   const now = html("p", { class: "dt-muted", "data-value": "step" }, "");
-  const legend = html("p", { class: "dt-legend" }, legendEntry("policy", "the labels it trains on, a batch at a time"),
-                      legendEntry("held", "the labels held back"), legendEntry("baseline", "a coin"));
+  const legend = html("p", { class: "dt-legend" }, legendEntry("policy", "training labels, one batch at a time"),
+                      legendEntry("held", "held-back labels"), legendEntry("baseline", "coin toss"));
   const node = html("div", { class: "dt-curves", role: "group", "aria-label": "the training run" }, now, legend,
                     html("div", { class: "dt-three" }, ...charts.map((one) => one.node)));
   return {
@@ -204,12 +204,12 @@ function makeCurve({ name, own, held, atLeast, baseline }) {
   };
 }
 
-// What each trait is called, how it is written, and in which words it moves.
+// For each trait: its label, its number format, and the words for a difference.
 const TRAITS = {
-  words: { label: "words in a review", show: (value) => plain(value, 1), up: "longer", down: "shorter" },
+  words: { label: "words per review", show: (value) => plain(value, 1), up: "longer", down: "shorter" },
   reward: { label: "kindness (true reward)", show: (value) => signed(value, 2), up: "kinder", down: "harsher" },
-  cast: { label: "speak of the cast", show: percent, up: "more of the cast", down: "less of the cast" },
-  fluency: { label: "are proper reviews", show: percent, up: "more proper", down: "broken more often" },
+  cast: { label: "mention the cast", show: percent, up: "more often", down: "less often" },
+  fluency: { label: "are proper reviews", show: percent, up: "more often", down: "less often" },
 };
 
 function makeVerdict() {
@@ -219,16 +219,16 @@ function makeVerdict() {
   const samples = [0, 1, 2].map(makeSample);
   const node = html("div", { class: "dt-verdict" },
                     html("div", { class: "dt-words" }, few, trained), traits.node,
-                    html("h4", {}, "The same openings and the same random seed, before and after your labels"),
+                    html("h4", {}, "The same openings and the same random seed, before and after training"),
                     ...samples.map((one) => one.node));
   return {
     node,
     draw({ phase, result }) {
       setAttributes(node, { hidden: phase === "trained" ? null : "" });
       if (phase !== "trained") return;
-      setText(few, `On the pairs held back: ${doubt(result)}`);
-      setText(trained, `Of the ${result.trained_pairs} that it was trained on, it has ${brief(result.trained_agreed)} right. ` +
-        "That is memory, and says nothing about your taste.");
+      setText(few, `On the held-back pairs: ${doubt(result)}`);
+      setText(trained, `On the pairs it was trained on, it agrees on ${brief(result.trained_agreed)} of ${result.trained_pairs}. ` +
+        "That is memory and says nothing about your taste.");
       traits.draw(result);
       samples.forEach((one, i) => one.draw(result.samples[i]));
     },
@@ -247,7 +247,7 @@ function makeTraits() {
     node: html("table", { class: "dt-traits" }, title, html("thead", {}, html("tr", {}, ...heads)),
                html("tbody", {}, ...rows.map((row) => row.node))),
     draw({ traits, openings }) {
-      setText(title, `Has its writing changed? ${openings} fresh openings`);
+      setText(title, `Did the texts change? ${openings} fresh openings`);
       for (const { name, trait, cells } of rows) {
         const found = traits.find((one) => one.name === name);
         setText(cells.before, trait.show(found.before));

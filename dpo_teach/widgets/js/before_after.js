@@ -1,4 +1,4 @@
-// What reference and policy write after the same prompt, with the same random seed.
+// The texts that the reference and the policy write after the same prompt, with the same random seed.
 
 import { button, html, menu, plain, setAttributes, setText, signed, slider, uniqueId, watch } from "./dom.js";
 import { frame, trackDrag } from "./frame.js";
@@ -6,11 +6,11 @@ import { colourScale, logRatios, scaled, scaleEnd, tokenGroup, tokenName, total 
 
 const WRITERS = ["reference", "policy"];
 const MOST = 6;
-const DICE = 9999;
-const SLOW_AFTER = 8000; // milliseconds before it is said that nothing has come yet
+const LARGEST_SEED = 9999;
+const SLOW_AFTER = 8000; // milliseconds until the panel says that Python is still writing
 
 export function beforeAfter({ model, el }) {
-  const { root, body, setHeadline, announce, close } = frame(el, "What both write, before and after", model);
+  const { root, body, setHeadline, announce, close } = frame(el, "What both models write", model);
   let [state, end] = [stateOf(model), 1];
   const group = tokenGroup((text, token) => sentence(state, end, WRITERS[Math.floor(text / MOST)], text % MOST, token));
   const columns = WRITERS.map((name) => makeColumn(name, group));
@@ -47,7 +47,7 @@ export function beforeAfter({ model, el }) {
   };
 }
 
-// What was written, with the numbers of its tokens; nothing before the first time.
+// The texts and the numbers of their tokens; null before anything has been written.
 function stateOf(model) {
   const { prompt, texts } = model.get("shown");
   if (!texts) return { texts: null };
@@ -58,32 +58,32 @@ function stateOf(model) {
   return { prompt, texts: Object.fromEntries(WRITERS.map((name) => [name, texts[name].map(read)])) };
 }
 
-// The form: prompt, seed, and number of texts. Its settings are a draft until Python writes with them.
+// The form: prompt, seed and number of texts. Its values are a draft until Python writes with them.
 
 function makeForm(model) {
   const field = makeField(() => request.send());
   const draft = { seed: model.get("seed"), count: model.get("count") };
   const request = makeRequest(model, () => ({ prompt: field.area.value, ...draft }), () => status.refresh());
   const stopFollowing = followPython(model, field.area, draft, request);
-  const dice = makeDice(model, draft, request.send);
+  const sampling = makeSampling(model, draft, request.send);
   const write = button("write", request.send, { "data-name": "write" });
   const status = makeStatus(model, request, field.area, write);
-  const stops = [request.stop, stopFollowing, dice.stop, status.stop];
+  const stops = [request.stop, stopFollowing, sampling.stop, status.stop];
   return {
     node: html("div", { class: "dt-body dt-form" },
                html("div", { class: "dt-prompt-form" }, field.node, makeSuggestions(model, field.area), status.note),
-               html("div", { class: "dt-controls" }, dice.seed, dice.count,
+               html("div", { class: "dt-controls" }, sampling.seed, sampling.count,
                     html("div", { class: "dt-write" }, write, status.progress))),
     stop: () => stops.forEach((undo) => undo()),
   };
 }
 
-// Several lines, for prompts have them; what is typed here must not run a cell.
+// A field of several lines, since prompts may have them; typing in it must not run a cell.
 function makeField(enter) {
   const area = html("textarea", { class: "dt-text dt-field", id: uniqueId("prompt"), rows: 2, spellcheck: "false", dir: "auto",
                                   "data-name": "prompt", "data-lm-suppress-shortcuts": "true" });
   const label = html("label", { for: area.id, class: "dt-label" },
-                     "the beginning of a text (Enter writes, Shift+Enter is a new line)");
+                     "the beginning of a text (Enter: write, Shift+Enter: new line)");
   area.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
     event.stopPropagation();
@@ -94,7 +94,7 @@ function makeField(enter) {
   return { area, node: html("div", { class: "dt-choice" }, label, area) };
 }
 
-// Take over what Python sets, unless the reader has changed it meanwhile.
+// Show what Python sets, unless the reader has changed the prompt in the meantime.
 function followPython(model, area, draft, request) {
   let known = model.get("prompt");
   area.value = known;
@@ -105,7 +105,7 @@ function followPython(model, area, draft, request) {
   });
 }
 
-function makeDice(model, draft, send) {
+function makeSampling(model, draft, send) {
   const sliders = {};
   const propose = (name, value) => {
     draft[name] = Math.round(value);
@@ -114,9 +114,9 @@ function makeDice(model, draft, send) {
   };
   const drafted = (spec) => slider(model, { step: 1, show: String, get: () => draft[spec.name],
                                             set: (value) => propose(spec.name, value), ...spec });
-  sliders.seed = drafted({ name: "seed", label: "dice", low: 0, high: 99, least: 0, most: DICE });
-  sliders.count = drafted({ name: "count", label: "texts by each", low: 2, high: MOST });
-  const other = button("other dice", () => propose("seed", (draft.seed + 1) % (DICE + 1)), { "data-name": "other-dice" });
+  sliders.seed = drafted({ name: "seed", label: "seed", low: 0, high: 99, least: 0, most: LARGEST_SEED });
+  sliders.count = drafted({ name: "count", label: "texts each", low: 2, high: MOST });
+  const other = button("next seed", () => propose("seed", (draft.seed + 1) % (LARGEST_SEED + 1)), { "data-name": "next-seed" });
   return {
     seed: html("div", { class: "dt-stepper" }, sliders.seed.node, other),
     count: sliders.count.node,
@@ -124,7 +124,7 @@ function makeDice(model, draft, send) {
   };
 }
 
-// What is said about the request: that both models are writing, or why they cannot.
+// The status of the request: both models are writing, or the reason why they cannot.
 function makeStatus(model, request, area, write) {
   const note = html("p", { class: "dt-note", role: "alert", id: uniqueId("note"), "data-value": "note" }, "");
   const progress = html("p", { class: "dt-progress", role: "status", "data-value": "progress" }, "");
@@ -163,7 +163,7 @@ function makeSuggestions(model, field) {
   return node;
 }
 
-// Ask Python to write. A request made while it writes is sent when it is done, with the settings of that moment.
+// Ask Python to write. A request made while it is writing is sent afterwards, with the settings of that moment.
 function makeRequest(model, settings, changed) {
   let [busy, again] = [model.get("writing"), false];
   const send = () => {
@@ -190,9 +190,9 @@ function makeRequest(model, settings, changed) {
   };
 }
 
-const STILL_WRITING = "Still writing: a large model takes its time, and Python answers only when no other cell is running.";
+const STILL_WRITING = "Still writing: a large model is slow, and Python answers only when no other cell is running.";
 
-// One writer: a heading with the means, and cards for the largest number of texts.
+// The column of one model: a heading with the means, and as many cards as there can be texts.
 
 function makeColumn(name, group) {
   const mean = html("span", { class: "dt-muted", "data-value": `${name}-mean` }, "");
@@ -202,7 +202,7 @@ function makeColumn(name, group) {
     nodes: [heading, ...cards.map((card) => card.node)],
     draw(texts, end, judge) {
       const judged = judge ? `, ${judge} ${signed(total(texts.map((text) => text.judged)) / texts.length, 1)}` : "";
-      setText(mean, `on average: log-ratio ${signed(meanOf(texts), 2)} nats${judged}`);
+      setText(mean, `mean: log-ratio ${signed(meanOf(texts), 2)} nats${judged}`);
       cards.forEach((card, i) => {
         setAttributes(card.node, { hidden: texts[i] ? null : "" });
         if (texts[i]) card.draw(texts[i], end, judge);
@@ -235,21 +235,21 @@ function meanOf(texts) {
 }
 
 function headline({ texts }) {
-  if (!texts) return "Type the beginning of a text, and let both models go on with it.";
+  if (!texts) return "Type the beginning of a text, and let both models continue it.";
   const all = WRITERS.flatMap((name) => texts[name].flatMap((text) => text.values));
   if (all.every((value) => value === 0)) {
-    return "Policy and reference are the same: the same seed, the same texts, no log-ratio.";
+    return "Policy and reference are the same: same seed, same texts, log-ratios of 0.";
   }
   const [reference, policy] = WRITERS.map((name) => meanOf(texts[name]));
-  return `Mean log-ratio: ${signed(policy, 1)} nats on what the policy wrote, ` +
-    `${signed(reference, 1)} on what the reference wrote.`;
+  return `Mean log-ratio: ${signed(policy, 1)} nats on the policy's texts, ` +
+    `${signed(reference, 1)} on the reference's texts.`;
 }
 
 function sentence({ texts }, end, name, i, token) {
   const { texts: tokens, policy, reference, values } = texts[name][i];
   return `${tokenName(tokens, token)}, token ${token + 1} of ${tokens.length} of ${name}'s text ${i + 1}: ` +
     `log-ratio ${scaled(values[token], end)} (log π ${plain(policy[token])}, log π_ref ${plain(reference[token])}). ` +
-    `Up to here ${scaled(total(values.slice(0, token + 1)), end)}.`;
+    `Sum so far ${scaled(total(values.slice(0, token + 1)), end)}.`;
 }
 
 function inWords({ prompt, texts }) {

@@ -1,4 +1,4 @@
-// The reference as bars over readable responses, tilted by exp(reward / beta) to the optimum.
+// The probabilities of readable responses as bars: the reference, and the optimum, tilted by exp(reward / beta).
 
 import { sum, tilt } from "./dpo.js";
 import { assign, brief, button, exponential, html, menu, plain, setAttributes, setText, signed, slider, svg, throttled,
@@ -67,19 +67,19 @@ function makeControls(model) {
     prompt: menu(model, {
       name: "prompt", label: "prompt", names: ["shown_prompt"], options: Object.keys(given).map((prompt) => [prompt, prompt]),
       get: () => model.get("shown_prompt"),
-      set: (prompt) => assign(model, { shown_prompt: prompt, rewards: given[prompt] }), // a prompt comes with its rewards
+      set: (prompt) => assign(model, { shown_prompt: prompt, rewards: given[prompt] }), // a prompt also sets its rewards
     }),
     shift: slider(model, { name: "shift", label: "add to every reward", low: -5, high: 5, least: -50, most: 50,
                            step: 0.25, show: (value) => signed(value, 2) }),
-    reset: button("as given", () => assign(model, { rewards: given[model.get("shown_prompt")], shift: 0 }),
-      { class: "dt-button dt-small", title: "the rewards of this prompt, and nothing added" }),
+    reset: button("reset", () => assign(model, { rewards: given[model.get("shown_prompt")], shift: 0 }),
+      { class: "dt-button dt-small", title: "the rewards of this prompt, nothing added" }),
   };
 }
 
 function heading(reset) {
   return html("div", { class: "dt-tilt-row dt-tilt-head" }, html("span", {}, "response"),
               html("span", { class: "dt-legend" }, legendEntry("reference", "reference"), legendEntry("policy", "optimum")),
-              html("span", { class: "dt-between" }, "its reward: drag it", reset));
+              html("span", { class: "dt-between" }, "reward (drag it)", reset));
 }
 
 function makeRow(model, text, i) {
@@ -107,7 +107,7 @@ function makeNumbers() {
   const cells = ["reward", "kl", "logZ", "z", "objective", "same"].map((name) =>
     [name, html("dd", { "data-value": name }, "")]);
   const names = { reward: "expected reward, E[r]", kl: "KL to the reference, nats", logZ: "log Z", z: "Z",
-                  objective: "E[r] − β KL", same: "β log Z, the same" };
+                  objective: "E[r] − β KL", same: "β log Z (equal)" };
   const list = html("dl", { class: "dt-numbers" }, ...cells.flatMap(([name, cell]) => [html("dt", {}, names[name]), cell]));
   const note = html("p", { class: "dt-muted" }, "");
   const by = Object.fromEntries(cells);
@@ -120,8 +120,8 @@ function makeNumbers() {
       setText(by.z, exponential(logZ));
       setText(by.objective, signed(reward - beta * kl, 3));
       setText(by.same, signed(beta * logZ, 3));
-      setText(note, shift === 0 ? "Add a constant to every reward, and see which of these move."
-        : `${signed(shift)} on every reward: E[r] and β log Z moved by just that. Bars and KL did not move at all.`);
+      setText(note, shift === 0 ? "Add a constant to every reward, and see which of these change."
+        : `${signed(shift)} on every reward: E[r] and β log Z changed by exactly that. Bars and KL did not change.`);
     },
   };
 }
@@ -135,21 +135,21 @@ function makeFrontier() {
   picture.marks.append(line);
   picture.over.append(start, dot);
   return {
-    node: html("div", { class: "dt-plot" }, html("h4", {}, "Reward is bought with KL"),
+    node: html("div", { class: "dt-plot" }, html("h4", {}, "More reward costs more KL"),
                html("p", { class: "dt-legend" }, legendEntry("policy", "every β"),
                     legendEntry("reference dt-key-dot", "the reference"), legendEntry("ink dt-key-dot", "this β")),
                picture.node),
     fit: picture.resize,
-    // The axes stand still during a drag, and are set anew when it ends.
+    // The axes are fixed during a drag, and rescaled when it ends.
     rescale({ reference, rewards }) {
       const y = roundRange(Math.min(...rewards), Math.max(...rewards));
       picture.setRange({ x: [0, Math.ceil(-Math.log(Math.min(...reference)))], y: y[0] === y[1] ? [y[0] - 1, y[1] + 1] : y });
     },
     draw({ reference, rewards }, { reward, kl }) {
       const points = BETAS.map((beta) => tilt(reference, rewards, beta)).map((at) => [at.kl, at.reward]);
-      const home = sum(reference.map((p, i) => p * rewards[i]));
-      setAttributes(line, { d: picture.path([[0, home], ...points]) });
-      place(picture, start, [0, home], "dt-fill-reference");
+      const referenceReward = sum(reference.map((p, i) => p * rewards[i]));
+      setAttributes(line, { d: picture.path([[0, referenceReward], ...points]) });
+      place(picture, start, [0, referenceReward], "dt-fill-reference");
       place(picture, dot, [kl, reward], "dt-dot");
     },
   };
@@ -164,8 +164,8 @@ function place(picture, mark, point, name) {
 }
 
 function headline(distance) {
-  if (distance < 0.02) return "The optimum is the reference, near enough: KL is dear, or the rewards are alike.";
-  if (distance > 2) return "The optimum chases the reward, and forgets where it came from.";
+  if (distance < 0.02) return "The optimum is almost the reference: KL is costly, or the rewards are similar.";
+  if (distance > 2) return "The optimum follows the reward, and is far from the reference.";
   return "In between: the optimum is the reference, tilted towards the reward.";
 }
 

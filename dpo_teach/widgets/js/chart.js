@@ -1,4 +1,4 @@
-// What explorers draw: a chart with two axes, bars, legends. All nodes are made once; ranges, widths and texts are set.
+// Drawing: charts with two axes, bars, legends. All nodes are created once; later, only ranges, widths and texts change.
 
 import { brief, html, setAttributes, setText, svg, uniqueId } from "./dom.js";
 
@@ -10,7 +10,7 @@ const BOTTOM = 40;
 
 // A chart with two axes.
 //   x, y          the ends of the axes, data
-//   marks, over   where to append what is clipped at the axes, and what is not
+//   marks, over   parents of the marks that are clipped at the axes, and of those that are not
 //   px, py        from data to pixels
 export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, tickText = brief }) {
   let width = 400;
@@ -74,7 +74,7 @@ function within(value, [low, high]) {
   return Math.min(Math.max(value, low), high);
 }
 
-// As many ticks as will ever be shown, made once.
+// The largest number of ticks that can be shown, created once.
 function makeTicks(parent, kind) {
   return Array.from({ length: TICKS }, () => {
     const line = svg("line", { class: "dt-grid" });
@@ -115,7 +115,7 @@ function roundStep(least) {
   return [1, 2, 2.5, 5, 10].map((part) => part * power).find((part) => part >= least * 0.999);
 }
 
-// A horizontal bar with its number, as HTML: text wraps and keeps its size on any screen. `set` takes a share of 1.
+// A horizontal bar with its number, as HTML: text wraps and keeps its size on any screen. `set` takes a share, 0 to 1.
 export function bar(colour, label) {
   const fill = html("i", { class: `dt-bar-fill dt-back-${colour}` });
   const number = html("span", { class: "dt-bar-number" }, "");
@@ -135,7 +135,7 @@ export function setWidth(element, share) {
   if (element.style.width !== width) element.style.width = width;
 }
 
-// A line of a legend: the stroke, and what it stands for.
+// An entry of a legend: the stroke and its meaning.
 export function legendEntry(kind, text) {
   return html("span", { class: "dt-entry" }, html("i", { class: `dt-key dt-key-${kind}` }), text);
 }

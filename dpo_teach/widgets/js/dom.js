@@ -1,7 +1,7 @@
-// The kit of the explorers: nodes, numbers as text, the model's traits and the controls that set them. frame.js has what
-// surrounds an explorer, chart.js what it draws. widgets/README.md follows one slider through this file.
+// Building blocks of the explorers: nodes, number formats, access to the model's traits, and controls that set them.
+// frame.js builds the frame around an explorer, chart.js the charts. widgets/README.md follows one slider through this file.
 
-// Nodes: made once and changed afterwards. Moving a slider adds no node and removes none, so the focus stays where it is.
+// Nodes: created once and then changed. Moving a slider adds and removes no node, so the focus stays where it is.
 
 export function html(tag, attributes = {}, ...children) {
   return fill(document.createElement(tag), attributes, children);
@@ -17,7 +17,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-// Touches only the attributes that differ; null removes one.
+// Changes only the attributes that differ; null removes an attribute.
 export function setAttributes(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null) element.removeAttribute(name);
@@ -38,7 +38,7 @@ export function uniqueId(prefix) {
   return `dpo-teach-${prefix}-${ids}`;
 }
 
-// Numbers as text: a real minus sign, and fewer decimals for larger numbers, so that none outgrows its place.
+// Numbers as text: with a real minus sign, and fewer decimals for larger numbers, so that each fits into its place.
 
 export function plain(value, digits = 2) {
   const size = Math.abs(value);
@@ -84,9 +84,10 @@ export function watch(model, names, react) {
 
 const SEND_EVERY = 400; // milliseconds
 
-// The same model, with fewer messages to Python. The page reacts to every change at once. Python hears of it at once too,
-// but only every 0.4 seconds while a slider is dragged: a kernel, or a hub with thirty of them, cannot take a message a
-// pixel. Unsent values are kept here and not in the model: Python's echo of an older value must not overwrite them.
+// The same model, with fewer messages to Python. The page reacts to every change at once. Python is notified at once,
+// too, except during a drag, when it gets a message every 0.4 seconds: a kernel, or a hub with thirty of them, cannot handle
+// one message per pixel. Unsent values are kept here and not in the model, so that Python's echo of an older value cannot
+// overwrite them.
 export function throttled(model) {
   const unsent = new Map();
   const reactions = new Map(); // by event, the reactions to it and the one listener that forwards to them
@@ -140,11 +141,11 @@ export function throttled(model) {
 // Controls: labelled, for keyboard and pointer. Each has a `node`, and a `stop` that stops watching the model.
 
 // A slider for the usual values, with a number box for any value.
-//   name, label   the trait, and its name for people
+//   name, label   the trait, and the label that people see
 //   low, high     ends of the slider; `log` for a logarithmic one
-//   least, most   what the number box accepts; by default the slider's ends
+//   least, most   what the number box accepts; by default the ends of the slider
 //   step, show    the slider's step; a function that formats a value
-//   get, set      read and write the value, where it is not a trait of its own
+//   get, set      read and write the value, if it is not a trait itself
 //   names         the traits on which the value depends; [name] by default
 export function slider(model, spec) {
   const at = { least: spec.low, most: spec.high, step: 0.5, show: brief, names: [spec.name], ...spec };
@@ -183,7 +184,7 @@ export function slider(model, spec) {
     before = get();
     model.setDragging?.(true);
   });
-  range.addEventListener("pointercancel", () => { // the finger scrolls the page, and only began on the slider
+  range.addEventListener("pointercancel", () => { // the touch has turned into scrolling the page
     set(before);
     refresh();
   });
@@ -196,7 +197,7 @@ export function slider(model, spec) {
     setAttributes(box, { "aria-invalid": good ? null : "true" });
     setText(error, good ? "" : `${at.label}: enter a number from ${brief(at.least)} to ${brief(at.most)}`);
     if (good) set(value);
-    else box.classList.add("dt-typing"); // what was typed stays, to be corrected
+    else box.classList.add("dt-typing"); // keep the typed text, so that it can be corrected
   });
   refresh();
   return { node, range, box, refresh, setEnds, stop: watch(model, at.names, refresh) };
@@ -226,9 +227,9 @@ export function menu(model, { name, label, options, names = [name], get = () => 
   return { node, refresh, stop: watch(model, names, refresh) };
 }
 
-export const CUSTOM = "your own"; // what the menu shows for values that are no preset
+export const CUSTOM = "your own"; // what the menu shows for values that match no preset
 
-// A menu of presets, which are values by trait. No preset is stored: the menu shows the one that the values are equal to.
+// A menu of presets, which are values by trait. The choice is not stored: the menu shows the preset with the current values.
 export function presetMenu(model, { name, label, presets }) {
   const traits = Object.keys(Object.values(presets)[0]);
   const same = (values) => traits.every((trait) => JSON.stringify(values[trait]) === JSON.stringify(model.get(trait)));

@@ -1,5 +1,5 @@
 // The arithmetic of the explorers: the same formulas as in `dpo_teach.losses`, `worlds.tabular` and `memory`.
-// A test holds each function against its Python original on a grid, in a browser, to 1e-9.
+// A browser test compares each function with its Python counterpart on a grid, to 1e-9.
 
 // log sigma(x), without overflow for any x.
 export function logSigmoid(x) {
@@ -29,12 +29,12 @@ export function readPair({ policyChosen, policyRejected, referenceChosen, refere
   };
 }
 
-// The mean loss over annotators of whom a share `agreement` prefers the chosen response.
+// The mean loss over annotators, of whom a share `agreement` prefers the chosen response.
 export function expectedLoss(difference, beta, agreement) {
   return -agreement * logSigmoid(beta * difference) - (1 - agreement) * logSigmoid(-beta * difference);
 }
 
-// The best policy of "reward minus beta KL": the reference, tilted by exp(reward / beta).
+// The policy that maximises "reward minus beta KL": the reference, tilted by exp(reward / beta).
 export function tilt(reference, rewards, beta) {
   const logits = reference.map((p, i) => Math.log(p) + rewards[i] / beta);
   const largest = Math.max(...logits);
@@ -48,11 +48,11 @@ export function tilt(reference, rewards, beta) {
   };
 }
 
-// Margin, weight and share of the pull of each pair of a batch.
+// The margin, weight and share of the pull of each pair in a batch.
 export function weighBatch(differences, beta) {
   const margins = differences.map((difference) => beta * difference);
   const weights = margins.map((margin) => beta * sigmoid(-margin));
-  // Shares by logarithms: weights may all be too small to be added.
+  // Compute the shares from logarithms: all weights may be too small to be added.
   const logs = margins.map((margin) => logSigmoid(-margin));
   const largest = Math.max(...logs);
   const parts = logs.map((log) => Math.exp(log - largest));

@@ -1,4 +1,4 @@
-// What surrounds an explorer: title, headline, an error of Python's, and a description for screen readers.
+// The frame of an explorer: title, headline, an error from Python, and a description for screen readers.
 
 import { html, setAttributes, setText, watch } from "./dom.js";
 
@@ -23,7 +23,7 @@ export function frame(el, title, model) {
     root,
     body,
     setHeadline: (text) => setText(headline, text),
-    // Waits for a pause: a screen reader should not read every pixel of a drag.
+    // Waits for a pause: a screen reader should not read out every pixel of a drag.
     announce(text) {
       clearTimeout(timer);
       timer = setTimeout(() => setText(description, text), 300);
@@ -42,7 +42,7 @@ export function keepKeys(event) {
   if (!shortcut && event.key !== "Escape") event.stopPropagation();
 }
 
-// Whether one of the sliders in `root` is being dragged: axes stand still meanwhile, and `onRelease` may move them.
+// Whether one of the sliders in `root` is being dragged: the axes are fixed meanwhile, and `onRelease` may rescale them.
 export function trackDrag(root, onRelease) {
   let active = false;
   const down = (event) => {

@@ -1,4 +1,4 @@
-// Where the pairs of a batch sit on the curve of the gradient weight, and which of them drive the step.
+// The position of each pair of a batch on the curve of the gradient weight, and which pairs drive the step.
 
 import { sigmoid, sum, weighBatch } from "./dpo.js";
 import { assign, brief, html, percent, plain, presetMenu, setAttributes, setText, signed, slider, svg, throttled,
@@ -16,7 +16,7 @@ export function gradientWeights({ model: traits, el }) {
   const pairs = Array.from({ length: PAIRS }, (_, i) => makePair(model, i));
   const curve = makeCurve();
   const whole = html("p", { class: "dt-muted", "data-value": "whole" }, "");
-  const shares = html("div", { class: "dt-words" }, html("h4", {}, "Each pair's share of the step's pull"),
+  const shares = html("div", { class: "dt-words" }, html("h4", {}, "Each pair's share of the pull"),
                       html("div", { class: "dt-shares" }, ...pairs.map((pair) => pair.share)), whole);
   body.append(
     html("div", { class: "dt-controls" }, controls.batch.node, controls.beta.node, controls.moved.node),
@@ -30,7 +30,7 @@ export function gradientWeights({ model: traits, el }) {
     setHeadline(headline(found));
     pairs.forEach((pair, i) => pair.draw(found.weights[i], found.shares[i]));
     curve.draw(found, beta);
-    setText(whole, `all four weights together: ${plain(sum(found.weights), 4)} of at most 4β = ${brief(4 * beta)}`);
+    setText(whole, `sum of the four weights: ${plain(sum(found.weights), 4)} of at most 4β = ${brief(4 * beta)}`);
     announce(inWords(beta, found));
   };
   const stops = [
@@ -48,7 +48,7 @@ function makeControls(model) {
   return {
     batch: presetMenu(model, { name: "batch", label: "batch", presets: model.get("presets") }),
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
-    moved: slider(model, { name: "moved", label: "all four move by, nats", low: -20, high: 20, least: -2000, most: 2000,
+    moved: slider(model, { name: "moved", label: "move all four by, nats", low: -20, high: 20, least: -2000, most: 2000,
                            show: (value) => signed(value, 1) }),
   };
 }
@@ -72,7 +72,7 @@ function makePair(model, i) {
 
 function makeCurve() {
   const picture = chart({ label: "the gradient weight against the margin", height: 250, x: [-SPAN, SPAN], y: [0, 1.15],
-                          xLabel: "margin, nats", yLabel: "gradient weight, as a part of β" });
+                          xLabel: "margin, nats", yLabel: "gradient weight, divided by β" });
   const margins = Array.from({ length: 121 }, (_, i) => -SPAN + (2 * SPAN * i) / 120);
   const line = svg("path", { class: "dt-line dt-stroke-policy" });
   const middle = svg("line", { class: "dt-dashed" });
@@ -100,7 +100,7 @@ function makeCurve() {
         const [x, y] = picture.clamp([margin, sigmoid(-margin)]);
         const off = x !== margin ? " dt-off-chart" : "";
         setAttributes(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: `dt-dot${margin < 0 ? " dt-wrong" : ""}${off}` });
-        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // inwards at the chart's edges
+        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // towards the centre at the edges of the chart
         setAttributes(dots[i].label, { x: picture.px(x) + (left ? -9 : 9), y: picture.py(y) + (margin < 0 ? 16 : -7),
                              "text-anchor": left ? "end" : "start" });
         setText(dots[i].label, labelOf(found, i));
@@ -109,7 +109,7 @@ function makeCurve() {
   };
 }
 
-// One label for dots in the same place, so that no number is written over another.
+// One label for dots in the same place, so that numbers do not overlap.
 function labelOf(margins, i) {
   const shown = margins.map((margin) => Math.min(Math.max(margin, -SPAN), SPAN));
   const near = (j) => Math.abs(shown[j] - shown[i]) < 0.7 && shown[j] < 0 === shown[i] < 0;
@@ -119,8 +119,8 @@ function labelOf(margins, i) {
 
 function headline({ margins, shares }) {
   const largest = shares.indexOf(Math.max(...shares));
-  if (Math.max(...shares) - Math.min(...shares) < 0.005) return "All four pairs pull alike.";
-  if (margins.every((margin) => margin > 3)) return "All four are settled: hardly anything pulls any more.";
+  if (Math.max(...shares) - Math.min(...shares) < 0.005) return "All four pairs pull equally hard.";
+  if (margins.every((margin) => margin > 3)) return "All four are settled: they hardly pull any more.";
   const kind = margins[largest] < 0 ? "it is the wrong way round" : "it is the least settled";
   return `Pair ${largest + 1} gives ${percent(shares[largest])} of the pull: ${kind}.`;
 }

@@ -1,4 +1,4 @@
-// An image that the kernel replaces at every move: one <img> element, with alternative text.
+// An image that the kernel replaces after every change: one <img> element, with alternative text.
 
 import { html, setAttributes, setText, watch } from "./dom.js";
 import { keepKeys } from "./frame.js";
@@ -31,8 +31,8 @@ export function imageWithAlt({ model, el }) {
   };
 }
 
-// The controls above the image are ipywidgets': JupyterLab must not take their keys either. The panel comes to the page
-// some frames after the image.
+// The controls above the image belong to ipywidgets: JupyterLab must not handle their keys either. The panel is added to
+// the page some frames after the image.
 function keepPanelKeys(root, tries = 600) {
   const panel = root.closest(".dpo-teach-panel");
   if (panel) panel.addEventListener("keydown", keepKeys);

@@ -1,4 +1,4 @@
-// A model for pages without a kernel: the part of anywidget's that the explorers use.
+// A model for pages without a kernel: the part of anywidget's model that the explorers use.
 
 export function createModel(state) {
   const values = { ...state };

@@ -72,7 +72,7 @@ function stateOf(model) {
 
 function makeControls(model) {
   const controls = {
-    preset: presetMenu(model, { name: "preset", label: "a pair to start from", presets: model.get("presets") }),
+    preset: presetMenu(model, { name: "preset", label: "preset pair", presets: model.get("presets") }),
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
     agreement: slider(model, { name: "agreement", label: "annotators who agree, p", low: 0.5, high: 0.99, step: 0.01,
                                show: (value) => plain(value, 2) }),
@@ -97,11 +97,11 @@ function scaleOf(values) {
 }
 
 function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
-  if (margin === 0 && chosenLogRatio !== 0) return "Both moved alike, and only a difference counts: the loss is ln 2.";
+  if (margin === 0 && chosenLogRatio !== 0) return "Both moved by the same amount, so the difference is 0: the loss is ln 2.";
   if (margin === 0) return "The policy has not moved: the loss is ln 2, and the gradient is not zero.";
   if (margin < 0) return "The policy has moved towards the rejected response: a steep loss.";
   if (chosenLogRatio < 0 && rejectedLogRatio < 0) {
-    return "Both responses became less likely, the rejected one more so. The loss is content.";
+    return "Both became less likely, the rejected one more so: the loss is below ln 2.";
   }
   return "The policy has moved towards the chosen response.";
 }
@@ -109,7 +109,7 @@ function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
 function inWords({ beta, agreement }, r) {
   return (
     `Log-ratios: chosen ${signed(r.chosenLogRatio)}, rejected ${signed(r.rejectedLogRatio)}. Difference ` +
-    `${signed(r.difference)}, times β ${brief(beta)} gives margin ${signed(r.margin, 3)}. Probability of the label ` +
+    `${signed(r.difference)}, times β ${brief(beta)} gives margin ${signed(r.margin, 3)}. Probability of the choice ` +
     `${plain(r.probability, 4)}, loss ${plain(r.loss, 4)}, gradient weight ${plain(r.gradientWeight, 4)}. With ` +
     `${brief(100 * agreement)} % agreement the best difference is ${plain(r.bestDifference)} nats.`
   );
@@ -122,12 +122,12 @@ const BOXES = {
   rejected: { name: "log-ratio, rejected", colour: "rejected", value: (r) => signed(r.rejectedLogRatio) },
   difference: { name: "difference", colour: "ink", value: (r) => signed(r.difference) },
   margin: { name: "margin", colour: "ink", value: (r) => signed(r.margin, 3) },
-  probability: { name: "P(verdict)", colour: "policy", value: (r) => plain(r.probability, 4) },
+  probability: { name: "P(choice)", colour: "policy", value: (r) => plain(r.probability, 4) },
   loss: { name: "loss", colour: "policy", value: (r) => plain(r.loss, 4) },
   weight: { name: "gradient weight", colour: "policy", value: (r) => plain(r.gradientWeight, 4) },
 };
 
-// From, to, the operation, and the number that is passed on; the number of a source is next to its slider.
+// From, to, the operation, and the number that is passed on; the number of a source is shown next to its slider.
 const ARROWS = [
   ["policyChosen", "chosen", "+", () => ""],
   ["referenceChosen", "chosen", "−", () => ""],
@@ -225,13 +225,13 @@ function drawAcross({ from, line, sign, value }, [x0, y0], [x1, y1]) {
     return;
   }
   const forks = from === "probability";
-  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows to one box end apart
+  const y = forks ? y1 : y1 + (up ? 8 : -8); // two arrows into one box end at different points
   setAttributes(line, { d: `M${start} ${y0}C${middle} ${y0} ${middle} ${y} ${end} ${y}` });
   if (forks) {
     setAttributes(sign, { x: end - 42, y: up ? y - 8 : y + 17, "text-anchor": "end" });
     setAttributes(value, { x: end - 38, y: up ? y - 8 : y + 17, "text-anchor": "start" });
   } else {
-    const early = x0 < 0; // the sign of a source is where its arrow begins: the name of the box is at the other end
+    const early = x0 < 0; // the sign is at the start of a source's arrow: at its end is the name of the box
     setAttributes(sign, early ? { x: start + 2, y: up ? y0 + 16 : y0 - 6, "text-anchor": "start" }
                     : { x: end, y: up ? y + 18 : y - 9, "text-anchor": "end" });
     setAttributes(value, { x: start + 3, y: up ? y0 + 17 : y0 - 8, "text-anchor": "start" });
@@ -248,7 +248,7 @@ function drawDown({ from, line, sign, value }, [x0, y0], [x1, y1]) {
     return;
   }
   const forks = from === "probability";
-  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows to one box end apart
+  const x = forks ? x1 : x1 + (x0 < x1 ? -10 : 10); // two arrows into one box end at different points
   setAttributes(line, { d: `M${x0} ${start}C${x0} ${middle} ${x} ${middle} ${x} ${end}` });
   const onLeft = forks ? x1 < x0 : x0 < x1;
   const anchor = { y: forks ? middle - 2 : middle + 16, "text-anchor": onLeft ? "end" : "start" };
@@ -270,7 +270,7 @@ function makeCurve() {
   picture.over.append(best, dot);
   const average = html("span", {}, "");
   const legend = html("p", { class: "dt-legend" }, legendEntry("policy", "this pair"), legendEntry("dashed", average));
-  const node = html("div", { class: "dt-plot" }, html("h4", {}, "The loss of this pair, and on average over annotators"),
+  const node = html("div", { class: "dt-plot" }, html("h4", {}, "Loss of this pair, and average over annotators"),
                     legend, picture.node);
   const differences = Array.from({ length: 161 }, (_, i) => -SPAN + (i * SPAN) / 80);
   return {
@@ -285,7 +285,7 @@ function makeCurve() {
       const shown = bestDifference <= SPAN;
       const [bx, by] = [picture.px(Math.min(bestDifference, SPAN)), picture.py(expectedLoss(bestDifference, beta, agreement))];
       setAttributes(best, { d: `M${bx - 6} ${by - 12}h12l-6 10z`, visibility: shown ? "visible" : "hidden" });
-      setText(average, `average, ${percentOf(agreement)} agree; ▼ its lowest point`);
+      setText(average, `average if ${percentOf(agreement)} agree; ▼ lowest point`);
     },
   };
 }
@@ -303,9 +303,9 @@ function makeRoles() {
   return {
     node,
     draw({ beta, agreement }, { gradientWeight, bestDifference }) {
-      setText(here, `At the dot the slope is −${plain(gradientWeight, 4)}, and never more than β\u00a0=\u00a0${brief(beta)}.`);
-      setText(far, `If ${percentOf(agreement)} annotators agree, the average loss is least at log(p/(1−p))/β = ` +
-        `${plain(bestDifference)} nats${bestDifference > SPAN ? ", beyond the chart" : ""}. Larger β: nearer to the reference.`);
+      setText(here, `The slope at the dot is −${plain(gradientWeight, 4)}, at most β\u00a0=\u00a0${brief(beta)} in size.`);
+      setText(far, `If ${percentOf(agreement)} annotators agree, the average loss is lowest at log(p/(1−p))/β = ` +
+        `${plain(bestDifference)} nats${bestDifference > SPAN ? ", beyond the chart" : ""}. Larger β: closer to the reference.`);
     },
   };
 }

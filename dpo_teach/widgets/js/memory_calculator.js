@@ -1,4 +1,4 @@
-// The models that RLHF and DPO hold in memory, counted.
+// The memory that the models of RLHF and DPO need.
 
 import { countMemory, sum, totalOf } from "./dpo.js";
 import { brief, checkbox, html, menu, setText, slider, throttled, watch } from "./dom.js";
@@ -11,7 +11,7 @@ const PARTS = ["weights", "gradients", "optimizer"];
 
 export function memoryCalculator({ model: traits, el }) {
   const model = throttled(traits);
-  const { root, body, setHeadline, announce, close } = frame(el, "Models in memory, counted", model);
+  const { root, body, setHeadline, announce, close } = frame(el, "Models in memory", model);
   const controls = makeControls(model);
   const rows = Object.entries(ROLES).flatMap(([pipeline, roles]) => roles.map((role) => makeRow(pipeline, role)));
   const scaleText = html("span", { "data-value": "scale" }, "");
@@ -22,7 +22,7 @@ export function memoryCalculator({ model: traits, el }) {
     legend(scaleText),
     html("div", { class: "dt-memory" }, ...rows.map((row) => row.node)),
     html("p", { class: "dt-muted" },
-         "1 GB is 10⁹ bytes. Activations are not counted: they grow with the batch and the text."),
+         "1 GB is 10⁹ bytes. Activations are not counted: they grow with batch size and length."),
   );
 
   const draw = () => {
@@ -33,7 +33,7 @@ export function memoryCalculator({ model: traits, el }) {
     if (!drag.active) scale = roundScale(Math.max(...rows.map((row) => totalOf(found[row.pipeline][row.role]))));
     rows.forEach((row) => row.draw(found[row.pipeline][row.role], scale, absent(state)));
     setText(scaleText, `from 0 to ${gigabytes(scale)}`);
-    const text = `RLHF holds ${gigabytes(rlhf)}, DPO ${gigabytes(dpo)}: ${(rlhf / dpo).toFixed(1)} times as much.`;
+    const text = `RLHF needs ${gigabytes(rlhf)}, DPO ${gigabytes(dpo)}: a factor of ${(rlhf / dpo).toFixed(1)}.`;
     setHeadline(text);
     announce(`${brief(state.billions)} billion parameters, ${state.dtype}, ${state.optimizer}. ${text}`);
   };
@@ -52,11 +52,11 @@ function makeControls(model) {
   return {
     billions: slider(model, { name: "billions", label: "parameters of one model, 10⁹", low: 0.1, high: 100, least: 0.001,
                               most: 1000, log: true }),
-    dtype: menu(model, { name: "dtype", label: "weights held as", options: model.get("dtypes").map((name) => [name, name]) }),
-    optimizer: menu(model, { name: "optimizer", label: "trained with",
-                             options: [["none", "nothing: weights only"], ["sgd", "SGD"], ["adamw", "AdamW"]] }),
+    dtype: menu(model, { name: "dtype", label: "weight format", options: model.get("dtypes").map((name) => [name, name]) }),
+    optimizer: menu(model, { name: "optimizer", label: "optimizer",
+                             options: [["none", "none: weights only"], ["sgd", "SGD"], ["adamw", "AdamW"]] }),
     precomputed_reference: checkbox(model, { name: "precomputed_reference", label: "reference precomputed" }),
-    lora: checkbox(model, { name: "lora", label: "LoRA: train an adapter of 1 %" }),
+    lora: checkbox(model, { name: "lora", label: "LoRA: train a 1 % adapter" }),
   };
 }
 
@@ -86,7 +86,7 @@ function makeRow(pipeline, role) {
 }
 
 function absent({ lora }) {
-  return lora ? "the policy, its adapter switched off" : "read beforehand, and let go";
+  return lora ? "the policy without its adapter" : "precomputed, then freed";
 }
 
 function gigabytes(bytes) {

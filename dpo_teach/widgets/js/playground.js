@@ -8,7 +8,7 @@ import { memoryCalculator } from "./memory_calculator.js";
 
 const EXPLORERS = { lossExplorer, betaTilt, gradientWeights, memoryCalculator };
 
-// Put an explorer into an element that names one. Its model is kept on the element, for tests.
+// Put an explorer into an element that names one. Tests read its model from the element.
 export function fillPlace(el, state) {
   el.model = createModel(state);
   EXPLORERS[el.dataset.explorer]({ model: el.model, el });

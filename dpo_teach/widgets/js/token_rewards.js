@@ -6,7 +6,7 @@ import { sigmoid } from "./dpo.js";
 import { colourScale, logRatios, scaled, scaleEnd, strongest, tokenGroup, tokenName, total } from "./tokens.js";
 
 const RESPONSES = ["chosen", "rejected"];
-const SLOW_AFTER = 400; // milliseconds until the headline says that Python computes
+const SLOW_AFTER = 400; // milliseconds until the headline says that Python is computing
 
 export function tokenRewards({ model, el }) {
   const { root, body, setHeadline, announce, close } = frame(el, "Which tokens earned the reward", model);
@@ -37,12 +37,12 @@ export function tokenRewards({ model, el }) {
     group.refresh();
     announce(inWords(state));
   };
-  // The headline: what is shown or, if Python is slow, that it computes.
+  // The headline: what is shown or, if Python is slow, that it is computing.
   const follow = () => {
     clearTimeout(waiting);
-    const late = state.number !== model.get("pair");
-    setAttributes(root, { "aria-busy": String(late) });
-    if (late) waiting = setTimeout(() => setHeadline(`Pair ${model.get("pair")} is being computed …`), SLOW_AFTER);
+    const outdated = state.number !== model.get("pair");
+    setAttributes(root, { "aria-busy": String(outdated) });
+    if (outdated) waiting = setTimeout(() => setHeadline(`Computing pair ${model.get("pair")} …`), SLOW_AFTER);
     else setHeadline(headline(state));
   };
   const rescale = () => {
@@ -62,7 +62,7 @@ export function tokenRewards({ model, el }) {
 
 const VIEWS = ["each token", "summed so far"];
 
-// What is shown, from Python's log-probabilities and β; a pair that does not fit has no responses.
+// What is shown, from Python's log-probabilities and β; a pair that does not fit into the context has no responses.
 function stateOf(model) {
   const { number, prompt, ...given } = model.get("shown");
   const [beta, summed] = [model.get("beta"), model.get("view") !== VIEWS[0]];
@@ -87,7 +87,7 @@ function makeControls(model) {
     pair.refresh();
   };
   const pair = slider(model, { name: "pair", label: `pair, of ${count}`, low: 1, high: count, step: 1, show: String, set: go });
-  const [before, after] = [["‹", -1, "the pair before"], ["›", 1, "the next pair"]].map(([sign, step, label]) =>
+  const [before, after] = [["‹", -1, "the previous pair"], ["›", 1, "the next pair"]].map(([sign, step, label]) =>
     button(sign, () => go(model.get("pair") + step), { class: "dt-button dt-step", "aria-label": label, title: label,
                                                       "data-name": step < 0 ? "previous" : "next" }));
   const mark = () => {
@@ -102,7 +102,7 @@ function makeControls(model) {
       stop: () => [pair.stop, stopMarking].forEach((undo) => undo()),
     },
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
-    view: menu(model, { name: "view", label: "the number of a token",
+    view: menu(model, { name: "view", label: "each token shows",
                         options: [[VIEWS[0], "its own share of the reward"], [VIEWS[1], "the reward up to it"]] }),
   };
 }
@@ -119,14 +119,14 @@ function makeCard(name, group) {
       text.draw(response, response.values, end);
       const places = strongest(response.rewards);
       const named = places.map((i) => `${tokenName(response.texts, i)} ${signed(response.rewards[i])}`);
-      setText(most, named.length ? `Most of it: ${named.join(", ")}.` : "No token has a share.");
+      setText(most, named.length ? `Largest: ${named.join(", ")}.` : "No token has a share.");
     },
   };
 }
 
 function makeNumbers() {
   const names = { chosen: "implicit reward of chosen", rejected: "implicit reward of rejected", margin: "margin",
-                  probability: "σ(margin), P(verdict)" };
+                  probability: "σ(margin), P(choice)" };
   const cells = Object.keys(names).map((name) => [name, html("dd", { "data-value": name }, "")]);
   const by = Object.fromEntries(cells);
   return {
@@ -143,12 +143,12 @@ function makeNumbers() {
 function headline({ responses, margin }) {
   if (!responses.chosen) return "This pair cannot be shown.";
   const all = RESPONSES.flatMap((name) => responses[name].rewards);
-  if (all.every((reward) => reward === 0)) return "Policy and reference agree on every token: no reward, and no margin.";
+  if (all.every((reward) => reward === 0)) return "Policy and reference agree on every token: no reward and no margin.";
   const preferred = margin === 0 ? "neither" : `the ${margin > 0 ? "chosen" : "rejected"} response`;
-  return `The policy prefers ${preferred}, and ${mostTelling(responses)} says the most.`;
+  return `The policy prefers ${preferred}; ${strongestToken(responses)} contributes most.`;
 }
 
-function mostTelling(responses) {
+function strongestToken(responses) {
   const [first] = RESPONSES.map((name) => ({ texts: responses[name].texts, i: strongest(responses[name].rewards, 1)[0], name }))
     .filter(({ i }) => i !== undefined)
     .sort((a, b) => Math.abs(responses[b.name].rewards[b.i]) - Math.abs(responses[a.name].rewards[a.i]));
@@ -160,7 +160,7 @@ function sentence({ responses, beta }, end, name, i) {
   const sum = total(rewards.slice(0, i + 1));
   return `${tokenName(texts, i)}, token ${i + 1} of ${texts.length} of ${name}: reward ${scaled(rewards[i], end)} = ` +
     `β ${brief(beta)} × log-ratio ${signed(policy[i] - reference[i])} (log π ${plain(policy[i])}, log π_ref ` +
-    `${plain(reference[i])}). Up to here ${scaled(sum, end)}.`;
+    `${plain(reference[i])}). Sum so far ${scaled(sum, end)}.`;
 }
 
 function inWords({ number, responses, beta, margin }) {

@@ -1,13 +1,13 @@
 // Text as tokens, each coloured by a number, which is shown on hover, on focus and on tap. The sign is visible without
-// colour too: a solid line below positive tokens, a dotted one below negative ones.
+// colour, too: positive tokens have a solid line below, negative ones a dotted line.
 
 import { brief, html, setAttributes, setText, signed, uniqueId } from "./dom.js";
 
-export const DEEPEST = 50; // per cent of the colour at the end of the scale: ink can be read on it
+export const DEEPEST = 50; // per cent of the colour at the end of the scale; text on it is still readable
 const HINT = "Point at a token for its number, or step through a text with the arrow keys.";
 const STEPS = [1, 2, 3, 5, 10];
 
-// The end of the colour scale: a round number that no value passes; 1 where all are 0.
+// The end of the colour scale: a round number that no value exceeds; 1 if all are 0.
 export function scaleEnd(values) {
   const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (largest === 0) return 1;
@@ -28,14 +28,14 @@ export function logRatios({ policy, reference }) {
   return policy.map((logp, i) => logp - reference[i]);
 }
 
-// The name of a token in a sentence; one that begins a character is a part of what a later token completes.
+// The name of a token in a sentence; a token that only begins a character is named after the completed one.
 export function tokenName(texts, i) {
   if (texts[i] !== "") return `“${visible(texts[i]).trim() || "space"}”`;
   const whole = texts.slice(i).find((text) => text !== "");
   return whole ? `a part of “${visible(whole).trim()}”` : "a part of a character";
 }
 
-// The indices of the largest numbers by size, the largest first; zeros are left out.
+// The indices of the largest numbers by absolute value, largest first; zeros are left out.
 export function strongest(values, count = 3) {
   const places = values.map((_, i) => i).filter((i) => values[i] !== 0);
   return places.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a])).slice(0, count);
@@ -68,7 +68,7 @@ export function tokenGroup(describe) {
       texts.push(made);
       return made;
     },
-    // After new numbers: the described token may have changed, or be gone.
+    // Call after new numbers: the described token may have changed or disappeared.
     refresh: () => point(here),
   };
 }
@@ -149,7 +149,7 @@ function stepped(key, place, count) {
   return to === undefined || count === 0 ? null : Math.min(Math.max(to, 0), count - 1);
 }
 
-// Colour and line of a token; a number that is shown as 0 has neither.
+// Set the colour and line of a token; a number that is shown as 0 has neither.
 export function colour(span, value, end) {
   const number = scaled(value, end);
   const weight = Math.min(Math.abs(value) / end, 1).toFixed(3);
@@ -161,11 +161,11 @@ export function colour(span, value, end) {
   span.style.setProperty("--share", `${(DEEPEST * weight).toFixed(1)}%`);
 }
 
-// The legend: five patches that are made like tokens, with their numbers.
+// The legend: five patches styled like tokens, with their numbers.
 export function colourScale(what) {
   const patches = [-1, -0.5, 0, 0.5, 1].map((share) => ({ share, node: html("span", { class: "dt-token dt-patch" }, "") }));
   const name = html("span", {}, "");
-  const note = html("span", {}, "solid line: above 0, dotted: below, thicker and deeper: further from it");
+  const note = html("span", {}, "solid line: above 0, dotted: below 0; stronger: further from 0");
   return {
     node: html("p", { class: "dt-legend dt-scale" }, name, html("span", { class: "dt-patches" }, ...patches.map((p) => p.node)),
                note),
@@ -179,7 +179,7 @@ export function colourScale(what) {
   };
 }
 
-// Invisible white space, shown by a sign.
+// Replace invisible white space by a visible symbol.
 function visible(text) {
   return text.replace(/\r?\n/g, "↵\n").replace(/\t/g, "⇥\t");
 }

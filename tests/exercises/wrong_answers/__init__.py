@@ -1,7 +1,7 @@
-"""Wrong answers as learners write them, independent of the exercises' own mistakes, one module for each notebook.
+"""Wrong answers as learners write them, independent of the exercises' own mistakes, one module per notebook.
 
-A module has `WRONG_ANSWERS`, which for each coding exercise has by name an answer and words of its diagnosis, and may
-have `OTHER_FORMS`, more answers that make the same mistakes. `PYTHONPATH=tests python -m exercises.wrong_answers`
+A module defines `WRONG_ANSWERS`: for each coding exercise, named answers with words of their diagnosis. It may also
+define `OTHER_FORMS`: more answers that make the same mistakes. `PYTHONPATH=tests python -m exercises.wrong_answers`
 prints how many of them each exercise recognises.
 """
 
