@@ -1,7 +1,7 @@
 """The `dpo-teach` command: inspect data, fine-tune, train with DPO, evaluate, sample.
 
-This module parses arguments and handles errors; the commands are in `commands` and `data`. Torch is imported only when a
-command needs it, so that `dpo-teach --help` is fast.
+This module parses arguments and handles errors; the commands are in `commands` and `data`. Torch is imported only when
+a command needs it, so that `dpo-teach --help` is fast.
 """
 
 import contextlib
@@ -83,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
             return tyro.extras.subcommand_cli_from_dict(
                 {f.__name__: _deferred(f) for f in (inspect, sft, train, evaluate, sample, frontier)},
                 prog="dpo-teach",
-                description="Inspect preference data, fine-tune a model, train it with DPO, evaluate it, and sample from it.",
+                description="Inspect preference data, fine-tune a model, train it with DPO, evaluate it and sample.",
                 args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )

@@ -58,7 +58,9 @@ class DataOptions(ReadingOptions):
         pairs, problems = survey.valid_pairs(self.on_bad_row), survey.problems
         if problems:
             total = len(pairs) + len(problems)
-            logger.warning("%d of %d rows are invalid and were skipped; first problem: %s", len(problems), total, problems[0])
+            logger.warning(
+                "%d of %d rows are invalid and were skipped; first problem: %s", len(problems), total, problems[0]
+            )
         if not 0 <= self.hold_out < len(pairs):
             raise ValueError(f"--hold-out must be at least 0 and less than the number of pairs ({len(pairs)}), found "
                              f"{self.hold_out}")  # fmt: skip

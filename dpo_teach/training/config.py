@@ -20,7 +20,7 @@ class TrainingConfig:
     """
 
     learning_rate: float = 3e-4
-    """Peak learning rate of AdamW. Suits toy models of about a million weights; papers use 5e-7 to 5e-6 for billions."""
+    """Peak learning rate of AdamW. The default is for toy models; papers use 5e-7 to 5e-6 for billions of weights."""
     epochs: int = 1
     """Number of passes over the training examples."""
     max_steps: int | None = None
