@@ -25,10 +25,7 @@ def body_of(model: Any) -> nn.Module:
 
 
 def _body_name(model: Any) -> str:
-    for name in (
-        model.base_model_prefix,
-        "model",
-    ):  # in Llama 4 and Mllama, the prefix differs from the name of the body
+    for name in (model.base_model_prefix, "model"):  # the prefix of Llama 4 and Mllama is not the name of the body
         if isinstance(getattr(model, name, None), nn.Module):
             return name
     raise ValueError(f"{type(model).__name__} is not supported: expected its body in model.{model.base_model_prefix} "

@@ -68,8 +68,8 @@ class DPOTrainer(Trainer):
     ):
         super().__init__(model, tokenizer, config or DPOConfig(), **options)
         if reference is not None and _shares_weights(model, reference):
-            raise ValueError("reference is the same object as the policy: both would change together and the loss "
-                             "would stay at ln 2 = 0.6931; omit reference, or pass a copy (freeze_reference)")  # fmt: skip
+            raise ValueError("reference is the same object as the policy: both would change together, so the loss "
+                             "stays at ln 2 = 0.6931; omit reference, or pass a copy (freeze_reference)")  # fmt: skip
         if reference is not None:
             check_embeddings("reference", reference, tokenizer)
             check_logits("reference", reference.eval())
