@@ -1,4 +1,4 @@
-"""The loss and related quantities: the numbers of the original script, hand-computed values, and identities of DPO."""
+"""The loss and related quantities: the numbers of notebook 01, hand-computed values, and identities of DPO."""
 
 import math
 
@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
 from dpo_teach.losses import dpo_losses, pair_metrics, preference_nll
 
-# The four examples of the original script: the reference assigns the same logp to both responses of a pair.
+# The four examples of notebook 01: the reference assigns the same logp to both responses of a pair.
 POLICY_CHOSEN = torch.tensor([-50.0, -45.0, -55.0, -48.0])
 POLICY_REJECTED = torch.tensor([-52.0, -48.0, -58.0, -46.0])
 REFERENCE = torch.tensor([-51.0, -46.0, -56.0, -49.0])
@@ -33,22 +33,22 @@ def at_margin(u: float) -> torch.Tensor:
     return compute_dpo_loss(zero + u, zero, zero, zero, beta=1.0)
 
 
-# The original script
+# The numbers of notebook 01
 
 
-def test_the_loss_of_the_original_script():
+def test_the_loss_of_notebook_01():
     loss = compute_dpo_loss(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE, beta=0.1)
     assert f"{loss.item():.4f}" == "0.6262"
     assert loss.shape == ()
 
 
-def test_the_margins_of_the_original_script():
+def test_the_margins_of_notebook_01():
     # Differences of log-ratios of 2, 3, 3 and -2 (a pair in the wrong order), times beta.
     margins = margin(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE, beta=0.1)
     assert [f"{m:+.3f}" for m in margins] == ["+0.200", "+0.300", "+0.300", "-0.200"]
 
 
-def test_the_rewards_of_the_original_script():
+def test_the_rewards_of_notebook_01():
     chosen = compute_implicit_reward(POLICY_CHOSEN, REFERENCE, beta=0.1)
     rejected = compute_implicit_reward(POLICY_REJECTED, REFERENCE, beta=0.1)
     assert [f"{r:+.3f}" for r in chosen] == ["+0.100"] * 4
