@@ -1,4 +1,4 @@
-"""The public names of the package and where they live; `__init__.py` reads this file, and so do type checkers."""
+"""The public names of the package and their modules. `__init__.py` and type checkers read this file."""
 
 from .evaluation import evaluate_pairs, evaluate_reviews
 from .losses import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin

@@ -1,7 +1,8 @@
-"""log P(response given prompt): the textbook form, and the lean form that training uses.
+"""log P(response | prompt): the textbook form, and the memory-saving form that training uses.
 
-Both sum the log-probabilities of the response's tokens, nats. DPO is derived for the probability of a whole response,
-which is a product over its tokens; a mean over tokens would turn β into β / length, another objective.
+Both forms sum the log-probabilities of the response's tokens, in nats. DPO is derived for the probability of a whole
+response, which is a product over its tokens. A mean over tokens would replace β by β / length, which is a different
+objective.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ __all__ = [
 
 
 LOGITS_AT_ONCE = 2**27
-"""Vocabulary logits that are held at once: half a gigabyte in float32."""
+"""Maximum number of vocabulary logits in memory at once: half a gigabyte in float32."""
 
 
 def sequence_logps(
@@ -40,26 +41,26 @@ def sequence_logps(
     input_ids: Int[Tensor, "batch time"],
     response_mask: Bool[Tensor, "batch time"],
 ) -> Float[Tensor, " batch"]:
-    """Summed log-probability of each response, from a model's logits: the textbook form.
+    """Summed log-probability of each response, computed from a model's logits (the textbook form).
 
         log π(y|x) = Σ_t log softmax(logits[t-1])[y_t],   t over the response's tokens
 
-    The logits at position t-1 predict the token at position t: hence the shift. The softmax is taken in float32
-    whatever the logits' precision.
+    The logits at position t-1 predict the token at position t, hence the shift. The softmax is always computed in
+    float32, whatever the precision of the logits.
 
     Args:
-        logits: what the model predicts after each token.
-        input_ids: the tokens themselves.
-        response_mask: true at the response's tokens.
+        logits: the model's logits at each position.
+        input_ids: the token ids.
+        response_mask: true at the tokens of the response.
 
     Returns:
         One logp per row, nats.
 
     Raises:
-        ValueError: the shapes differ, a row has no response token, or a response starts at position 0, where
-            nothing predicts it.
+        ValueError: the shapes differ, a row has no response token, or a response starts at position 0, which no
+            token predicts.
 
-    >>> logits = torch.zeros(1, 3, 4)  # four tokens, all equally likely
+    >>> logits = torch.zeros(1, 3, 4)  # a vocabulary of four equally likely tokens
     >>> ids, mask = torch.tensor([[0, 1, 2]]), torch.tensor([[False, True, True]])
     >>> sequence_logps(logits, ids, mask)  # 2 ln(1/4)
     tensor([-2.7726])
@@ -72,11 +73,11 @@ def sequence_logps(
 def shifted_logps(
     logits: Float[Tensor, "batch time vocab"], input_ids: Int[Tensor, "batch time"]
 ) -> Float[Tensor, "batch time-1"]:
-    """log π(token | all before it), nats, for every token but the first: shift, log-softmax, gather."""
+    """log π(token | all earlier tokens), nats, for every token except the first: shift, log-softmax, gather."""
     if logits.shape[:2] != input_ids.shape:
         raise ValueError(
             f"logits has shape {tuple(logits.shape)}, but input_ids has shape {tuple(input_ids.shape)}: "
-            "their first two dimensions must be the same"
+            "their first two dimensions must match"
         )
     predictions = F.log_softmax(logits[:, :-1].float(), dim=-1)
     targets = input_ids[:, 1:]
@@ -84,15 +85,15 @@ def shifted_logps(
 
 
 def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, " batch"]:
-    """Summed log-probability of each response under a causal language model: the lean form.
+    """Summed log-probability of each response under a causal language model (the memory-saving form).
 
-    Equal to `sequence_logps(model(...).logits, ...)` in value and gradient, but vocabulary logits are computed only
-    where a response token is predicted: in a batch of short responses to long prompts that is a small part. The model
-    computes them itself, with the scale or the cap that some models put on their logits.
+    The result and its gradient equal those of `sequence_logps(model(...).logits, ...)`, but vocabulary logits are
+    computed only at the positions that predict a response token. For short responses to long prompts, this is a small
+    part of the batch. The model itself computes these logits, including any scaling or capping.
 
     Args:
-        model: a `transformers` causal language model, as `output_layers` takes it.
-        batch: the sequences, one in each row or packed.
+        model: a `transformers` causal language model that `output_layers` supports.
+        batch: the sequences, one per row or packed.
 
     Returns:
         One logp per response, nats.
@@ -108,10 +109,10 @@ def response_logps(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor,
 def response_token_logps(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, " tokens"], Int[Tensor, " tokens"]]:
-    """log π of every response token of the batch, response after response, and the response each belongs to.
+    """log π of every response token of the batch, in the order of the responses, and each token's response index.
 
-    With a large vocabulary the logits would take more memory than the rest: beyond `LOGITS_AT_ONCE` of them they are
-    computed in parts, each of which is thrown away and computed again for its gradient.
+    With a large vocabulary, the logits would take more memory than everything else. If there are more than
+    `LOGITS_AT_ONCE`, they are computed in parts. Each part is discarded and recomputed for its gradient.
     """
     to_logits = output_layers(model)
     hidden = predicting_states(model, batch)  # (tokens, width)
@@ -126,12 +127,12 @@ def response_token_logps(
 def response_logits(
     model: Any, batch: TokenBatch | PackedBatch
 ) -> tuple[Float[Tensor, "tokens vocab"], Int[Tensor, " tokens"]]:
-    """Vocabulary logits, float32, where a response token comes next, response after response, and what came."""
+    """Vocabulary logits (float32) at the positions that predict a response token, and the tokens themselves."""
     return output_layers(model)(predicting_states(model, batch)).float(), batch.targets
 
 
 def predicting_states(model: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "tokens width"]:
-    """The last hidden state where a response token comes next, response after response."""
+    """The last hidden states at the positions that predict a response token, in the order of the responses."""
     if isinstance(batch, TokenBatch):
         _check_mask(batch.input_ids, batch.response_mask)
     return hidden_states(body_of(model), batch).index_select(0, batch.sources)
@@ -144,7 +145,7 @@ def _token_logps(
 
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
-    """What a model's body makes of every position of a batch, the rows one after another."""
+    """The last hidden state at every position of a batch, with the rows concatenated."""
     return body(**batch.model_inputs(), use_cache=False)[0].flatten(0, 1)
 
 
@@ -158,14 +159,14 @@ def pair_logps(
     packed: bool = True,
     progress: bool = False,
 ) -> Float[Tensor, "pairs 2"]:
-    """log π of both responses of every pair, without gradients: how reference logps are precomputed.
+    """log π of both responses of every pair, without gradients. Used to precompute the reference logps.
 
     Args:
-        model: a causal language model; it is put in eval mode for the time.
+        model: a causal language model; it is in eval mode during the call.
         pairs: token ids.
         pad_id: the padding token.
         batch_size: pairs in one forward pass; each batch holds pairs of similar length.
-        packed: compute each prompt once for both responses, where the model is known to take that.
+        packed: compute each prompt once for both responses, if the model is known to support this.
         progress: show a progress bar, in pairs.
 
     Returns:
@@ -191,7 +192,7 @@ def pair_logps(
 def pair_token_logps(
     model: Any, pair: TokenizedPair, pad_id: int
 ) -> tuple[Float[Tensor, " chosen"], Float[Tensor, " rejected"]]:
-    """log π of every token of a pair's two responses, nats: what `pair_logps` sums.
+    """log π of every token of a pair's two responses, nats. `pair_logps` returns their sums.
 
     Args:
         model: a causal language model, in eval mode.
@@ -199,7 +200,7 @@ def pair_token_logps(
         pad_id: the padding token.
 
     Returns:
-        One logp per token of the chosen response, and one per token of the rejected.
+        One logp per token of the chosen response, and one per token of the rejected response.
     """
     device = next(model.parameters()).device
     token_logps, rows = response_token_logps(model, collate_pairs([pair], pad_id).to(device))
@@ -222,10 +223,12 @@ def _check_mask(input_ids: Tensor, response_mask: Tensor) -> None:
     if response_mask.shape != input_ids.shape:
         raise ValueError(
             f"response_mask has shape {tuple(response_mask.shape)}, but input_ids has shape "
-            f"{tuple(input_ids.shape)}: they must be the same"
+            f"{tuple(input_ids.shape)}: the shapes must match"
         )
     if response_mask[:, 0].any():
-        raise ValueError("response_mask is true at position 0, where no token comes before to predict it")
+        raise ValueError(
+            "response_mask is true at position 0, which no token predicts: a prompt needs at least one token"
+        )
     empty = (~response_mask.any(dim=1)).nonzero()
     if len(empty):
         raise ValueError(f"response_mask has no response token in row {int(empty[0])}: expected at least one")

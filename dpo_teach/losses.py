@@ -1,13 +1,13 @@
-"""The DPO loss and the quantities around it: pure functions of log-probabilities.
+"""The DPO loss and related quantities, as pure functions of log-probabilities.
 
 Every `logps` argument is a batch of *summed* natural-log probabilities log π(y|x), one per response, in nats.
 The symbols are those of Rafailov et al. 2023, "Direct Preference Optimization" (arXiv:2305.18290).
 
-`dpo_losses` is the loss that trains: summed logps of both responses under both models in, one loss per pair out. The
-functions that people call by hand (`compute_dpo_loss`, `margin`, `compute_implicit_reward`, `gradient_weight`) check
-their inputs first. The two that the trainer calls at every step (`dpo_losses`, `pair_metrics`) do not: asking a GPU
-whether a tensor is finite would make the CPU wait for it. There a NaN stays a NaN, which the trainer checks for once a
-step.
+`dpo_losses` is the training loss: it takes the summed logps of both responses under both models and returns one loss
+per pair. The functions that users call (`compute_dpo_loss`, `margin`, `compute_implicit_reward`, `gradient_weight`)
+check their inputs. The two functions that the trainer calls at every step (`dpo_losses`, `pair_metrics`) do not,
+because checking whether a tensor on a GPU is finite makes the CPU wait. In these functions a NaN stays a NaN, and the
+trainer checks for it once per step.
 """
 
 import math
@@ -39,16 +39,16 @@ def compute_dpo_loss(
 
         L = -mean log σ( β [ (log π(y_w|x) - log π_ref(y_w|x)) - (log π(y_l|x) - log π_ref(y_l|x)) ] )
 
-    It is the cross-entropy of a classifier that says which of two responses was preferred, where the classifier's
-    logit is the margin between their implicit rewards. At π = π_ref the loss is ln 2 whatever β is, and its gradient
-    is not zero. Rafailov et al. 2023, equation 7.
+    This is the cross-entropy of a classifier that predicts which of two responses was preferred. The classifier's logit
+    is the margin between their implicit rewards. At π = π_ref the loss is ln 2 for every β, and its gradient is not
+    zero. Rafailov et al. 2023, equation 7.
 
     Args:
         policy_chosen_logps: log π(y_w|x) of the chosen responses, nats.
         policy_rejected_logps: log π(y_l|x) of the rejected responses, nats.
         reference_chosen_logps: log π_ref(y_w|x), nats.
         reference_rejected_logps: log π_ref(y_l|x), nats.
-        beta: how strongly the optimum is held to the reference; above 0, typically 0.05 to 0.5.
+        beta: strength of the pull towards the reference; above 0, typically 0.05 to 0.5.
 
     Returns:
         The mean loss, a scalar of at least 0, nats.
@@ -79,13 +79,13 @@ def dpo_losses(
     reference_rejected_logps: Float[Tensor, " batch"],
     beta: float = 0.1,
 ) -> Float[Tensor, " batch"]:
-    """The DPO loss of each pair: what `compute_dpo_loss` averages and the trainer minimises. Inputs are not checked.
+    """The DPO loss of each pair, without input checks. `compute_dpo_loss` averages it and the trainer minimises it.
 
         ℓ = -log σ( r̂(x, y_w) - r̂(x, y_l) ),   r̂(x, y) = β (log π(y|x) - log π_ref(y|x))
 
     Rafailov et al. 2023, equation 7, for one pair.
 
-    Args: as `compute_dpo_loss`.
+    Args: see `compute_dpo_loss`.
 
     Returns:
         One loss per pair, at least 0, nats; NaN where a logp is NaN.
@@ -101,15 +101,15 @@ def dpo_losses(
 
 
 def preference_nll(margins: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The negative log-likelihood of a preference, given by how much the reward of the preferred response is higher.
+    """The negative log-likelihood of a preference, given the margin between the rewards of its two responses.
 
         -log P(y_w ≻ y_l) = -log σ(m),   m = r(x, y_w) - r(x, y_l)
 
-    The model of Bradley and Terry 1952; Rafailov et al. 2023, equation 1. `-log(sigmoid(m))` would overflow below a
-    margin of about -88 in float32; `logsigmoid` does not.
+    The model of Bradley and Terry 1952; Rafailov et al. 2023, equation 1. In float32, `-log(sigmoid(m))` would overflow
+    for margins below about -88; `logsigmoid` does not.
 
     Args:
-        margins: differences of rewards, of any shape, nats. They are not checked.
+        margins: reward differences r(x, y_w) - r(x, y_l), of any shape, nats; not checked.
 
     Returns:
         One value per margin, at least 0, nats.
@@ -127,14 +127,14 @@ def margin(
     reference_rejected_logps: Float[Tensor, " batch"],
     beta: float = 0.1,
 ) -> Float[Tensor, " batch"]:
-    """The implicit reward of each chosen response minus that of its rejected one.
+    """The implicit reward of each chosen response minus that of the rejected response.
 
         m = r̂(x, y_w) - r̂(x, y_l),   r̂(x, y) = β (log π(y|x) - log π_ref(y|x))
 
-    Positive where the policy has moved the right way since the reference, and then σ(m) > 1/2 is the probability that
-    it gives to the label. Rafailov et al. 2023, section 4.
+    σ(m) is the probability that the policy assigns to the label. A positive margin, with σ(m) > 1/2, means that the
+    policy has moved in the right direction from the reference. Rafailov et al. 2023, section 4.
 
-    Args, Raises: as `compute_dpo_loss`.
+    Args, Raises: see `compute_dpo_loss`.
 
     Returns:
         One margin per pair, nats.
@@ -158,17 +158,17 @@ def compute_implicit_reward(
     reference_logps: Float[Tensor, " batch"],
     beta: float = 0.1,
 ) -> Float[Tensor, " batch"]:
-    """The reward that a policy implies, up to a constant that depends on the prompt alone.
+    """The reward that a policy implies, up to a constant that depends only on the prompt.
 
         r̂(x, y) = β (log π(y|x) - log π_ref(y|x))
 
-    The dropped constant is β log Z(x); it is the same for every response to one prompt, so every comparison of two
-    of them is exact. Rafailov et al. 2023, equation 5.
+    The omitted constant is β log Z(x). It is the same for all responses to one prompt, so differences between their
+    rewards are exact. Rafailov et al. 2023, equation 5.
 
     Args:
         policy_logps: log π(y|x), nats.
         reference_logps: log π_ref(y|x) of the same responses, nats.
-        beta: the β that the policy was trained with; above 0.
+        beta: the β of the policy's training; above 0.
 
     Returns:
         One reward per response, nats.
@@ -185,16 +185,16 @@ def compute_implicit_reward(
 
 
 def gradient_weight(margins: Float[Tensor, " batch"], beta: float = 0.1) -> Float[Tensor, " batch"]:
-    """How strongly each pair pulls on the two log-probabilities in one gradient step.
+    """The weight of each pair in the gradient of the loss.
 
         w = β σ(-m),   ∂L/∂ log π(y_w|x) = -w / batch,   ∂L/∂ log π(y_l|x) = +w / batch
 
-    β/2 where the policy is the reference, close to β on a pair that is badly wrong, close to 0 on one that is settled.
-    Rafailov et al. 2023, section 4, "What does the DPO update do?".
+    The weight is β/2 where the policy equals the reference, close to β for a pair with a large negative margin, and
+    close to 0 for a pair with a large positive margin. Rafailov et al. 2023, section 4, "What does the DPO update do?".
 
     Args:
-        margins: one margin per pair, nats, as `margin` gives it.
-        beta: the same β that the margins were computed with; above 0.
+        margins: one margin per pair, nats, as returned by `margin`.
+        beta: the β that the margins were computed with; above 0.
 
     Returns:
         One weight per pair, between 0 and beta.
@@ -213,16 +213,16 @@ def gradient_weight(margins: Float[Tensor, " batch"], beta: float = 0.1) -> Floa
 def pair_metrics(
     policy_logps: Float[Tensor, "pairs 2"], reference_logps: Float[Tensor, "pairs 2"], beta: float = 0.1
 ) -> dict[str, Float[Tensor, " pairs"]]:
-    """The loss of each pair and everything else that is reported about it. Inputs are not checked.
+    """The loss and all other reported metrics of each pair, without input checks.
 
     Args:
         policy_logps: log π of the chosen and the rejected response, nats.
-        reference_logps: the same under the reference.
+        reference_logps: log π_ref of the same responses, nats.
         beta: the β of the rewards; above 0.
 
     Returns:
-        `loss` (`dpo_losses`), `margin`, `preference_accuracy` (1 where the margin is positive, 1/2 where it is 0),
-        `chosen_logps`, `rejected_logps`, `chosen_rewards`, `rejected_rewards`: one value per pair each.
+        One value per pair for `loss` (see `dpo_losses`), `margin`, `preference_accuracy` (1 where the margin is
+        positive, 1/2 where it is 0), `chosen_logps`, `rejected_logps`, `chosen_rewards` and `rejected_rewards`.
     """
     chosen_logps, rejected_logps = policy_logps.unbind(dim=1)  # (pairs, 2) -> two times (pairs,)
     reference_chosen, reference_rejected = reference_logps.unbind(dim=1)
@@ -258,13 +258,13 @@ def _check_beta(beta: float) -> None:
 
 
 def _check_logps(**logps: Tensor) -> None:
-    """Reject what would silently give a wrong number: broadcasting, an empty mean, or a NaN that spreads."""
+    """Reject inputs that would silently give a wrong number: shapes that broadcast, empty batches, NaN and infinity."""
     first_name, first = next(iter(logps.items()))
     for name, values in logps.items():
         if values.shape != first.shape:
             raise ValueError(
                 f"{name} has shape {tuple(values.shape)}, but {first_name} has shape {tuple(first.shape)}: "
-                "they must be the same, one logp per response"
+                "the shapes must match, with one logp per response"
             )
         if values.dim() != 1:
             raise ValueError(

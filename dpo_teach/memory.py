@@ -1,7 +1,7 @@
-"""How many bytes RLHF and DPO hold in memory, counted model by model.
+"""The memory that RLHF and DPO need, in bytes, counted model by model.
 
-What is counted: weights, gradients, optimizer state. What is not: activations and the sampling cache, which grow with
-the batch and the length of the text. A byte is a byte and a GB is 10^9 of them.
+Weights, gradients and optimizer state are counted. Activations and the sampling cache are not: they depend on the batch
+size and on the length of the texts. 1 GB is 10^9 bytes.
 """
 
 import math
@@ -11,28 +11,28 @@ from typing import Literal, get_args
 __all__ = ["Dtype", "ModelMemory", "Optimizer", "PipelineMemory", "byte_rules", "count_memory"]
 
 Dtype = Literal["int8", "bfloat16", "float32", "bfloat16 + float32 master"]
-"""How weights are held; the last is what mixed-precision training keeps for a model that is trained."""
+"""Storage format of the weights. The last one is used by mixed-precision training for a model that is trained."""
 
 Optimizer = Literal["none", "sgd", "adamw"]
-"""none: weights alone, nothing is being trained; sgd: gradients; adamw: gradients and two float32 moments."""
+"""none: only weights, no training; sgd: also gradients; adamw: also gradients and two float32 moments."""
 
 _WEIGHT_BYTES: dict[str, int] = {"int8": 1, "bfloat16": 2, "float32": 4, "bfloat16 + float32 master": 2}
 _MASTER_BYTES: dict[str, int] = {"bfloat16 + float32 master": 4}
 _STATE_BYTES: dict[str, int] = {"none": 0, "sgd": 0, "adamw": 8}
 
 ADAPTER_SHARE = 0.01
-"""The share of the parameters that a LoRA adapter trains here; common choices lie between 0.001 and 0.02."""
+"""Fraction of the parameters in the LoRA adapter assumed here; common choices are between 0.001 and 0.02."""
 
 
 @dataclass(frozen=True)
 class ModelMemory:
-    """One model of a pipeline, in bytes.
+    """The memory of one model of a pipeline, in bytes.
 
     Args:
         role: policy, value, reward or reference.
         weights: bytes of the weights that a forward pass reads.
         gradients: bytes of the gradients; 0 for a frozen model.
-        optimizer: bytes of the optimizer's state, a float32 master copy included; 0 for a frozen model.
+        optimizer: bytes of the optimizer state, including any float32 master copy; 0 for a frozen model.
     """
 
     role: str
@@ -42,17 +42,17 @@ class ModelMemory:
 
     @property
     def total(self) -> float:
-        """All of it, bytes."""
+        """Total memory of the model, in bytes."""
         return self.weights + self.gradients + self.optimizer
 
 
 @dataclass(frozen=True)
 class PipelineMemory:
-    """The models that a pipeline holds at the same time.
+    """The models that a pipeline keeps in memory at the same time.
 
     Args:
         name: RLHF or DPO.
-        models: what is in memory; a model that shares another's weights is not listed.
+        models: the models in memory; a model that shares the weights of another is not listed.
     """
 
     name: str
@@ -60,7 +60,7 @@ class PipelineMemory:
 
     @property
     def total(self) -> float:
-        """All models together, bytes."""
+        """Total memory of all models, in bytes."""
         return sum(model.total for model in self.models)
 
 
@@ -72,27 +72,28 @@ def count_memory(
     precomputed_reference: bool = False,
     lora: bool = False,
 ) -> tuple[PipelineMemory, PipelineMemory]:
-    """The memory of RLHF (with PPO) and of DPO, for models of one size.
+    """Compute the memory of RLHF (with PPO) and of DPO for models of equal size.
 
         RLHF: policy and value trained, reward and reference frozen
         DPO:  policy trained, reference frozen
 
-    Ouyang et al. 2022, "InstructGPT" (arXiv:2203.02155), for the four; Rafailov et al. 2023 for the two.
+    RLHF follows Ouyang et al. 2022, "InstructGPT" (arXiv:2203.02155), and DPO follows Rafailov et al. 2023.
 
     Args:
-        parameters: parameters of one model, above 0.
-        dtype: how the weights are held. Gradients have the same width.
-        optimizer: "none" counts weights alone.
-        precomputed_reference: the reference's log-probabilities were computed before training, and the reference let
-            go. DPO can, for its responses are known beforehand; PPO cannot, for it has yet to sample them.
-        lora: only an adapter of 1 % of the parameters is trained. The reference is then the policy with its adapter
-            switched off, and needs no weights of its own.
+        parameters: number of parameters of one model, above 0.
+        dtype: storage format of the weights. Gradients have the same width.
+        optimizer: the optimizer; "none" counts only weights.
+        precomputed_reference: the reference's log-probabilities are computed before training, and the reference is then
+            deleted. DPO can do this, because its responses are known in advance. PPO cannot, because it samples its
+            responses during training.
+        lora: only an adapter with 1 % of the parameters is trained. The reference is then the policy with its adapter
+            switched off, and needs no additional weights.
 
     Returns:
-        RLHF and DPO, in this order.
+        The memory of RLHF and of DPO, in this order.
 
     Raises:
-        ValueError: parameters is not a finite number above 0, or dtype or optimizer is not one of its choices.
+        ValueError: parameters is not a finite number above 0, or dtype or optimizer is not one of the listed choices.
 
     >>> rlhf, dpo = count_memory(7e9, dtype="int8", optimizer="none")
     >>> rlhf.total / 1e9, dpo.total / 1e9
@@ -117,7 +118,7 @@ def count_memory(
 
 
 def byte_rules() -> dict[str, dict[str, int] | float]:
-    """The numbers that `count_memory` counts with, for whoever counts elsewhere: the calculator in the browser.
+    """The constants of `count_memory`, for the calculator in the browser.
 
     >>> byte_rules()["adapter_share"]
     0.01

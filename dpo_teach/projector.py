@@ -1,7 +1,7 @@
-"""Projector mode: larger text in figures, explorers and tables, by one switch for all of them.
+"""Projector mode: one switch enlarges the text in all figures, explorers and tables.
 
-The switch is the environment variable DPO_TEACH_PROJECTOR, which `make lab PROJECTOR=1` sets; `set_projector_scale`
-sets it from a cell. Output that exists already stays as it is: run its cell again.
+The switch is the environment variable DPO_TEACH_PROJECTOR. `make lab PROJECTOR=1` sets it, and so does
+`set_projector_scale` in a cell. Existing output does not change; run its cell again.
 """
 
 import json
@@ -17,13 +17,13 @@ _DEFAULT, _LARGEST = 1.6, 2.0
 
 
 def set_projector_scale(scale: float | int = _DEFAULT) -> None:
-    """Enlarge the text of all output from now on.
+    """Set the text size of all output created from now on.
 
     Args:
-        scale: the factor, 1 to 2; 1 is the normal size.
+        scale: factor by which text is enlarged, 1 to 2; 1 is the normal size.
 
     Raises:
-        ValueError: it is not between 1 and 2.
+        ValueError: scale is not between 1 and 2.
 
     >>> set_projector_scale(1.8)
     >>> projector_scale()
@@ -36,10 +36,10 @@ def set_projector_scale(scale: float | int = _DEFAULT) -> None:
 
 
 def projector_scale() -> float:
-    """The factor by which text is enlarged at the moment: 1.0 without a projector.
+    """Return the factor by which text is currently enlarged: 1.0 without a projector.
 
     Raises:
-        ValueError: the environment variable is neither on, off nor a number from 1 to 2.
+        ValueError: the environment variable is not on, off or a number from 1 to 2.
     """
     value = os.environ.get(_VARIABLE, "").strip().lower()
     if value in _OFF:
@@ -48,7 +48,7 @@ def projector_scale() -> float:
 
 
 def figure_scale() -> float:
-    """The size of a figure relative to its text: a figure is enlarged by less than its text, to fit the screen.
+    """Return the size of a figure relative to its text: figures are enlarged less than text, to fit the screen.
 
     >>> set_projector_scale(1.44)
     >>> round(figure_scale(), 3)
@@ -59,11 +59,12 @@ def figure_scale() -> float:
 
 
 def write_lab_settings(folder: str | Path) -> None:
-    """Write settings that enlarge JupyterLab's own text and code, and wrap long lines between words.
+    """Write JupyterLab settings that enlarge its text and code and wrap long lines between words.
 
     Args:
-        folder: for JUPYTERLAB_SETTINGS_DIR, and for JUPYTER_CONFIG_DIR with `--custom-css`, since tables, diagrams and
-            printed lines have no setting; created if missing. Other settings in it stay.
+        folder: the folder that JUPYTERLAB_SETTINGS_DIR and JUPYTER_CONFIG_DIR point to; created if missing. Other
+            settings in it are kept. `--custom-css` is needed, because tables, diagrams and printed lines have no
+            setting.
     """
     scale = projector_scale()
     sizes = {"code-font-size": 13, "content-font-size1": 14}  # JupyterLab's defaults, pixels
@@ -71,7 +72,7 @@ def write_lab_settings(folder: str | Path) -> None:
     texts = {
         "@jupyterlab/apputils-extension/themes.jupyterlab-settings": json.dumps({"overrides": overrides}),
         "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": '{"codeCellConfig": {"lineWrap": true}}',
-        # `body` overrides JupyterLab's own rules. Printed lines are long: they are enlarged by less.
+        # The selector `body` overrides JupyterLab's own rules. Printed lines are long, so they are enlarged less.
         "custom/custom.css": f"""\
 body .jp-RenderedHTMLCommon table {{ font-size: {13 * scale:.1f}px; }}
 body .jp-RenderedMermaid img {{ zoom: {scale:g}; }}

@@ -1,4 +1,4 @@
-"""Draw responses from a model, reproducibly."""
+"""Sample responses from a model, reproducibly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["Sample", "decode", "sample_responses", "sample_tokens"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A drawn response as token ids, with its end-of-sequence token unless it was cut before one came."""
+    """A sampled response as token ids. It ends with the end-of-sequence token unless it was truncated."""
 
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
@@ -30,7 +30,7 @@ def sample_responses(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> list[str]:
-    """One response to each prompt, as text; see `sample_tokens`."""
+    """Sample one response to each prompt, as text; see `sample_tokens` for the arguments."""
     samples = sample_tokens(
         model, tokenizer, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed
     )
@@ -38,7 +38,7 @@ def sample_responses(
 
 
 def decode(samples: Sequence[Sample], tokenizer: Any) -> list[str]:
-    """The text of each response, without special tokens."""
+    """Decode each response to text, without special tokens."""
     return tokenizer.batch_decode([list(sample.response_ids) for sample in samples], skip_special_tokens=True)
 
 
@@ -52,24 +52,24 @@ def sample_tokens(
     seed: int = 0,
     batch_size: int = 256,
 ) -> list[Sample]:
-    """One response to each prompt, drawn from the model's own distribution.
+    """Sample one response to each prompt from the model's own distribution.
 
-    Nothing is cut off the distribution (no top-k, no top-p): at temperature 1, what comes back is a sample of π(y|x).
+    The distribution is not restricted (no top-k, no top-p): at temperature 1, the result is a sample from π(y|x).
 
     Args:
         model: a `transformers` causal language model.
         tokenizer: its tokenizer, with a padding token.
-        prompts: one text for each response to draw; repeat a prompt to draw several.
-        max_new_tokens: tokens of a response at most; one that is not finished by then is cut.
-        temperature: 1 samples the model as it is; above 0.
-        seed: the same seed gives the same responses on the same machine.
-        batch_size: prompts in one call of the model.
+        prompts: one text per response; repeat a prompt to sample several responses to it.
+        max_new_tokens: maximum length of a response, in tokens; longer responses are truncated.
+        temperature: divides the logits; above 0, and 1 leaves the model's distribution unchanged.
+        seed: random seed. The same seed gives the same responses on the same machine.
+        batch_size: number of prompts per call of the model.
 
     Returns:
         The responses in the order of the prompts.
 
     Raises:
-        ValueError: temperature is not above 0, or prompt and response together pass the model's context.
+        ValueError: temperature is not above 0, or prompt and response together may exceed the model's context.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, found {temperature}")
@@ -88,14 +88,14 @@ def sample_tokens(
 
 @torch.no_grad()
 def _sample_batch(model: Any, rows: Sequence[tuple[int, ...]], settings: GenerationConfig) -> list[Sample]:
-    """Prompts are padded on the left, so that each response starts where its prompt ends."""
+    """Sample one batch. Prompts are padded on the left, so that each response directly follows its prompt."""
     longest, context = max(map(len, rows)), known_context(model)
     if context is not None and longest + settings.max_new_tokens > context:
-        raise ValueError(f"max_new_tokens={settings.max_new_tokens} after a prompt of {longest} tokens passes the "
-                         f"model's context of {context}")  # fmt: skip
+        raise ValueError(f"max_new_tokens={settings.max_new_tokens} after a prompt of {longest} tokens exceeds the "
+                         f"model's context of {context}; lower max_new_tokens or shorten the prompt")  # fmt: skip
     ids = torch.tensor([[settings.pad_token_id] * (longest - len(row)) + list(row) for row in rows])
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
-    with silence_transformers():  # it drops a mask that is all ones, and then advises one because of the padding
+    with silence_transformers():  # it drops a mask of ones and then warns that the padded batch has no mask
         output = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings)
     responses = output[:, longest:].tolist()
     return [Sample(row, _until_end(ids, settings.eos_token_id)) for row, ids in zip(rows, responses, strict=True)]

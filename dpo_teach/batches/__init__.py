@@ -1,13 +1,13 @@
 """From text pairs to batches of token ids: tokenize, mask, pad.
 
-The rules, each of which has gone wrong in public (see the tests):
-- the prompt is tokenized once, by itself, and both responses follow those same ids;
-- exactly one end-of-sequence token closes a complete response, and is trained on; a truncated response has none;
-- padding goes on the right, and masks are made from lengths, never from ids.
+The rules (each of them has been violated in public code, see the tests):
+- the prompt is tokenized once, on its own, and both responses follow the same prompt ids;
+- a complete response ends with exactly one end-of-sequence token, which is part of the loss; a truncated response has
+  none;
+- padding is on the right, and masks are computed from lengths, never from ids.
 
-A batch is padded, with one text per row (`TokenBatch`, what the notebooks show), or packed (`PackedBatch`, what
-training uses). Both give the position that predicts each response token, which is all that the rest of the package
-needs.
+A batch is either padded, with one text per row (`TokenBatch`, shown in the notebooks), or packed (`PackedBatch`, used
+for training). Both provide the position that predicts each response token, which is all that other modules need.
 """
 
 from dpo_teach.batches.collating import TokenBatch, collate, collate_pairs, split_pairs

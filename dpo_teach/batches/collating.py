@@ -1,4 +1,4 @@
-"""From token ids to padded batches: one sequence per row, padded on the right, with a mask over the response."""
+"""Padded batches of token ids: one sequence per row, padded on the right, with a mask over the response."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ __all__ = ["TokenBatch", "collate", "collate_pairs", "split_pairs"]
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Sequences of one length, padded on the right.
+    """A batch of sequences, padded on the right to equal length.
 
-    `response_mask` is true at the tokens of the response, its end-of-sequence token included, and nowhere else.
+    `response_mask` is true exactly at the tokens of the response, including its end-of-sequence token.
     """
 
     input_ids: Int[Tensor, "batch time"]
@@ -28,30 +28,30 @@ class TokenBatch:
         return len(self.input_ids)
 
     def to(self, device: torch.device | str) -> "TokenBatch":
-        """The same batch on another device."""
+        """Return a copy of the batch on another device."""
         return TokenBatch(self.input_ids.to(device), self.attention_mask.to(device), self.response_mask.to(device))
 
     def model_inputs(self) -> dict[str, Tensor]:
-        """The keyword arguments of a `transformers` model's body.
+        """Return the keyword arguments for the body of a `transformers` model.
 
-        No padding is masked: it is on the right, and no causal model looks to the right. `transformers` drops a mask
-        of ones, and PyTorch's attention is then causal by itself, which skips half of the work.
+        The padding is not masked: it is on the right, where no causal model looks. `transformers` drops a mask of ones,
+        and PyTorch then uses its causal attention, which skips half of the computation.
         """
         return {"input_ids": self.input_ids, "attention_mask": torch.ones_like(self.input_ids)}
 
     @property
     def responses(self) -> Int[Tensor, " tokens"]:
-        """The row of each response token, row after row."""
+        """The row of each response token, in row order."""
         return self.response_mask.nonzero()[:, 0]
 
     @property
     def targets(self) -> Int[Tensor, " tokens"]:
-        """The response tokens."""
+        """The response tokens, in row order."""
         return self.input_ids[self.response_mask]
 
     @property
     def sources(self) -> Int[Tensor, " tokens"]:
-        """The position that predicts each response token, one to its left, as an index into the flattened rows."""
+        """The position that predicts each response token (one to its left), as an index into the flattened rows."""
         return self.response_mask.flatten().nonzero()[:, 0] - 1
 
     @property
@@ -63,7 +63,7 @@ class TokenBatch:
 
 
 def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: int) -> TokenBatch:
-    """Put (prompt ids, response ids) into one row each, padded on the right.
+    """Put each (prompt ids, response ids) into one row, padded on the right.
 
     >>> batch = collate([([5, 6], [7, 1]), ([5], [8, 9, 9, 1])], pad_id=0)
     >>> batch.input_ids
@@ -75,7 +75,7 @@ def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: in
     """
     rows = [(tuple(prompt), tuple(response)) for prompt, response in sequences]
     if not rows:
-        raise ValueError("sequences is empty: a batch needs at least one")
+        raise ValueError("sequences is empty: expected at least one sequence")
     time = max(len(prompt) + len(response) for prompt, response in rows)
     input_ids = torch.full((len(rows), time), pad_id)  # (batch, time)
     attention_mask = torch.zeros(len(rows), time, dtype=torch.long)  # (batch, time)
@@ -89,13 +89,13 @@ def collate(sequences: Iterable[tuple[Sequence[int], Sequence[int]]], pad_id: in
 
 
 def collate_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> TokenBatch:
-    """One batch of 2 x pairs rows: all chosen responses, then all rejected ones in the same order."""
+    """Make one batch of 2 x pairs rows: all chosen responses, then all rejected responses in the same order."""
     chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     rejected = [(pair.prompt_ids, pair.rejected_ids) for pair in pairs]
     return collate(chosen + rejected, pad_id)
 
 
 def split_pairs(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Undo the stacking of `collate_pairs`: (values of the chosen responses, values of the rejected ones)."""
+    """Split values in the order of `collate_pairs` into those of the chosen and those of the rejected responses."""
     chosen, rejected = values.chunk(2)
     return chosen, rejected

@@ -1,4 +1,4 @@
-"""Token ids of preference pairs: one pair, and a data set of them in one flat array."""
+"""Token ids of preference pairs: a single pair, and a data set stored as one flat array."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -19,23 +19,23 @@ class TokenizedPair:
     rejected_ids: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Tokens of prompt and longer response together: what must fit into a model's context."""
+        """Tokens of the prompt and the longer response, which must fit into a model's context."""
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
     @property
     def tokens(self) -> int:
-        """Tokens of prompt and both responses together: the key for batching by length."""
+        """Tokens of the prompt and both responses, used to batch pairs by length."""
         return len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
 
 class TokenizedDataset(Sequence[TokenizedPair]):
-    """Tokenized pairs as one flat array of ids: prompt, chosen, rejected of the first pair, then of the next.
+    """Tokenized pairs as one flat array of ids: prompt, chosen, rejected of the first pair, then of the next pair.
 
-    The array is a temporary file, memory-mapped and deleted with the process: 4 bytes per token on the disk, where
-    Python tuples take more than 8 in memory.
+    The array is a memory-mapped temporary file that is deleted when the process ends. It takes 4 bytes per token on
+    disk; Python tuples would take more than 8 bytes per token in memory.
 
     Args:
-        pairs: iterated over once.
+        pairs: the pairs; they are iterated over once.
 
     Attributes:
         ids: all token ids, int32.
@@ -58,11 +58,11 @@ class TokenizedDataset(Sequence[TokenizedPair]):
 
     @property
     def tokens(self) -> np.ndarray:
-        """Tokens of prompt and both responses of each pair: the key for batching by length."""
+        """Tokens of the prompt and both responses of each pair, used to batch pairs by length."""
         return np.diff(self.ends[2::3], prepend=0)
 
     def select(self, indices: Sequence[int]) -> "TokenizedDataset":
-        """A data set of some of the pairs, in the order of `indices`."""
+        """Return a data set of the pairs at `indices`, in that order."""
         return TokenizedDataset(self[i] for i in indices)
 
     def __len__(self) -> int:

@@ -1,8 +1,8 @@
-"""From token ids to packed batches: the prompt once for all its responses, and several texts in one row.
+"""Packed batches of token ids: each prompt once for all its responses, and several texts in one row.
 
-What a transformer computes for a prompt does not depend on what follows it, and texts in one row that may not look at
-each other are as good as in rows of their own. Both are said by an attention mask and by positions that start anew.
-Texts of many lengths then need hardly any padding. The numbers are those of `collate`, but for rounding.
+A causal transformer's computation for a prompt does not depend on the tokens that follow. Several texts can also share
+a row, as long as they cannot attend to each other. An attention mask and position ids that restart for each text ensure
+both. Texts of different lengths then need hardly any padding. Up to rounding, the results equal those of `collate`.
 """
 
 import math
@@ -20,24 +20,24 @@ from dpo_teach.batches.dataset import TokenizedPair
 __all__ = ["PackedBatch", "lay_out", "lay_out_pairs", "pack", "pack_pairs"]
 
 NO_SEGMENT = -1
-WIDTHS = (1, 1.25, 1.5)  # of rows, in lengths of the longest item
-ATTENTION_DOUBLES = 768  # the width of rows at which attention costs about as much as everything else
+WIDTHS = (1, 1.25, 1.5)  # widths of rows to try, relative to the longest item
+ATTENTION_DOUBLES = 768  # row width at which attention costs about as much as the rest of the model
 Ids = Sequence[int]
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Texts side by side in few rows. A token sees those before it in its own segment and in the segment's prompt.
+    """Several texts per row. A token attends to earlier tokens in its own segment and in the prompt of that segment.
 
     Args:
-        input_ids: the tokens.
-        position_ids: the place of each in its own text; both responses to a prompt go on counting where it ends.
-        segments: which prompt or response each belongs to, -1 at padding.
-        prompts: the segment of the prompt of each; a prompt's own at a prompt.
-        sources: where each response token is predicted, as an index into the flattened rows.
-        targets: the response tokens themselves.
-        responses: which response each of them belongs to.
-        ends: where each response's last token is, as an index into the flattened rows.
+        input_ids: the token ids.
+        position_ids: position of each token in its own text; every response continues the positions of its prompt.
+        segments: index of the prompt or response that each token belongs to; -1 for padding.
+        prompts: index of the prompt segment of each token; for a prompt token, its own segment.
+        sources: position that predicts each response token, as an index into the flattened rows.
+        targets: the response tokens.
+        responses: index of the response that each response token belongs to.
+        ends: position of the last token of each response, as an index into the flattened rows.
     """
 
     input_ids: Int[Tensor, "rows time"]
@@ -50,15 +50,15 @@ class PackedBatch:
     ends: Int[Tensor, " responses"]
 
     def __len__(self) -> int:
-        """How many responses there are."""
+        """Number of responses."""
         return len(self.ends)
 
     def to(self, device: torch.device | str) -> "PackedBatch":
-        """The same batch on another device."""
+        """Return a copy of the batch on another device."""
         return PackedBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def model_inputs(self) -> dict[str, Tensor]:
-        """What the body of a `transformers` model is called with."""
+        """Return the keyword arguments for the body of a `transformers` model."""
         return {
             "input_ids": self.input_ids,
             "position_ids": self.position_ids,
@@ -66,26 +66,26 @@ class PackedBatch:
         }
 
     def visible(self) -> Bool[Tensor, "rows time time"]:
-        """Which tokens (last dimension) each token sees; one of padding sees padding, so that no softmax is empty."""
+        """Mask of the tokens (last dimension) each token sees. Padding sees padding, so that no softmax is empty."""
         own = self.segments[:, :, None] == self.segments[:, None, :]
         of_prompt = self.prompts[:, :, None] == self.segments[:, None, :]
         return (own | of_prompt).tril()
 
 
 def lay_out(sequences: Iterable[tuple[Ids, Ids]], pad_id: int, *, packed: bool) -> "TokenBatch | PackedBatch":
-    """(Prompt ids, response ids) packed, or in one rectangle (`collate`)."""
+    """Put (prompt ids, response ids) into a packed batch or a padded one (`collate`)."""
     if packed:
         return pack([(prompt, (response,)) for prompt, response in sequences], pad_id)
     return collate(sequences, pad_id)
 
 
 def lay_out_pairs(pairs: Sequence[TokenizedPair], pad_id: int, *, packed: bool) -> "TokenBatch | PackedBatch":
-    """Pairs packed, or in one rectangle (`collate_pairs`); all the chosen responses come first in both."""
+    """Put pairs into a packed batch or a padded one (`collate_pairs`). In both, the chosen responses come first."""
     return pack_pairs(pairs, pad_id) if packed else collate_pairs(pairs, pad_id)
 
 
 def pack_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> PackedBatch:
-    """2 x pairs responses: all the chosen ones, then all the rejected ones, as `split_pairs` wants them."""
+    """Pack pairs into 2 x pairs responses: all chosen, then all rejected, as `split_pairs` expects."""
     batch = pack([(pair.prompt_ids, (pair.chosen_ids, pair.rejected_ids)) for pair in pairs], pad_id)
     order = batch.responses % 2 * len(pairs) + batch.responses // 2
     ends = torch.cat([batch.ends[0::2], batch.ends[1::2]])
@@ -93,17 +93,17 @@ def pack_pairs(pairs: Sequence[TokenizedPair], pad_id: int) -> PackedBatch:
 
 
 def pack(items: Sequence[tuple[Ids, Sequence[Ids]]], pad_id: int) -> PackedBatch:
-    """Lay items (prompt ids, its responses' ids) into rows that leave little empty.
+    """Pack items (prompt ids, ids of its responses) into rows with little padding.
 
     Args:
-        items: prompts of at least one token, each with one response or several.
-        pad_id: what fills the ends of the rows.
+        items: prompts of at least one token, each with one or more responses.
+        pad_id: the padding token.
 
     Returns:
-        The batch; responses are numbered in the order of the items.
+        The batch, with responses numbered in the order of the items.
 
     Raises:
-        ValueError: there is no item.
+        ValueError: items is empty.
 
     >>> batch = pack([([5, 6], [[7, 1], [8, 1]]), ([5], [[9, 1]]), ([6], [[9, 1]])], pad_id=0)
     >>> batch.input_ids
@@ -114,7 +114,7 @@ def pack(items: Sequence[tuple[Ids, Sequence[Ids]]], pad_id: int) -> PackedBatch
             [0, 1, 2, 0, 1, 2]])
     """
     if not items:
-        raise ValueError("items is empty: a batch needs at least one")
+        raise ValueError("items is empty: expected at least one item")
     lengths = [len(prompt) + sum(map(len, responses)) for prompt, responses in items]
     width, rows = _cheapest_rows(lengths)
     writer = _Writer(width=width, height=len(rows), pad_id=pad_id)
@@ -130,18 +130,18 @@ def pack(items: Sequence[tuple[Ids, Sequence[Ids]]], pad_id: int) -> PackedBatch
 
 
 def _cheapest_rows(lengths: Sequence[int]) -> tuple[int, list[list[int]]]:
-    """The width of the rows, and the items of each: longer rows have fewer gaps, and more to attend to."""
+    """The best row width and the items of each row. Longer rows have less padding, but more costly attention."""
     widths = sorted({math.ceil(max(lengths) * factor) for factor in WIDTHS})
     filled = [(width, _fill_rows(lengths, width)) for width in widths]
     return min(filled, key=lambda one: len(one[1]) * one[0] * (1 + one[0] / ATTENTION_DOUBLES))
 
 
 def _fill_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
-    """First fit, the longest first: each item goes into the first row that still has room for it."""
+    """First-fit decreasing: from longest to shortest, put each item into the first row with enough space."""
     rows: list[list[int]] = []
     free: list[int] = []
     for item in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = next((row for row, room in enumerate(free) if room >= lengths[item]), len(rows))
+        row = next((row for row, space in enumerate(free) if space >= lengths[item]), len(rows))
         if row == len(rows):
             rows.append([])
             free.append(width)
@@ -151,7 +151,7 @@ def _fill_rows(lengths: Sequence[int], width: int) -> list[list[int]]:
 
 
 class _Writer:
-    """The rows of a batch while they are being written."""
+    """Collects the rows of a batch."""
 
     def __init__(self, *, width: int, height: int, pad_id: int):
         self.width, self.segment = width, 0
@@ -163,11 +163,11 @@ class _Writer:
         self.ends: dict[int, int] = {}
 
     def write(self, row: int, column: int, prompt: Ids, responses: Sequence[Ids], *, first_response: int) -> None:
-        """Put a prompt and its responses into a row."""
+        """Write a prompt and its responses into a row."""
         prompt_segment = self.segment
         self._write_segment(row, column, prompt, position=0, prompt=prompt_segment)
         column += len(prompt)
-        before = row * self.width + column - 1  # the prompt's last token predicts the first of every response
+        before = row * self.width + column - 1  # the prompt's last token predicts the first token of every response
         for number, response in enumerate(responses, start=first_response):
             self._write_segment(row, column, response, position=len(prompt), prompt=prompt_segment)
             here = row * self.width + column
@@ -184,7 +184,7 @@ class _Writer:
         self.segment += 1
 
     def batch(self, *, responses: int) -> PackedBatch:
-        """Everything written, as tensors; predictions in the order of the responses."""
+        """Return the batch, with the response tokens in the order of the responses."""
         order = range(responses)
         lengths = [len(self.targets[number]) for number in order]
         sources = np.concatenate([self.sources[number] for number in order])

@@ -1,4 +1,4 @@
-"""From text pairs to token ids: the prompt once, both responses after it, one end-of-sequence token each."""
+"""Convert text pairs to token ids: one prompt, followed by two responses with an end-of-sequence token each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ Truncated = TypeVar("Truncated")
 
 @dataclass(frozen=True)
 class TruncationStats:
-    """What a data set lost to the length limits.
+    """How many examples of a data set were changed or dropped because of the length limits.
 
     Args:
         prompts: number of examples whose prompt lost its beginning.
-        responses: number of examples of which a response lost its end.
-        dropped: number of examples left out, because their prompt left no room for a response.
+        responses: number of examples with a response that lost its end.
+        dropped: number of examples that were dropped, because their prompt left no token for a response.
     """
 
     prompts: int = 0
@@ -46,9 +46,9 @@ class TokenizedPairs:
     """A tokenized data set.
 
     Args:
-        pairs: the pairs that fit, as ids.
-        truncation: what was lost.
-        rows: for each of them, its index in the data set that was tokenized.
+        pairs: the pairs that fit, as token ids.
+        truncation: how many pairs were truncated or dropped.
+        rows: index of each pair in the original data set.
     """
 
     pairs: TokenizedDataset
@@ -57,16 +57,17 @@ class TokenizedPairs:
 
 
 def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
-    """The ids of a prompt, with the special tokens that this tokenizer puts in front of a text, and at least one id.
+    """Tokenize a prompt, with the special tokens that the tokenizer puts in front of a text.
 
-    A response's first token is predicted from the token before it, so an empty prompt becomes the
-    beginning-of-sequence token (or, where there is none, the end-of-sequence token, as GPT-2 was trained).
+    The result has at least one id, because the first token of a response is predicted from the token before it. An
+    empty prompt therefore becomes the beginning-of-sequence token or, if there is none, the end-of-sequence token, as
+    in the training of GPT-2.
     """
     return _as_prompt(tokenizer(prompt)["input_ids"], tokenizer)
 
 
 def tokenize_response(response: str, tokenizer: Any) -> tuple[int, ...]:
-    """The ids of a response, closed by exactly one end-of-sequence token."""
+    """Tokenize a response. The ids end with exactly one end-of-sequence token."""
     return _as_response(tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer)
 
 
@@ -86,10 +87,13 @@ def _as_response(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
 def truncate_prompt(
     ids: tuple[int, ...], max_length: int, max_prompt_length: int | None = None
 ) -> tuple[tuple[int, ...], int]:
-    """The ids of a prompt, without its beginning where it is too long, and the budget: tokens left for a response.
+    """Remove the beginning of a long prompt, and count the tokens left for a response.
+
+    Returns:
+        The ids of the prompt, and the number of tokens left for a response.
 
     Raises:
-        ValueError: nothing is left for a response.
+        ValueError: no token is left for a response.
     """
     if max_prompt_length is not None:
         ids = ids[-max_prompt_length:]
@@ -97,7 +101,7 @@ def truncate_prompt(
     if budget < 1:
         raise ValueError(
             f"field 'prompt': its {len(ids)} tokens leave no room for a response within {max_length} tokens; "
-            "shorten it, or set max_prompt_length"
+            "shorten the prompt, or set max_prompt_length (--max-prompt-length)"
         )
     return ids, budget
 
@@ -105,22 +109,22 @@ def truncate_prompt(
 def tokenize_pair(
     pair: PreferencePair, tokenizer: Any, *, max_length: int, max_prompt_length: int | None = None
 ) -> TokenizedPair:
-    """Token ids of one pair, truncated to fit.
+    """Tokenize one pair and truncate it to the length limits.
 
-    A prompt longer than `max_prompt_length` loses its beginning, once, the same for both responses, so that Z(x)
-    still cancels. A response loses its end where prompt and response exceed `max_length`.
+    A prompt longer than `max_prompt_length` loses its beginning. Both responses share the truncated prompt, so Z(x)
+    still cancels. A response loses its end if prompt and response together exceed `max_length`.
 
     Args:
         pair: the texts.
         tokenizer: a `transformers` tokenizer with an end-of-sequence token.
-        max_length: tokens of prompt and response together, at most the model's context.
-        max_prompt_length: tokens of the prompt that are kept; None keeps them all.
+        max_length: maximum tokens of prompt and response together, at most the model's context.
+        max_prompt_length: maximum tokens of the prompt; None means no limit.
 
     Returns:
-        The ids; the responses end in the end-of-sequence token unless they were truncated.
+        The token ids. Each response ends with the end-of-sequence token unless it was truncated.
 
     Raises:
-        ValueError: the prompt leaves no room for a response, or the two responses are identical after truncation.
+        ValueError: the prompt leaves no token for a response, or the responses are identical after truncation.
     """
     ids = TokenizedPair(
         tokenize_prompt(pair.prompt, tokenizer),
@@ -135,7 +139,7 @@ def _truncate_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int |
     chosen_ids, rejected_ids = ids.chosen_ids[:budget], ids.rejected_ids[:budget]
     if chosen_ids == rejected_ids:
         raise ValueError(f"fields 'chosen' and 'rejected' are identical after truncation to {budget} tokens "
-                         f"(max_length={max_length})")  # fmt: skip
+                         f"(max_length={max_length}); raise max_length or shorten the prompt")  # fmt: skip
     return TokenizedPair(prompt_ids, chosen_ids, rejected_ids)
 
 
@@ -147,17 +151,17 @@ def tokenize_pairs(
     max_prompt_length: int | None = None,
     on_overlong: Overlong = "error",
 ) -> TokenizedPairs:
-    """Tokenize a data set; count what is truncated or dropped, and keep the index of each remaining pair.
+    """Tokenize a data set. Count truncated and dropped pairs, and keep the index of each remaining pair.
 
     Args:
         pairs: the texts.
         tokenizer: a `transformers` tokenizer with an end-of-sequence token.
-        max_length: tokens of prompt and response together.
-        max_prompt_length: tokens of the prompt that are kept; None keeps them all.
-        on_overlong: a pair with no response left is an "error", or is "drop"-ped and counted.
+        max_length: maximum tokens of prompt and response together.
+        max_prompt_length: maximum tokens of the prompt; None means no limit.
+        on_overlong: "error" raises at a pair that does not fit; "drop" drops and counts such pairs.
 
     Raises:
-        ValueError: the limits are invalid, a pair has no response left and may not be dropped, or none remains.
+        ValueError: the limits are invalid, a pair does not fit and `on_overlong` is "error", or no pair fits.
     """
     check_limits(max_length, max_prompt_length)
     rows: list[int] = []
@@ -175,7 +179,9 @@ def tokenize_pairs(
 
     dataset = TokenizedDataset(fitting())
     if not dataset:
-        raise ValueError(f"no pair fits into max_length={max_length} tokens, out of {len(pairs)}")
+        raise ValueError(
+            f"expected at least one pair that fits into max_length={max_length} tokens, found none among {len(pairs)}"
+        )
     last_ids = dataset.ids[dataset.ends - 1].reshape(-1, 3)[:, 1:]  # (pairs, 2): of chosen and rejected
     cut = int((last_ids != tokenizer.eos_token_id).any(axis=1).sum())
     stats = TruncationStats(prompts=shortened, responses=cut, dropped=len(pairs) - len(dataset))
@@ -183,7 +189,7 @@ def tokenize_pairs(
 
 
 def _tokenize_in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair]:
-    """All ids of each pair; a tokenizer is many times faster on a thousand texts than on one after the other."""
+    """Tokenize pairs in batches, because a tokenizer is many times faster on a thousand texts than on single texts."""
     for start in range(0, len(pairs), TEXTS_AT_ONCE):
         some = pairs[start : start + TEXTS_AT_ONCE]
         prompts = tokenizer([pair.prompt for pair in some])["input_ids"]
@@ -196,18 +202,18 @@ def _tokenize_in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Ite
 def truncate_each(
     examples: Iterable[tuple[str, Item]], truncate: Callable[[Item], Truncated], on_overlong: Overlong
 ) -> Iterator[tuple[int, Truncated]]:
-    """Truncate examples one by one; one that does not fit is an error that names it, or is skipped.
+    """Truncate examples one by one. An example that does not fit raises an error that names it, or is skipped.
 
     Args:
-        examples: (source and row, or "", for messages; what to truncate).
-        truncate: raises a ValueError for an example that does not fit.
-        on_overlong: "error", or "drop" to skip it.
+        examples: pairs of a name for messages (source and row, or "") and an item to truncate.
+        truncate: function that truncates an item and raises a ValueError if it does not fit.
+        on_overlong: "error" raises at an example that does not fit; "drop" skips it.
 
     Yields:
-        The index of each example that fits, and what `truncate` made of it.
+        The index of each example that fits, and the truncated item.
 
     Raises:
-        ValueError: an example does not fit and may not be skipped.
+        ValueError: an example does not fit and `on_overlong` is "error".
     """
     for index, (where, example) in enumerate(examples):
         try:
@@ -222,7 +228,7 @@ def check_limits(max_length: int, max_prompt_length: int | None) -> None:
     """Reject limits that leave no token for a prompt or a response.
 
     Raises:
-        ValueError: they do; the message names the argument.
+        ValueError: a limit is too small; the message names the argument.
     """
     if max_length < 2:
         raise ValueError(f"max_length must be at least 2 (one token of prompt, one of response), found {max_length}")

@@ -1,6 +1,6 @@
-"""`dpo-teach`: inspect data, fine-tune, train with DPO, evaluate, sample.
+"""The `dpo-teach` command: inspect data, fine-tune, train with DPO, evaluate, sample.
 
-This module parses arguments and handles errors; the commands are in `commands` and `data`. Neither imports torch before
+This module parses arguments and handles errors; the commands are in `commands` and `data`. Torch is imported only when
 a command needs it, so that `dpo-teach --help` is fast.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 # Set before the libraries are imported, unless the user has set them.
 ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "passive",  # waiting threads sleep instead of spinning: other programs keep their cores
+    "OMP_WAIT_POLICY": "passive",  # waiting threads sleep instead of spinning and occupying cores
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -27,14 +27,14 @@ ENVIRONMENT = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command. An error is printed in one line, with exit status 2."""
+    """Run one command. Errors are printed on one line, and the exit status is then 2."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
         with _console():
             _parse(arguments)()
             sys.stdout.flush()
-    except BrokenPipeError:  # as with `dpo-teach inspect ... | head`
+    except BrokenPipeError:  # for example `dpo-teach inspect ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except (ValueError, OSError) as error:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _console() -> Iterator[None]:
-    """Print warnings as lines on stderr. Of several processes that train together, only the first prints output."""
+    """Print each warning as one line on stderr. When several processes train together, only the first prints output."""
     is_main_process = os.environ.get("RANK", "0") == "0"  # set by accelerate and torchrun
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("dpo-teach: warning: %(message)s"))
@@ -66,13 +66,13 @@ def _console() -> Iterator[None]:
 
 
 def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
-    """The command with its arguments, ready to be called.
+    """Return the requested command with its arguments, ready to be called.
 
     Raises:
         ValueError: an argument is invalid.
-        SystemExit: help was requested, and has been printed.
+        SystemExit: help was requested and has been printed.
     """
-    import tyro  # imported here, as are the commands, so that Ctrl-C is handled during imports
+    import tyro  # imported here, like the commands, so that `main` also handles Ctrl-C during imports
 
     from dpo_teach.cli.commands import evaluate, frontier, sample, sft, train
     from dpo_teach.cli.data import inspect
@@ -83,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
             return tyro.extras.subcommand_cli_from_dict(
                 {f.__name__: _deferred(f) for f in (inspect, sft, train, evaluate, sample, frontier)},
                 prog="dpo-teach",
-                description="Inspect preference data, fine-tune, train with DPO, evaluate, sample.",
+                description="Inspect preference data, fine-tune a model, train it with DPO, evaluate it and sample.",
                 args=arguments,
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
             )
@@ -94,7 +94,7 @@ def _parse(arguments: Sequence[str] | None) -> Callable[[], None]:
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """With the signature of `command`, but returns the call instead of making it."""
+    """A function with the signature of `command` that returns the call instead of making it."""
 
     @functools.wraps(command)
     def with_arguments(**arguments: Any) -> Callable[[], None]:

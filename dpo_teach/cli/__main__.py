@@ -1,4 +1,4 @@
-"""`python -m dpo_teach.cli`, which `accelerate launch -m dpo_teach.cli` runs."""
+"""Entry point of `python -m dpo_teach.cli` and `accelerate launch -m dpo_teach.cli`."""
 
 from dpo_teach.cli import main
 

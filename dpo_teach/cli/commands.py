@@ -1,4 +1,4 @@
-"""The commands that train, evaluate and sample. Each imports torch when it runs: `dpo-teach --help` must be fast."""
+"""The commands that train, evaluate and sample. They import torch only when they run, so that `--help` is fast."""
 
 import dataclasses
 import json
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 
 def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MODEL, resume: bool = False) -> None:
-    """Fine-tune a model on the chosen responses: the stage before DPO.
+    """Fine-tune a model on the chosen responses, the stage before DPO.
 
     Args:
-        output: a new or empty folder for the model, its metrics and checkpoints.
-        data: preference pairs; their prompts and chosen responses are used.
-        config: how to train.
-        model: a bundled name, a local folder, or a name on the Hub.
+        output: new or empty folder for the model, its metrics and its checkpoints.
+        data: preference pairs; only their prompts and chosen responses are used.
+        config: settings of the training run.
+        model: bundled model, local folder, or model name on the Hugging Face Hub.
         resume: continue from the last checkpoint in the output folder.
     """
     from dpo_teach.models import load_model
@@ -63,11 +63,11 @@ def train(
     """Train a policy on preference pairs with DPO.
 
     Args:
-        output: a new or empty folder for the policy, its metrics and checkpoints.
+        output: new or empty folder for the policy, its metrics and its checkpoints.
         data: preference pairs.
-        config: how to train.
-        model: the initial policy: a bundled name, a local folder, or a name on the Hub.
-        reference: the reference model, if it is not the initial policy.
+        config: settings of the training run.
+        model: initial policy: a bundled model, a local folder, or a model name on the Hugging Face Hub.
+        reference: reference model, if it differs from the initial policy.
         resume: continue from the last checkpoint in the output folder.
     """
     from dpo_teach.models import load_model
@@ -97,19 +97,19 @@ def evaluate(
     seed: int = 0,
     json_output: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
-    """Evaluate a policy on held-out pairs; in the reviews world also the true reward of new samples.
+    """Evaluate a policy on held-out pairs and, in the reviews world, by the true reward of new samples.
 
     Args:
         policy: the trained model.
-        data: preference pairs; evaluates the held-out pairs, or all if none are held out.
-        reference: the model that the policy started from.
-        beta: the beta of margin and loss.
-        max_length: tokens of prompt and response together; the shorter of both contexts by default.
-        max_prompt_length: tokens of the prompt that are kept; all by default.
-        on_overlong: what to do with a pair whose prompt leaves no room for a response.
+        data: preference pairs; the held-out pairs are evaluated, or all pairs if none are held out.
+        reference: the model that the policy was trained from.
+        beta: beta of the margin and the loss.
+        max_length: maximum tokens of prompt and response together. By default, the shorter context of the two models.
+        max_prompt_length: maximum tokens of a prompt; longer prompts lose their beginning. By default, no limit.
+        on_overlong: stop at a pair whose prompt leaves no token for a response, or drop it.
         samples: number of responses to sample in the reviews world.
-        seed: random seed of the samples.
-        json_output: print one JSON object.
+        seed: random seed for sampling.
+        json_output: print the results as one JSON object.
     """
     from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews
     from dpo_teach.models import load_model
@@ -147,15 +147,15 @@ def sample(
     temperature: float = 1.0,
     seed: int = 0,
 ) -> None:
-    """Print responses of a model.
+    """Sample responses from a model and print them.
 
     Args:
-        model: a bundled name, a local folder, or a name on the Hub.
-        prompt: the prompt; \\n is a new line. By default, openings of the reviews world.
+        model: bundled model, local folder, or model name on the Hugging Face Hub.
+        prompt: the prompt; \\n stands for a new line. By default, random prompts of the reviews world.
         count: number of responses.
-        max_new_tokens: longest response, in tokens.
-        temperature: 1 samples from the model's own distribution.
-        seed: random seed of the samples.
+        max_new_tokens: maximum length of a response, in tokens.
+        temperature: sampling temperature; 1 samples from the model's own distribution.
+        seed: random seed for sampling.
     """
     import random
 
@@ -181,8 +181,8 @@ def frontier(output: Path, config: SweepConfig) -> None:
     """Compare DPO, PPO, best-of-n and SFT in the reviews world at an equal budget: one to two hours, resumable.
 
     Args:
-        output: the results file; results that it already has are not measured again.
-        config: what the sweep varies.
+        output: results file; results that it already contains are not computed again.
+        config: settings of the sweep.
     """
     from dpo_teach.frontier.sweep import sweep
 
@@ -206,10 +206,10 @@ def _warn_of_trained_pairs(policy: str, pairs: "Sequence[PreferencePair]") -> No
 
 
 def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
-    """The reference of a policy, which must have the same tokenizer.
+    """Load the reference of a policy and check that both have the same tokenizer.
 
     Raises:
-        ValueError: their tokenizers differ, so that log π and log π_ref would be of different responses.
+        ValueError: their tokenizers differ, so log π and log π_ref would belong to different token sequences.
     """
     from dpo_teach.models import load_model
 
@@ -218,8 +218,9 @@ def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
     if (ours.get_vocab(), ours.bos_token_id, ours.eos_token_id) != (
         theirs.get_vocab(), theirs.bos_token_id, theirs.eos_token_id,
     ):  # fmt: skip
-        raise ValueError(f"--reference {reference!r} has another tokenizer than {policy!r} ({len(theirs)} and "
-                         f"{len(ours)} tokens): the reference is the model that the policy started from")  # fmt: skip
+        raise ValueError(f"--reference {reference!r}: expected the same tokenizer as {policy!r} ({len(ours)} tokens), "
+                         f"found a different one ({len(theirs)} tokens); pass the model that the policy was trained "
+                         "from")  # fmt: skip
     return found.model
 
 

@@ -1,4 +1,4 @@
-"""Preference data on the command line: the options that several commands share, and `dpo-teach inspect`."""
+"""Preference data on the command line: options shared by several commands, and `dpo-teach inspect`."""
 
 import logging
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """How preference data is read."""
+    """How to read preference data."""
 
     split: str = "train"
-    """File of a folder, or split of a Hub dataset."""
+    """Split to read: a file in a folder, such as train.jsonl, or a split of a Hub dataset."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Names of the columns where they differ, as: prompt QUESTION chosen GOOD rejected BAD."""
+    """Column names, if they are not prompt, chosen and rejected. Example: prompt QUESTION chosen GOOD rejected BAD."""
     prompt_template: str | None = None
-    """Builds the prompt from several columns, as '{instruction}\\n{input}\\n'; \\n is a new line."""
+    """Template that builds the prompt from columns, such as '{instruction}\\n{input}\\n'; \\n stands for a new line."""
 
     def as_arguments(self) -> dict[str, Any]:
         """The keyword arguments of `survey_pairs`."""
@@ -37,39 +37,41 @@ class ReadingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions(ReadingOptions):
-    """Which preference pairs, and how many of them are held out."""
+    """Which preference pairs to use, and how many of them to hold out."""
 
     data: str = "reviews-preferences"
-    """A .jsonl, .json or .parquet file, a folder of them, the bundled reviews-preferences, or a Hub dataset."""
+    """A .jsonl, .json or .parquet file, a folder of such files, the bundled reviews-preferences, or a Hub dataset."""
     on_bad_row: Literal["error", "drop"] = "error"
-    """Stop at an invalid row and name it, or skip it."""
+    """Stop with an error at the first invalid row, or skip invalid rows."""
     hold_out: int = 0
-    """Number of pairs to hold out for evaluation; never trained on."""
+    """Number of pairs to hold out for evaluation; they are not used for training."""
     hold_out_seed: int = 0
-    """Decides which pairs are held out. Give sft, train and evaluate the same."""
+    """Random seed that selects the held-out pairs. Use the same value for sft, train and evaluate."""
 
     def load(self) -> tuple[list[PreferencePair], list[PreferencePair]]:
-        """The pairs to train on, and the held-out pairs; warns of rows and pairs that are in neither.
+        """Return the pairs to train on and the held-out pairs; warn about skipped rows and removed pairs.
 
         Raises:
-            ValueError: the data cannot be used, or nothing is left to train on.
+            ValueError: the data is invalid, or no pairs are left to train on.
         """
         survey = survey_pairs(self.data, **self.as_arguments())
         pairs, problems = survey.valid_pairs(self.on_bad_row), survey.problems
         if problems:
             total = len(pairs) + len(problems)
-            logger.warning("%d of %d rows are invalid and skipped; the first: %s", len(problems), total, problems[0])
+            logger.warning(
+                "%d of %d rows are invalid and were skipped; first problem: %s", len(problems), total, problems[0]
+            )
         if not 0 <= self.hold_out < len(pairs):
-            raise ValueError(f"--hold-out must be at least 0 and below the number of pairs ({len(pairs)}), found "
+            raise ValueError(f"--hold-out must be at least 0 and less than the number of pairs ({len(pairs)}), found "
                              f"{self.hold_out}")  # fmt: skip
         rest, held = hold_out(pairs, self.hold_out, self.hold_out_seed)
         kept = without_prompts_of(held, rest)
-        shared = f"{len(rest) - len(kept)} of the {len(rest)} other pairs have a held-out prompt"
+        shared = f"{len(rest) - len(kept)} of the {len(rest)} remaining pairs share a prompt with a held-out pair"
         if not kept:
-            logger.warning("%s: evaluation is on other responses, but not on other prompts", shared)
+            logger.warning("%s: the evaluation uses new responses, but no new prompts", shared)
             return rest, held
         if len(kept) < len(rest):
-            logger.warning("%s and are not trained on", shared)
+            logger.warning("%s and are not used for training", shared)
         return kept, held
 
 
@@ -80,14 +82,14 @@ def inspect(
     max_length: int | None = None,
     max_prompt_length: int | None = None,
 ) -> None:
-    """Summarise preference data: counts, lengths in tokens, three pairs, and every problem.
+    """Summarise preference data: number of pairs, lengths in tokens, three examples, and all problems.
 
     Args:
-        data: a .jsonl, .json or .parquet file, a folder of them, reviews-preferences, or a Hub dataset.
-        reading: how to read it.
-        model: the model whose tokens are counted.
-        max_length: limit on the tokens of prompt and response; the model's context by default.
-        max_prompt_length: tokens of the prompt that are kept, from its end; all of them by default.
+        data: a .jsonl, .json or .parquet file, a folder of such files, reviews-preferences, or a Hub dataset.
+        reading: how to read the data.
+        model: model whose tokenizer counts the tokens.
+        max_length: maximum tokens of prompt and response together. By default, the model's context length.
+        max_prompt_length: maximum tokens of a prompt; longer prompts lose their beginning. By default, no limit.
     """
     from dpo_teach.batches import check_limits, tokenize_pair, tokenize_prompt, tokenize_response
     from dpo_teach.models import fitting_length, load_model
@@ -119,5 +121,5 @@ def inspect(
     if len(problems) > LISTED_PROBLEMS:
         print(f"  and {len(problems) - LISTED_PROBLEMS} more")
     if problems:
-        raise ValueError(f"{data}: {len(problems)} problems, listed above; --on-bad-row drop and --on-overlong drop "
-                         "exclude such pairs from training")  # fmt: skip
+        raise ValueError(f"{data}: found {len(problems)} problems, listed above; correct these rows, or skip them in "
+                         "training with --on-bad-row drop and --on-overlong drop")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Load a causal language model, check it, and freeze a reference."""
+"""Load and check causal language models, prepare them for training, and freeze a reference."""
 
 from dpo_teach.models.checks import check_embeddings, check_logits, check_padding
 from dpo_teach.models.loading import ASSETS, BUNDLED_MODELS, LoadedModel, load_model, silence_transformers

@@ -1,7 +1,7 @@
-"""Checks that weights, configuration and tokenizer belong together, and that the model can be scored.
+"""Check that weights, configuration and tokenizer match, and that log-probabilities can be computed.
 
-Each check raises a ValueError whose message is one line that names the model. What `transformers` loads with a warning
-(a layer of random weights, one that was dropped, a tokenizer of two tokens) would otherwise train without an error.
+Each check raises a ValueError with a one-line message that names the model. `transformers` only warns about a layer of
+random weights, a dropped layer or a tokenizer of two tokens, and such a model would train without an error.
 """
 
 import re
@@ -28,36 +28,36 @@ __all__ = [
 
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 TOLERANCE = 1e-3
-SAVE_TOKENIZER = "tokenizer.save_pretrained(folder) writes it beside the weights"
+SAVE_TOKENIZER = "save it next to the weights with tokenizer.save_pretrained(folder)"
 
 
 def check_fit(name: str, model: nn.Module, fit: dict[str, Any]) -> None:
-    """Refuse weights and a configuration of different models.
+    """Refuse weights that do not match the configuration.
 
-    Heads for other tasks may be left over; layers may not.
+    Extra heads for other tasks are ignored; extra layers are an error.
 
     Args:
         name: the model's name, for the message.
-        model: what was loaded.
-        fit: the loading info that `from_pretrained(..., output_loading_info=True)` returns.
+        model: the loaded model.
+        fit: the loading information that `from_pretrained(..., output_loading_info=True)` returns.
     """
-    together = "weights and config.json do not belong together"
+    together = "weights and config.json come from different models"
     for weight, found, expected in sorted(fit["mismatched_keys"]):
         raise ValueError(f"model {name!r}: weight {weight} has shape {tuple(found)}, but config.json expects "
                          f"{tuple(expected)}: {together}")  # fmt: skip
     wrapped = sorted(weight for weight in fit["unexpected_keys"] if weight.startswith(WRAPPER_PREFIXES))
     if wrapped:
-        raise ValueError(f"model {name!r}: its weights are named {wrapped[0]} and so on, like those of a model that "
-                         "DDP or torch.compile has wrapped: save the model inside, .module or ._orig_mod")  # fmt: skip
+        raise ValueError(f"model {name!r}: weight names such as {wrapped[0]} are those of a model wrapped by DDP or "
+                         "torch.compile; save the inner model (.module or ._orig_mod) instead")  # fmt: skip
     if fit["missing_keys"]:
-        raise ValueError(f"model {name!r}: weights missing for {_some(fit['missing_keys'])}, which config.json expects "
-                         f"and which would be random: {together}")  # fmt: skip
+        raise ValueError(f"model {name!r}: config.json expects weights for {_some(fit['missing_keys'])}, but they are "
+                         f"missing and would be random: {together}")  # fmt: skip
     own = {_without_numbers(weight) for weight in model.state_dict()}
     dropped = [weight for weight in fit["unexpected_keys"]
                if any(form.endswith(_without_numbers(weight)) for form in own)]  # fmt: skip
     if dropped:
-        raise ValueError(f"model {name!r}: its weights have {_some(dropped)}, for which config.json has no layer and "
-                         f"which would be dropped: {together}")  # fmt: skip
+        raise ValueError(f"model {name!r}: config.json has no layer for the weights {_some(dropped)}, which would be "
+                         f"dropped: {together}")  # fmt: skip
 
 
 def _some(weights: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def _some(weights: Iterable[str]) -> str:
 
 
 def _without_numbers(weight: str) -> str:
-    """A weight's name with the layer number replaced, equal for all layers.
+    """Replace the layer number in the name of a weight, so that it is the same for all layers.
 
     >>> _without_numbers("transformer.h.3.ln_1.bias")
     'transformer.h.#.ln_1.bias'
@@ -75,11 +75,11 @@ def _without_numbers(weight: str) -> str:
 
 
 def check_tokenizer_files(name: str, source: str, tokenizer: Any) -> None:
-    """Refuse a folder without a tokenizer: `transformers` would make one that has its special tokens only."""
+    """Refuse a folder without a tokenizer, for which `transformers` would make one with only special tokens."""
     files = {*tokenizer.vocab_files_names.values(), "tokenizer.json"}
     if Path(source).is_dir() and not any((Path(source) / file).exists() for file in files):
         raise ValueError(
-            f"model {name!r}: no tokenizer in this folder ({' or '.join(sorted(files))}): {SAVE_TOKENIZER}"
+            f"model {name!r}: no tokenizer in this folder, expected {' or '.join(sorted(files))}; {SAVE_TOKENIZER}"
         )
 
 
@@ -89,56 +89,61 @@ def check_weights(name: str, model: nn.Module) -> None:
         if not torch.isfinite(parameter).all():
             count = int((~torch.isfinite(parameter)).sum())
             raise ValueError(
-                f"model {name!r}: {count} values of weight {parameter_name} are not finite (NaN or infinity)"
+                f"model {name!r}: expected finite weights, found NaN or infinity in {count} values of "
+                f"{parameter_name}; load another checkpoint"
             )
 
 
 def check_vocabulary(name: str, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer with ids that the model has no embedding for, or without a token to end a response with."""
+    """Refuse a tokenizer with ids that have no embedding in the model, or without an end-of-sequence token."""
     check_embeddings(f"model {name!r}", model, tokenizer)
     if tokenizer.eos_token_id is None:
-        raise ValueError(f"model {name!r}: its tokenizer has no end-of-sequence token, so a response could not end")
+        raise ValueError(
+            f"model {name!r}: the tokenizer has no end-of-sequence token, so a response could not end; "
+            "set tokenizer.eos_token and save the tokenizer"
+        )
 
 
 def check_embeddings(called: str, model: Any, tokenizer: Any) -> None:
-    """Refuse a tokenizer with ids that the model has no embedding for."""
+    """Refuse a tokenizer with ids that have no embedding in the model."""
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
-        raise ValueError(f"{called}: the tokenizer knows {len(tokenizer)} tokens, but the model has embeddings for "
-                         f"{rows}: they do not belong together")  # fmt: skip
+        raise ValueError(f"{called}: the tokenizer has {len(tokenizer)} tokens, but the model has embeddings for only "
+                         f"{rows}; use the model's own tokenizer")  # fmt: skip
 
 
 def check_padding(tokenizer: Any) -> None:
-    """Refuse a tokenizer without a padding token, such as GPT-2's own before `load_model` has added one."""
+    """Refuse a tokenizer without a padding token, such as GPT-2's, unless `load_model` has added one."""
     if tokenizer.pad_token_id is None:
-        raise ValueError("tokenizer has no padding token, and a batch needs one: load_model gives it one, as do "
-                         "tokenizer.add_special_tokens({'pad_token': '<|pad|>'}) and a larger embedding")  # fmt: skip
+        raise ValueError("tokenizer has no padding token, which batches need; load_model adds one, or call "
+                         "tokenizer.add_special_tokens({'pad_token': '<|pad|>'}) and "
+                         "model.resize_token_embeddings(len(tokenizer))")  # fmt: skip
 
 
 @torch.no_grad()
 def check_causal(called: str, model: Any) -> None:
     """Refuse a model whose prediction at a position depends on later tokens, such as BERT.
 
-    log P(response given prompt) is a product over tokens only where each is predicted from those before it.
+    log P(response | prompt) is a sum over tokens only if each token is predicted from the tokens before it.
     """
     first, second = model(torch.tensor([[0, 0], [0, 1]], device=model.device)).logits[:, 0]
     if not torch.allclose(first, second, atol=TOLERANCE, rtol=TOLERANCE):
-        raise ValueError(f"{called}: {type(model).__name__} is not a causal language model: its output at a "
-                         "position depends on later tokens")  # fmt: skip
+        raise ValueError(f"{called}: {type(model).__name__} is not a causal language model, because its output at a "
+                         "position depends on later tokens; use a causal one, such as GPT-2")  # fmt: skip
 
 
 @torch.no_grad()
 def check_logits(called: str, model: Any) -> None:
-    """Refuse a model whose logits are not what `output_layers` makes of the last hidden states of its body.
+    """Refuse a model whose logits differ from those that `output_layers` computes from its last hidden states.
 
-    All log-probabilities are computed that way, and would be wrong without an error.
+    All log-probabilities are computed with `output_layers`. For such a model they would be silently wrong.
     """
     ids = torch.tensor([[0, 1], [1, 0]], device=model.device)
     logits = model(ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     try:
         states = body_of(model)(ids, attention_mask=torch.ones_like(ids), use_cache=False)[0]  # (rows, time, width)
         found = output_layers(model)(states.flatten(0, 1)).view_as(logits)
-    except Exception as error:  # a model may raise anything where its own forward is not called as it expects
+    except Exception as error:  # a model may raise any error when its forward is called in an unexpected way
         raise ValueError(f"{called}: {type(model).__name__} is not supported: {first_line(error)}") from error
     tolerance = max(TOLERANCE, 4 * torch.finfo(logits.dtype).eps)  # a reference may be in half precision
     if not torch.allclose(found, logits, atol=tolerance, rtol=tolerance):

@@ -1,6 +1,6 @@
 """Load a causal language model and its tokenizer: bundled, from a local folder, or from the Hugging Face Hub.
 
-Weights are read from safetensors files only, and no code comes with a model: a checkpoint in pickle form is refused.
+Weights are read only from safetensors files, and no code from a checkpoint is run. Pickled checkpoints are refused.
 """
 
 import contextlib
@@ -32,29 +32,28 @@ PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class LoadedModel(NamedTuple):
-    """A causal language model and the tokenizer that it was trained with."""
+    """A causal language model and its tokenizer."""
 
     model: Any
     tokenizer: Any
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, fuse: bool = True) -> LoadedModel:
-    """Load a causal language model for training or scoring, dropout off, in float32.
+    """Load a causal language model for training or scoring, in float32 and without dropout.
 
-    The same call takes a bundled name ("reviews-gpt2"), a local folder, or a name on the Hugging Face Hub ("gpt2").
-    A tokenizer without a padding token, such as GPT-2's own, is given one.
+    A tokenizer without a padding token, such as GPT-2's, gets one.
 
     Args:
-        name_or_path: where the model is.
+        name_or_path: a bundled model ("reviews-gpt2"), a local folder, or a model name on the Hub ("gpt2").
         fuse: compute GPT-2's activation as one operation (`fuse_gelu`).
 
     Returns:
         The model, in eval mode, and its tokenizer.
 
     Raises:
-        ValueError: there is no such model, the Hub cannot be reached, the weights are not in safetensors, do not fit
-            the configuration or are not finite, the tokenizer is missing or has more tokens than the model, the model
-            is not causal, or its logits do not follow from its last hidden states.
+        ValueError: the model does not exist or the Hub cannot be reached; the weights are not in safetensors format, do
+            not match the configuration or are not finite; the tokenizer is missing or has more tokens than the model;
+            the model is not causal; or its logits cannot be computed from its last hidden states.
 
     >>> model, tokenizer = load_model("reviews-gpt2")
     >>> type(model).__name__
@@ -77,10 +76,10 @@ def load_model(name_or_path: str | os.PathLike[str], *, fuse: bool = True) -> Lo
 def silence_transformers() -> Iterator[None]:
     """Switch off the warnings and progress bars of `transformers`.
 
-    Its advice does not fit here, its table of weights is what `check_fit` reports in one line, and a progress bar for
-    milliseconds of reading would stay in a notebook's output.
+    Its advice does not apply here, `check_fit` reports its table of weights in one line, and a progress bar for a few
+    milliseconds of loading would remain in the output of a notebook.
     """
-    from transformers.utils import logging  # seconds to import: not before it is needed
+    from transformers.utils import logging  # imported only when needed: it takes seconds
 
     had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -94,7 +93,7 @@ def silence_transformers() -> Iterator[None]:
 
 
 def _locate(name: str) -> str:
-    """The folder of a bundled or local model, or the name itself where it may be on the Hub."""
+    """Return the folder of a bundled or local model, or the name itself if it may be a name on the Hub."""
     if name in BUNDLED_MODELS:
         return str(ASSETS / name)
     path = Path(name)
@@ -117,14 +116,14 @@ def _check_folder(folder: Path) -> None:
     pickled = [name for name in names if name.endswith(PICKLE_SUFFIXES)]
     if pickled:
         raise ValueError(
-            f"model {str(folder)!r}: {pickled[0]} holds its weights as a pickle, which can run any code when it is "
-            "read: save them as safetensors instead (model.save_pretrained does, and then tokenizer.save_pretrained)"
+            f"model {str(folder)!r}: {pickled[0]} holds its weights as a pickle, which can run arbitrary code when it "
+            "is loaded; save them as safetensors, with model.save_pretrained and tokenizer.save_pretrained"
         )
     raise ValueError(f"model {str(folder)!r}: no model.safetensors in this folder, found {', '.join(names)}")
 
 
 def _read(name: str, source: str) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer  # seconds to import: not before it is needed
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # imported only when needed: it takes seconds
 
     only_local = Path(source).is_dir() or not _is_on_hub(name)
     try:
@@ -134,7 +133,7 @@ def _read(name: str, source: str) -> tuple[Any, Any]:
                 source, local_files_only=only_local, use_safetensors=True, dtype=torch.float32,
                 output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
-    except Exception as error:  # the libraries raise many types; the user gets one line
+    except Exception as error:  # the libraries raise many types of errors; the user gets one line
         raise ValueError(_explain(name, source, error, only_local=only_local)) from error
     model, fit = loaded
     check_fit(name, model, fit)
@@ -143,7 +142,7 @@ def _read(name: str, source: str) -> tuple[Any, Any]:
 
 
 def _is_on_hub(name: str) -> bool:
-    """Whether the Hub can be reached and has a model of this name; one short request, as its own retries take a minute.
+    """Whether the Hub can be reached and has this model. Makes one request, because the Hub's retries take a minute.
 
     Raises:
         ValueError: the Hub can be reached and has no such model, or the name is not a valid id.
@@ -161,28 +160,28 @@ def _is_on_hub(name: str) -> bool:
         raise ValueError(f"model {name!r}: not a local folder and not a valid id on the Hugging Face Hub") from None
     except RepositoryNotFoundError:
         raise ValueError(f"model {name!r}: not found on the Hugging Face Hub, or you have no access to it") from None
-    except Exception:  # refused, timed out, no name server, a proxy's page: the Hub cannot be used
+    except Exception:  # refused, timed out, no name server, a page from a proxy: the Hub cannot be used
         return False
     return True
 
 
 def _explain(name: str, source: str, error: Exception, *, only_local: bool) -> str:
-    """One line that says why a model could not be read."""
+    """Explain in one line why a model could not be read."""
     if Path(source).is_dir() or not only_local:
         return f"model {name!r} could not be read: {first_line(error)}"
     from huggingface_hub import constants
 
     hub = "is switched off (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else "is not reachable from here"
     return (
-        f"model {name!r} is not bundled ({', '.join(BUNDLED_MODELS)}), not a local folder and was not downloaded "
-        f"before, and the Hugging Face Hub {hub}"
+        f"model {name!r} is not a bundled model ({', '.join(BUNDLED_MODELS)}) or a local folder, and has not been "
+        f"downloaded before, and the Hugging Face Hub {hub}"
     )
 
 
 def _ensure_pad_token(model: Any, tokenizer: Any) -> None:
-    """Give a tokenizer without a padding token one of its own.
+    """Add a separate padding token to a tokenizer that has none.
 
-    Using the end-of-sequence token instead, as is often done, hides real ends wherever a mask is made from ids.
+    The common choice of the end-of-sequence token hides the real ends of texts whenever a mask is computed from ids.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})

@@ -1,7 +1,8 @@
-"""From hidden states to vocabulary logits, as the model itself computes them.
+"""Compute vocabulary logits from hidden states in the same way as the model itself.
 
-The output layer is not always the whole way: Cohere, Granite and nanochat scale the logits, Gemma 2 caps them, BERT has
-another layer before it. All of that stands in the `forward` of a causal language model, after the call of its body.
+The output layer alone is not always enough: Cohere, Granite and nanochat scale the logits, Gemma 2 caps them, and BERT
+has another layer before it. All of this happens in the `forward` of a causal language model, after the call of its
+body.
 """
 
 from collections.abc import Callable
@@ -15,36 +16,37 @@ __all__ = ["body_of", "output_layers"]
 
 
 def body_of(model: Any) -> nn.Module:
-    """The body of a causal language model, which computes the hidden states that the logits come from.
+    """Return the body of a causal language model, which computes its hidden states.
 
     Raises:
-        ValueError: the model has none of the names that `transformers` gives a body.
+        ValueError: the model has no attribute with a name that `transformers` uses for a body.
     """
     return getattr(model, _body_name(model))
 
 
 def _body_name(model: Any) -> str:
-    for name in (model.base_model_prefix, "model"):  # Llama 4 and Mllama have another prefix than their body's name
+    for name in (model.base_model_prefix, "model"):  # the prefix of Llama 4 and Mllama is not the name of the body
         if isinstance(getattr(model, name, None), nn.Module):
             return name
-    raise ValueError(f"{type(model).__name__} is not supported: its body is neither model.{model.base_model_prefix} "
-                     "nor model.model")  # fmt: skip
+    raise ValueError(f"{type(model).__name__} is not supported: expected its body in model.{model.base_model_prefix} "
+                     "or model.model, found none")  # fmt: skip
 
 
 def output_layers(model: Any) -> Callable[[Float[Tensor, "tokens width"]], Float[Tensor, "tokens vocab"]]:
-    """Everything that a causal language model computes after its body, as a function of hidden states.
+    """Return all that a causal language model computes after its body, as a function of hidden states.
 
-    It is the model's own `forward`, run on a shallow copy in which the body is replaced by a module that returns the
-    hidden states it is given. Weights are shared, the model stays as it is, and its forward hooks are not called.
+    The function runs the model's own `forward` on a shallow copy, in which the body is replaced by a module that
+    returns the given hidden states. The weights are shared, the model does not change, and its forward hooks are not
+    called.
 
     Args:
-        model: a `transformers` causal language model whose logits at a position depend on the last hidden state of
-            that position alone, and whose `forward` passes `inputs_embeds` on to the body (`check_logits`).
+        model: a `transformers` causal language model whose logits at a position depend only on the last hidden state of
+            that position, and whose `forward` passes `inputs_embeds` to the body. `check_logits` tests both.
 
     Returns:
         A function from hidden states, one per row, to logits.
     """
-    model = getattr(model, "_orig_mod", model)  # inside a module that torch.compile has wrapped
+    model = getattr(model, "_orig_mod", model)  # unwrap a model wrapped by torch.compile
     without_body = object.__new__(type(model))
     without_body.__dict__.update(model.__dict__)
     without_body.__dict__["_modules"] = {**model._modules, _body_name(model): _GivenStates(body_of(model))}
@@ -52,12 +54,12 @@ def output_layers(model: Any) -> Callable[[Float[Tensor, "tokens width"]], Float
 
 
 def _logits(forward: Callable[..., Any], states: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocab"]:
-    # Each state is a row with one position: (tokens, width) -> (tokens, 1, width), and the logits back again.
+    # Each state is one row with one position: (tokens, width) -> (tokens, 1, width); the logits are squeezed again.
     return forward(inputs_embeds=states.unsqueeze(1), return_dict=True).logits.squeeze(1)
 
 
 class _BodyOutput(NamedTuple):
-    """The fields that causal language models read from what their body returns; here all but the states are None."""
+    """The fields that causal language models read from the output of their body. All but the states are None."""
 
     last_hidden_state: Tensor
     past_key_values: None = None
@@ -75,21 +77,21 @@ class _BodyOutput(NamedTuple):
 
 
 class _GivenStates(nn.Module):
-    """Stands in for a model's body: returns as hidden states the embeddings that it is given."""
+    """Replaces a model's body: returns the given embeddings as hidden states."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
-        self.__dict__["body"] = body  # not as a submodule
+        self.__dict__["body"] = body  # in __dict__, so that it is not a submodule
 
     def __getattr__(self, name: str) -> Any:
-        """The body's attributes, which some models read; its decoder is called by some in its place."""
+        """Return attributes of the body, which some models read. Some models call its decoder instead of the body."""
         return self if name == "decoder" else getattr(self.__dict__["body"], name)
 
     def forward(self, *_: Any, inputs_embeds: Tensor | None = None, **__: Any) -> _BodyOutput:
-        """The given states, as the body's output."""
+        """Return the given states as the output of the body."""
         if inputs_embeds is None:
             raise ValueError(
                 f"{type(self.__dict__['body']).__name__}: a causal language model with this body is not supported, "
-                "since its forward does not pass inputs_embeds on"
+                "because its forward does not pass inputs_embeds to the body"
             )
         return _BodyOutput(last_hidden_state=inputs_embeds)

@@ -1,4 +1,4 @@
-"""Prepare a model for training: dropout off, a fused activation, a frozen reference; and what lengths it takes."""
+"""Prepare a model for training: no dropout, a fused activation, a frozen reference, and a length limit."""
 
 import contextlib
 import copy
@@ -22,10 +22,10 @@ CONTEXT_FIELDS = ("max_position_embeddings", "max_seq_len", "seq_length")
 
 
 def freeze_reference(policy: nn.Module) -> Any:
-    """A frozen copy of a policy, to be its reference: eval mode, no gradients, and never the same object.
+    """Return a frozen copy of a policy as its reference, in eval mode and without gradients.
 
-    The reference is the policy as it was at the start (Rafailov et al. 2023, section 4). If it were the policy itself,
-    both would move together and the loss would stay at ln 2.
+    The reference is the policy before training (Rafailov et al. 2023, section 4). It must be a copy: if it were the
+    policy itself, both would change together and the loss would stay at ln 2.
     """
     reference = copy.deepcopy(policy)
     reference.requires_grad_(False)
@@ -33,10 +33,10 @@ def freeze_reference(policy: nn.Module) -> Any:
 
 
 def switch_dropout_off(model: Any) -> Any:
-    """Set every dropout probability to 0, in the modules and in the configuration that is saved with them.
+    """Set every dropout probability to 0, in the modules and in the configuration.
 
-    GPT-2's configuration has 0.1 three times. With dropout, policy and reference would differ on the first step and
-    the log-ratios would be mostly noise.
+    GPT-2's configuration has three dropout probabilities of 0.1. With dropout, policy and reference would differ at the
+    first step, and the log-ratios would be mostly noise.
     """
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -48,11 +48,11 @@ def switch_dropout_off(model: Any) -> Any:
 
 
 def fuse_gelu(model: Any) -> Any:
-    """Compute `gelu_new`, the activation that GPT-2's configuration names, as one operation instead of eight.
+    """Compute GPT-2's activation `gelu_new` as one operation instead of eight.
 
-    It is the same function of Hendrycks and Gimpel 2016 (arXiv:1606.08415), 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))),
-    which PyTorch has as `gelu(approximate="tanh")`; every intermediate that is not kept saves memory, too. The
-    configuration that is saved with the model stays as it was.
+    Both compute the same function, 0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))) of Hendrycks and Gimpel 2016
+    (arXiv:1606.08415). PyTorch provides it as `gelu(approximate="tanh")`, which also saves memory, because it stores
+    fewer intermediate results. The model's configuration does not change.
     """
     from transformers.activations import GELUTanh, NewGELUActivation
 
@@ -67,8 +67,8 @@ def fuse_gelu(model: Any) -> Any:
 def compiled_layers(model: nn.Module, *, on: bool = True) -> Iterator[None]:
     """Compile the layers of a model with `torch.compile` until the end of the block.
 
-    The layers of a transformer are alike: one is compiled, and all run the result, which takes a fraction of the time
-    that compiling the whole model takes. Shapes are dynamic, since no two batches have the same.
+    The layers of a transformer have the same structure, so one is compiled and all use the result. This takes a
+    fraction of the time of compiling the whole model. Shapes are dynamic, because they differ from batch to batch.
     """
     layers = [layer for module in model.modules() if on and isinstance(module, nn.ModuleList) for layer in module]
     for layer in layers:
@@ -81,29 +81,29 @@ def compiled_layers(model: nn.Module, *, on: bool = True) -> Iterator[None]:
 
 
 def context_length(model: Any) -> int:
-    """The longest sequence, in tokens, that a model takes.
+    """Return the maximum sequence length of a model, in tokens.
 
     Raises:
-        ValueError: its configuration does not say.
+        ValueError: the model's configuration does not specify it.
     """
     found = known_context(model)
     if found is None:
-        raise ValueError(f"model: the configuration of this {type(model).__name__} does not say how many tokens it "
-                         f"takes ({', '.join(CONTEXT_FIELDS)}): add one of them to its config.json")  # fmt: skip
+        raise ValueError(f"model: the configuration of this {type(model).__name__} has no context length, expected one "
+                         f"of {', '.join(CONTEXT_FIELDS)}; add it to config.json")  # fmt: skip
     return found
 
 
 def known_context(model: Any) -> int | None:
-    """The longest sequence, in tokens, or None where the configuration does not say, as for models without a limit."""
+    """Return the maximum sequence length, in tokens, or None if the configuration does not specify it."""
     lengths = (getattr(model.config, name, None) for name in CONTEXT_FIELDS)
     return next((int(length) for length in lengths if length is not None), None)
 
 
 def fitting_length(max_length: int | None, *models: Any) -> int:
-    """Tokens of prompt and response together: `max_length` if it is given, else the shortest context of the models.
+    """Return the limit on tokens of prompt and response: `max_length` or, if None, the models' shortest context.
 
     Raises:
-        ValueError: `max_length` is below 2 or longer than a context; or it is None and a model's configuration has
+        ValueError: `max_length` is below 2 or exceeds a model's context, or it is None and a model's configuration has
             no context length.
     """
     if max_length is None:
@@ -117,8 +117,8 @@ def fitting_length(max_length: int | None, *models: Any) -> int:
 
 
 def takes_packed(model: Any) -> bool:
-    """Whether a model is known to compute the same from a packed batch: a GPT-2 with PyTorch's own attention.
+    """Whether a model is known to support packed batches: a GPT-2 with PyTorch's own attention.
 
-    Other models may use a mask or positions differently; their batches have one row for each text.
+    Other models may handle masks or positions differently, so their batches have one text per row.
     """
     return model.config.model_type == "gpt2" and model.config._attn_implementation == "sdpa"

@@ -1,7 +1,7 @@
-"""Preference pairs: a prompt, a chosen and a rejected response, and how to read them from files, lists and the Hub.
+"""Preference pairs (prompt, chosen response, rejected response), read from files, lists and the Hugging Face Hub.
 
-`load_pairs` returns a list of pairs or raises an error that names the file, row and field; `survey_pairs` reads the
-same sources and reports every invalid row. `dpo_teach.pairs.layouts` describes the kinds of row that are understood.
+`load_pairs` returns a list of pairs, or raises an error that names the file, row and field. `survey_pairs` reads the
+same sources and reports every invalid row. `dpo_teach.pairs.layouts` describes the supported kinds of rows.
 """
 
 from dpo_teach.pairs.errors import PairError, PairFileNotFoundError, PairProblem

@@ -1,4 +1,4 @@
-"""Errors in preference data: one line that names the source, row and field, what was expected and what was found."""
+"""Errors in preference data. Each message is one line: source, row, field, what was expected and what was found."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ __all__ = ["PairError", "PairFileNotFoundError", "PairProblem", "RowError", "clo
 
 
 class PairError(ValueError):
-    """Preference data that cannot be used; the message is one line."""
+    """Preference data is invalid. The message is one line."""
 
 
 class PairFileNotFoundError(PairError, FileNotFoundError):
-    """The file does not exist; caught by `except PairError` as well as by `except FileNotFoundError`."""
+    """The file does not exist. Both `except PairError` and `except FileNotFoundError` catch it."""
 
 
 @dataclass(frozen=True)
 class PairProblem:
-    """What is wrong with one row.
+    """The problem with one row.
 
     Args:
-        source: the file, or the Hub name and split.
-        unit: what `row` counts: "line" in a JSONL file, "row" everywhere else.
-        row: counted from 1.
-        field: the column, by its name in the source; empty if the whole row is invalid.
+        source: the file, or the name and split of a Hub dataset.
+        unit: the unit of `row`: "line" for a JSONL file, "row" otherwise.
+        row: number of the row, counted from 1.
+        field: name of the column in the source; empty if the whole row is invalid.
         what: what was expected and what was found.
 
     >>> print(PairProblem("pairs.jsonl", "line", 3, "chosen", "expected text, found 5 (int)"))
@@ -42,7 +42,7 @@ class PairProblem:
 
 
 class RowError(Exception):
-    """A row is not a preference pair; the caller, who knows the row's number, makes it a `PairProblem`."""
+    """A row is not a preference pair. The caller adds the row number and converts it to a `PairProblem`."""
 
     def __init__(self, field: str, what: str) -> None:
         super().__init__(what)
@@ -51,18 +51,18 @@ class RowError(Exception):
 
 
 def quote(value: object, longest: int = 40) -> str:
-    """A value on one line, shortened.
+    """Format a value on one line and shorten it.
 
     >>> quote("two\\nlines")
     "'two\\\\nlines'"
     """
-    # Text is also shortened before repr, so that a cell of a megabyte is not escaped for the sake of 40 characters.
+    # Shorten text before calling repr, so that repr never escapes a cell of a megabyte to show 40 characters.
     text = repr(value[: longest + 1] if isinstance(value, (str, bytes)) else value)
     return text if len(text) <= longest + 2 else f"{text[:longest]}..."
 
 
 def listing(names: Iterable[str], longest: int = 12) -> str:
-    """Names for a message.
+    """Format a list of names for a message.
 
     >>> listing(["good", "bad"])
     "'good', 'bad'"
@@ -73,7 +73,7 @@ def listing(names: Iterable[str], longest: int = 12) -> str:
 
 
 def closest(name: str, candidates: Iterable[str]) -> str:
-    """The end of a message that suggests the most similar of `candidates`, or nothing.
+    """Format a suggestion of the most similar candidate, or an empty string if none is similar.
 
     >>> closest("chosen", ["Chosen", "rejected"])
     "; did you mean 'Chosen'?"

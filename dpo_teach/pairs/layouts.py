@@ -1,18 +1,19 @@
-r"""From a row to a preference pair: which columns hold it, and the three kinds of row that are understood.
+r"""Convert a row to a preference pair. Three kinds of rows are supported.
 
 explicit prompt
-    `prompt`, `chosen` and `rejected` are text, under these names or under those of `columns` or `prompt_template`.
+    `prompt`, `chosen` and `rejected` are columns of text. `columns` and `prompt_template` select other columns.
 
 implicit prompt
-    There is no prompt column, and `chosen` and `rejected` begin alike. Where the shared beginning has turns, as in the
-    public helpfulness and harmlessness data, the prompt ends after its last "\n\nAssistant:". Elsewhere it is the
-    longest shared beginning, cut back to the end of a word, so that each response starts with its space.
+    There is no prompt column, and `chosen` and `rejected` begin with the same text. If this shared beginning contains
+    turns, as in the public helpfulness and harmlessness data, the prompt ends after its last "\n\nAssistant:".
+    Otherwise the prompt is the longest shared beginning that ends with a word, and each response starts with the
+    space that follows.
 
 conversation
     `chosen` and `rejected` (and `prompt`, if there is one) are lists of {"role": ..., "content": ...} messages. The
-    messages that both share are the prompt. A system message is written as "\n\nSystem: ...", a user's as
-    "\n\nHuman: ...", an assistant's as "\n\nAssistant: ..."; a prompt ends with "\n\nAssistant:", and a response starts
-    with the space after it.
+    messages that both share are the prompt. System, user and assistant messages are written as "\n\nSystem: ...",
+    "\n\nHuman: ..." and "\n\nAssistant: ...". The prompt ends with "\n\nAssistant:", and the response starts with the
+    space after it.
 """
 
 import string
@@ -28,14 +29,17 @@ __all__ = ["Layout", "find_layout", "pair_from_row"]
 
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 ASSISTANT_TURN = "\n\nAssistant:"
-# Columns that most likely are the prompt under another name.
+NAME_THE_PROMPT = (
+    "name the prompt column with columns (--columns), or build the prompt with prompt_template (--prompt-template)"
+)
+# Names of columns that probably contain the prompt.
 PROMPT_LIKE = ("question", "instruction", "query", "input", "context", "problem")
 Message = tuple[str, str]  # role, content
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a pair. The prompt has a column, a template of (text, column) steps, or neither: implicit."""
+    """The columns of a pair. The prompt is a column, a template of (text, column) steps, or (neither) implicit."""
 
     prompt: str | None
     template: list[tuple[str, str | None]] | None
@@ -44,16 +48,18 @@ class Layout:
 
 
 def find_layout(table: RawTable, columns: Mapping[str, str] | None, prompt_template: str | None) -> Layout:
-    """Decide once for a whole table which columns hold what, so that a missing column is reported once.
+    """Find the columns of a whole table, so that a missing column is reported once and not for every row.
 
     Raises:
-        PairError: `columns` or `prompt_template` are invalid, or name a column that no row has.
+        PairError: `columns` or `prompt_template` is invalid, or names a column that no row has.
     """
     names = dict(columns or {})
     if unknown := set(names) - {"prompt", "chosen", "rejected"}:
-        raise PairError(f"columns: expected 'prompt', 'chosen' or 'rejected', found {listing(sorted(unknown))}")
+        raise PairError(
+            f"columns: expected the keys 'prompt', 'chosen' or 'rejected', found {listing(sorted(unknown))}"
+        )
     if prompt_template is not None and "prompt" in names:
-        raise PairError("prompt_template: expected either this or columns['prompt'], found both")
+        raise PairError("prompt_template: expected either prompt_template or columns['prompt'], found both")
     template = None if prompt_template is None else _parse_template(prompt_template)
     has_prompt = template is None and ("prompt" in names or "prompt" in table.columns)
     layout = Layout(
@@ -62,22 +68,24 @@ def find_layout(table: RawTable, columns: Mapping[str, str] | None, prompt_templ
         chosen=names.get("chosen", "chosen"),
         rejected=names.get("rejected", "rejected"),
     )
-    if table.columns:  # otherwise no row could be read, and each reports why
+    if table.columns:  # otherwise no row could be read, and every row reports its own problem
         _check_columns(table, layout)
     return layout
 
 
 def _parse_template(template: str) -> list[tuple[str, str | None]]:
-    """Split into (text, column) steps; str.format would also look up attributes and indices."""
+    """Split into (text, column) steps. Unlike `str.format`, this does not allow access to attributes or indices."""
     try:
         steps = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise PairError(f"prompt_template: {quote(template)} is not a valid template: {error}") from error
+        raise PairError(
+            f"prompt_template: expected a template such as '{{instruction}}', found {quote(template)} ({error})"
+        ) from error
     for _, column, spec, conversion in steps:
         if column == "" or spec or conversion:
-            raise PairError(f"prompt_template: only plain {{column}} fields are allowed, found {quote(template)}")
+            raise PairError(f"prompt_template: expected only plain {{column}} fields, found {quote(template)}")
     if not any(column for _, column, _, _ in steps):
-        raise PairError(f"prompt_template: expected at least one {{column}}, found {quote(template)}")
+        raise PairError(f"prompt_template: expected at least one {{column}} field, found {quote(template)}")
     return [(text, column) for text, column, _, _ in steps]
 
 
@@ -86,14 +94,14 @@ def _check_columns(table: RawTable, layout: Layout) -> None:
     for column in (layout.chosen, layout.rejected, layout.prompt, *from_template):
         if column is not None and column not in table.columns:
             what = f"no column {column!r}{' (named in prompt_template)' if column in from_template else ''}"
-            hint = closest(column, table.columns)
+            hint = closest(column, table.columns) or "; name the columns to read with columns (--columns)"
             raise PairError(f"{table.source}: {what}, found {listing(table.columns)}{hint}")
     if layout.prompt is None and layout.template is None:
         _check_implicit(table, layout)
 
 
 def _check_implicit(table: RawTable, layout: Layout) -> None:
-    """Where a column looks like the prompt, do not take the words that two answers happen to share for it."""
+    """Refuse an implicit prompt if a column looks like the prompt: shared first words may be a coincidence."""
     suspects = [name for name in table.columns if name.lower() in PROMPT_LIKE or closest("prompt", [name])]
     if suspects and not any(_has_turns(row.cells.get(layout.chosen)) for row in table.rows if row.cells):
         suspect = suspects[0]
@@ -109,10 +117,10 @@ def _has_turns(cell: object) -> bool:
 
 
 def pair_from_row(cells: Mapping[str, Any], layout: Layout, where: str = "") -> PreferencePair:
-    """The pair in one row; `where` is the pair's source and row, for messages.
+    """Read the pair in one row. `where` is its source and row, for messages.
 
     Raises:
-        RowError: the row is not a pair; it names the column, what was expected and what was found.
+        RowError: the row is not a pair; the error names the column, what was expected and what was found.
     """
     prompt = _prompt(cells, layout)
     chosen, rejected = _cell(cells, layout.chosen), _cell(cells, layout.rejected)
@@ -125,7 +133,7 @@ def pair_from_row(cells: Mapping[str, Any], layout: Layout, where: str = "") -> 
 
 
 def _prompt(cells: Mapping[str, Any], layout: Layout) -> Any:
-    """The prompt's cell, what the template makes of several cells, or (implicit) None."""
+    """The value of the prompt column, the text built by the template, or None for an implicit prompt."""
     if layout.template is None:
         return None if layout.prompt is None else _cell(cells, layout.prompt)
     parts = []
@@ -140,7 +148,7 @@ def _prompt(cells: Mapping[str, Any], layout: Layout) -> Any:
 
 def _cell(cells: Mapping[str, Any], column: str) -> Any:
     if column not in cells:
-        raise RowError(column, f"the row has no such column, found {listing(cells)}{closest(column, cells)}")
+        raise RowError(column, f"expected this column, found {listing(cells)}{closest(column, cells)}")
     return cells[column]
 
 
@@ -150,8 +158,8 @@ def _check_string(value: object, column: str, inside: str = "") -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        what = f"character {error.start + 1}, {quote(value[error.start])}, is an unpaired surrogate (invalid Unicode)"
-        raise RowError(column, f"{inside}{what}") from error
+        found = f"an unpaired surrogate, {quote(value[error.start])}, at character {error.start + 1}"
+        raise RowError(column, f"{inside}expected valid Unicode, found {found}") from error
     return value
 
 
@@ -164,7 +172,7 @@ def _check_text(value: object, column: str) -> str:
 
 def _check_different(chosen: object, rejected: object, layout: Layout) -> None:
     if chosen == rejected:
-        raise RowError(layout.rejected, f"expected a response that differs from {layout.chosen!r}, found the same")
+        raise RowError(layout.rejected, f"expected a response that differs from {layout.chosen!r}, found the same text")
 
 
 def _split_texts(prompt: object, chosen: object, rejected: object, layout: Layout) -> tuple[str, str, str]:
@@ -174,8 +182,8 @@ def _split_texts(prompt: object, chosen: object, rejected: object, layout: Layou
         return _check_text(prompt, layout.prompt or "prompt"), good, bad
     cut = _end_of_prompt(good, bad)
     if not good[:cut].strip():
-        raise RowError(layout.chosen, f"shares no beginning with {layout.rejected!r} that could be the prompt; "
-                                      "set a prompt column (columns, prompt_template)")  # fmt: skip
+        raise RowError(layout.chosen, f"expected the same beginning (the prompt) as in {layout.rejected!r}, found no "
+                                      f"shared beginning; {NAME_THE_PROMPT}")  # fmt: skip
     return good[:cut], good[cut:], bad[cut:]
 
 
@@ -183,14 +191,14 @@ def _end_of_prompt(chosen: str, rejected: str) -> int:
     shared = _shared_length(chosen, rejected)
     if (turn := chosen.rfind(ASSISTANT_TURN, 0, shared)) >= 0:
         return turn + len(ASSISTANT_TURN)
-    # The last space before the responses differ, and at least one word before either of them ends.
+    # Cut at the last space before the texts differ, and leave at least one word to each response.
     latest = min(shared, len(chosen.rstrip()) - 1, len(rejected.rstrip()) - 1)
     spaces = (cut for cut in range(latest, 0, -1) if chosen[cut].isspace() and rejected[cut].isspace())
     return next(spaces, 0)
 
 
 def _shared_length(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """The number of items that two sequences share at their beginning."""
+    """Length of the longest common prefix of two sequences."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
@@ -209,20 +217,20 @@ def _split_conversation(prompt: object, chosen: object, rejected: object, layout
 
 
 def _prompt_messages(before: list[Message], shared: list[Message], layout: Layout) -> list[Message]:
-    """The messages before the responses differ: a prompt column may repeat them, precede them, or not exist."""
+    """The messages of the prompt. A prompt column may repeat the shared messages, precede them, or be absent."""
     if not before and not shared:
-        raise RowError(layout.chosen, f"shares no first message with {layout.rejected!r} that could be the prompt; "
-                                      "set a prompt column (columns, prompt_template)")  # fmt: skip
+        raise RowError(layout.chosen, f"expected the same first message (the prompt) as in {layout.rejected!r}, found "
+                                      f"no shared message; {NAME_THE_PROMPT}")  # fmt: skip
     if not shared or (before and shared[0][0] == "assistant"):
         return before + shared
     if all(message in shared for message in before):
         return shared
-    what = f"expected one of the messages that {layout.chosen!r} and {layout.rejected!r} share, found another"
+    what = f"expected only messages that {layout.chosen!r} and {layout.rejected!r} share, found a different one"
     raise RowError(layout.prompt or "prompt", what)
 
 
 def _messages(value: object, column: str, role: str) -> list[Message]:
-    """A list of messages as (role, content); a plain text counts as one message of `role`."""
+    """Read a list of messages as (role, content). Plain text counts as one message of `role`."""
     if not isinstance(value, (list, tuple)):
         return [(role, _check_text(value, column))]
     if not value:
@@ -236,8 +244,8 @@ def _message(item: object, column: str, number: int) -> Message:
     for key in ("role", "content"):
         if key not in item:
             raise RowError(column, f"message {number}: no {key!r}, found {listing(item)}")
-    if item["role"] not in list(SPEAKERS):  # a list, because the value may not be hashable
-        raise RowError(column, f"message {number}: expected a role among {listing(SPEAKERS)}, "
+    if item["role"] not in list(SPEAKERS):  # compared with a list, because the value may not be hashable
+        raise RowError(column, f"message {number}: expected one of the roles {listing(SPEAKERS)}, "
                                f"found {quote(item['role'])}")  # fmt: skip
     return item["role"], _check_string(item["content"], column, f"message {number}: 'content': ")
 

@@ -1,4 +1,4 @@
-"""Load preference pairs: from a source of rows to a list of pairs, or to an error that names the first bad row."""
+"""Load preference pairs from a source of rows. Invalid rows raise an error or are collected in a survey."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ OnBadRow = Literal["error", "drop"]
 
 @dataclass(frozen=True)
 class PairSurvey:
-    """Everything that a source holds: the valid pairs, in order, and one problem for each invalid row."""
+    """The contents of a source: the valid pairs, in order, and one problem for each invalid row."""
 
     pairs: list[PreferencePair]
     problems: list[PairProblem]
 
     def valid_pairs(self, on_bad_row: OnBadRow) -> list[PreferencePair]:
-        """The pairs, at least one.
+        """Return the valid pairs; there is at least one.
 
         Raises:
             PairError: a row is invalid and `on_bad_row` is "error", or no row is valid.
@@ -35,7 +35,7 @@ class PairSurvey:
                             "(--on-bad-row drop) skips them)")  # fmt: skip
         if not self.pairs:
             first = self.problems[0]
-            raise PairError(f"{first.source}: all {len(self.problems)} rows are invalid; the first: {first}")
+            raise PairError(f"{first.source}: all {len(self.problems)} rows are invalid; first problem: {first}")
         return self.pairs
 
 
@@ -47,26 +47,26 @@ def load_pairs(
     prompt_template: str | None = None,
     on_bad_row: OnBadRow = "error",
 ) -> list[PreferencePair]:
-    """Read preference pairs from a file, a folder, the Hub, or a list.
+    """Read preference pairs from a file, a folder, the Hugging Face Hub, or a list.
 
-    Three kinds of row are understood, described in `dpo_teach.pairs.layouts`: an explicit prompt (`prompt`, `chosen`,
-    `rejected`), an implicit one (`chosen` and `rejected` begin with it), and conversations (lists of `role`/`content`
-    messages), which become text in "\\n\\nHuman: ...\\n\\nAssistant:" turns.
+    Three kinds of rows are supported (see `dpo_teach.pairs.layouts`): an explicit prompt (`prompt`, `chosen`,
+    `rejected`), an implicit prompt (`chosen` and `rejected` begin with it), and conversations (lists of messages with
+    `role` and `content`), which are converted to text with "\\n\\nHuman: ...\\n\\nAssistant:" turns.
 
     Args:
-        source: a `.jsonl`, `.json` (one array) or `.parquet` file; a folder with one such file for each split, like
-            `train.jsonl`; "reviews-preferences", which comes with the package; the name of a dataset on the Hub; or a
-            list of dicts or of `PreferencePair`s. Local files and folders take precedence over the Hub.
-        split: the file of a folder, or the split of a Hub dataset. Ignored for a single file or a list.
-        columns: names of the columns where they differ, as {"prompt": "question", "chosen": "good"}.
-        prompt_template: builds the prompt from several columns, as "{instruction}\\n{input}\\n"; null becomes "".
+        source: a `.jsonl`, `.json` (one array) or `.parquet` file; a folder with one such file per split, such as
+            `train.jsonl`; "reviews-preferences", which is part of the package; the name of a dataset on the Hub; or a
+            list of dicts or `PreferencePair`s. Local files and folders take precedence over the Hub.
+        split: file of a folder, or split of a Hub dataset. Ignored for a single file or a list.
+        columns: column names that differ from the default, such as {"prompt": "question", "chosen": "good"}.
+        prompt_template: builds the prompt from columns, such as "{instruction}\\n{input}\\n"; null becomes "".
         on_bad_row: "error" raises at the first invalid row; "drop" skips such rows.
 
     Returns:
         The pairs, in the order of the source; at least one.
 
     Raises:
-        PairError: a file, a column or a row is invalid; the message says which, on one line.
+        PairError: a file, a column or a row is invalid; the message names it on one line.
 
     >>> load_pairs([{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 5"}])
     [PreferencePair(prompt='2 + 2 =', chosen=' 4', rejected=' 5')]
@@ -82,19 +82,19 @@ def survey_pairs(
     columns: Mapping[str, str] | None = None,
     prompt_template: str | None = None,
 ) -> PairSurvey:
-    """Read everything that `load_pairs` would, and report every invalid row instead of the first.
+    """Read the same sources as `load_pairs`, but report every invalid row instead of the first.
 
-    Args: as `load_pairs`.
+    Args: see `load_pairs`.
 
     Returns:
-        The valid pairs and, for every other row, its first problem; both in the order of the source.
+        The valid pairs and the first problem of every invalid row, both in the order of the source.
 
     Raises:
-        PairError: the whole source is invalid: missing, empty, not JSON, without a column.
+        PairError: the source as a whole is invalid, for example missing, empty, not JSON, or without a required column.
 
     >>> rows = [{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 4"}]
     >>> print(*survey_pairs(rows).problems)
-    the list, row 1, field 'rejected': expected a response that differs from 'chosen', found the same
+    the list, row 1, field 'rejected': expected a response that differs from 'chosen', found the same text
     """
     table = read_rows(source, split)
     layout = find_layout(table, columns, prompt_template)

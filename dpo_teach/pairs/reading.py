@@ -1,4 +1,4 @@
-"""Read a source into rows: a list, a JSONL, JSON or Parquet file, a folder of them, or a dataset on the Hub."""
+"""Read the rows of a list, a JSONL, JSON or Parquet file, a folder of such files, or a dataset on the Hub."""
 
 import codecs
 import json
@@ -19,12 +19,12 @@ Source: TypeAlias = str | Path | Sequence[Mapping[str, Any] | PreferencePair]
 ASSETS = Path(__file__).parents[1] / "assets"
 BUNDLED = ("reviews-preferences",)
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-# An ending that a file has and a Hub name does not; "org/data-v1.5" has none of them.
+# Suffixes of files, but not of Hub names: "org/data-v1.5" has none of them.
 FILE_ENDING = re.compile(r"\.(jsonl?|ndjson|parquet|arrow|csv|tsv|txt|xlsx?|ya?ml|gz|zst|zip|tar|pkl)$", re.IGNORECASE)
 
 
 class RawRow(NamedTuple):
-    """One row: its number, its cells by column, or (None) why it has none."""
+    """One row: its number and its cells by column. If the cells could not be read, they are None."""
 
     number: int
     cells: Mapping[str, Any] | None
@@ -33,7 +33,7 @@ class RawRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RawTable:
-    """All rows of one source, its name for messages, and the unit ("line" or "row") in which its rows are counted."""
+    """All rows of one source, with its name for messages and the unit ("line" or "row") that counts them."""
 
     source: str
     unit: str
@@ -41,15 +41,15 @@ class RawTable:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Every column that any row has, in the order in which they first appear."""
+        """All columns that occur in any row, in order of first appearance."""
         return list(dict.fromkeys(name for row in self.rows for name in row.cells or ()))
 
 
 def read_rows(source: Source, split: str) -> RawTable:
-    """The rows of a list, a file, a folder's split, the bundled pairs, or a Hub dataset; at least one row.
+    """Read the rows of a list, a file, one split of a folder, the bundled pairs, or a Hub dataset; at least one.
 
     Raises:
-        PairError: there is no such source, it cannot be read, or it has no rows.
+        PairError: the source does not exist, cannot be read, or has no rows.
     """
     if isinstance(source, (str, Path)):
         table = _read_named(source, split)
@@ -69,7 +69,7 @@ def _read_named(source: str | Path, split: str) -> RawTable:
     if isinstance(source, Path) or FILE_ENDING.search(source) or not HUB_NAME.fullmatch(source):
         raise PairFileNotFoundError(f"{source}: no such file; {_neighbours(path)}")
     local = [entry.name for entry in Path().iterdir()]
-    hint = f" (there is no local file or folder of that name{closest(source, [*BUNDLED, *local])})"
+    hint = f" (no local file or folder has this name{closest(source, [*BUNDLED, *local])})"
     return _table(f"{source} ({split})", _read_hub(source, split, hint))
 
 
@@ -86,16 +86,17 @@ def _file_of_split(folder: Path, split: str) -> Path:
             return path
     names = ", ".join(f"{split}{ending}" for ending in READERS)
     found = listing(sorted(entry.name for entry in folder.iterdir()))
-    raise PairFileNotFoundError(f"{folder}: no file for the split {split!r}, expected {names}; found {found}")
+    raise PairFileNotFoundError(f"{folder}: no file for the split {split!r}, expected {names}; found {found}; choose "
+                                "another split with split (--split)")  # fmt: skip
 
 
 def _read_file(path: Path) -> RawTable:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise PairError(f"{path}: file type {path.suffix!r} is not supported, expected {', '.join(READERS)}")
+        raise PairError(f"{path}: expected a file of type {', '.join(READERS)}, found {path.suffix!r}; convert it")
     try:
         if path.stat().st_size < 1024 and not path.read_bytes().removeprefix(codecs.BOM_UTF8).strip():
-            raise PairError(f"{path}: expected at least one preference pair, the file is empty")
+            raise PairError(f"{path}: expected at least one preference pair, found an empty file")
         return reader(path)
     except OSError as error:
         raise PairError(f"{path}: cannot be read: {error.strerror or error}") from error
@@ -111,19 +112,19 @@ def _row(number: int, value: object) -> RawRow:
     return RawRow(number, None, f"expected an object with named columns, found {quote(value)} ({_json_type(value)})")
 
 
-# JSON is read with the standard library rather than with `datasets`, which reports neither line nor column of an error.
+# JSON is read with the standard library, because `datasets` reports neither the line nor the column of an error.
 
 
 def _read_jsonl(path: Path) -> RawTable:
     rows: list[RawRow] = []
-    with path.open("rb") as file:  # as bytes, lines end at \n only: U+2028 inside a text does not end a line
+    with path.open("rb") as file:  # in bytes, lines end only at \n; in text mode, U+2028 inside a text would end a line
         for number, line in enumerate(file, start=1):
             text = _without_bom(path, line) if number == 1 else line
             if not text.strip():
                 continue
             if not rows and text.lstrip().startswith(b"["):
-                raise PairError(f"{path}, line {number}: found a JSON array, expected one object per line; "
-                                "name the file .json to read an array")  # fmt: skip
+                raise PairError(f"{path}, line {number}: expected one JSON object per line, found an array; to read an "
+                                "array, rename the file to .json")  # fmt: skip
             rows.append(_parse_line(number, text.removesuffix(b"\n")))
     return RawTable(str(path), "line", rows)
 
@@ -132,11 +133,13 @@ def _parse_line(number: int, line: bytes) -> RawRow:
     try:
         value = JSON.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return RawRow(number, None, f"byte {error.start + 1} is not valid UTF-8")
+        return RawRow(number, None, f"expected UTF-8, found an invalid byte at position {error.start + 1}")
     except json.JSONDecodeError as error:
-        return RawRow(number, None, f"invalid JSON at column {error.colno}: {error.msg}, expected one object per line")
-    except (ValueError, RecursionError) as error:  # a duplicate key, 5,000 digits, or 5,000 nested brackets
-        return RawRow(number, None, f"invalid JSON: {error}")
+        return RawRow(
+            number, None, f"expected one JSON object per line, found invalid JSON at column {error.colno} ({error.msg})"
+        )
+    except (ValueError, RecursionError) as error:  # a duplicate key, 5,000 digits or 5,000 nested brackets
+        return RawRow(number, None, f"expected one JSON object per line, found invalid JSON ({error})")
     return _row(number, value)
 
 
@@ -146,17 +149,17 @@ def _read_json(path: Path) -> RawTable:
         value = JSON.decode(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise PairError(f"{path}, line {line}: not valid UTF-8") from error
+        raise PairError(f"{path}, line {line}: expected UTF-8, found an invalid byte") from error
     except json.JSONDecodeError as error:
-        hint = "; to read one object per line, name the file .jsonl" if error.msg == "Extra data" else ""
+        hint = "; to read one object per line, rename the file to .jsonl" if error.msg == "Extra data" else ""
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise PairError(f"{where}: invalid JSON: {error.msg}, expected one array of objects{hint}") from error
+        raise PairError(f"{where}: expected one array of objects, found invalid JSON ({error.msg}){hint}") from error
     except (ValueError, RecursionError) as error:
-        raise PairError(f"{path}: invalid JSON: {error}") from error
+        raise PairError(f"{path}: expected one array of objects, found invalid JSON ({error})") from error
     if not isinstance(value, list):
         lists = [name for name, cell in value.items() if isinstance(cell, list)] if isinstance(value, dict) else []
-        hint = f" that holds the array {listing(lists)}" if lists else ""
-        raise PairError(f"{path}: expected an array of objects at the top level, found one {_json_type(value)}{hint}")
+        hint = f" with the array {listing(lists)}; save that array as the whole file" if lists else ""
+        raise PairError(f"{path}: expected one array of objects, found a single {_json_type(value)}{hint}")
     return _table(str(path), value)
 
 
@@ -176,19 +179,19 @@ def _read_hub(name: str, split: str, hint: str) -> list[dict[str, Any]]:
 
     try:
         return list(datasets.load_dataset(name, split=split))
-    except Exception as error:  # the network, the Hub and the data each have their own family of exceptions
+    except Exception as error:  # the network, the Hub and the data raise many unrelated types
         if not isinstance(error, datasets.exceptions.DatasetNotFoundError):
             what = _hub_failure(error)
         elif "gated" in str(error):
             what = f"access to this Hub dataset is restricted: {_first_line(error)}"
         else:
-            what = "the Hub has no dataset of that name, or it is private"
+            what = "the Hub has no dataset of this name, or the dataset is private"
         raise PairError(f"{name}: {what}{hint}") from error
 
 
 def _hub_failure(error: Exception) -> str:
-    # By class name, because the classes belong to an HTTP library that has changed before; and by the words of the
-    # message, because `datasets` puts the name there where it cuts the chain of causes.
+    # Compare class names, because the classes belong to an HTTP library that has changed before. Also search the
+    # message, because `datasets` puts the class name there when it drops the chain of causes.
     names = {kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__}
     names |= set(re.findall(r"\w+", str(error)))
     if "OfflineModeIsEnabled" in names:
@@ -211,12 +214,12 @@ def _first_line(error: Exception) -> str:
 
 def _without_bom(path: Path, data: bytes) -> bytes:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise PairError(f"{path}: is encoded as UTF-16 (in Windows: Unicode), expected UTF-8")
+        raise PairError(f"{path}: expected UTF-8, found UTF-16 (called Unicode in Windows); save it as UTF-8")
     return data.removeprefix(codecs.BOM_UTF8)
 
 
 def _unique_keys(cells: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; by default Python keeps the last of two equal keys, without a warning."""
+    """A JSON object without duplicate keys. By default, Python silently keeps the last of two equal keys."""
     found = dict(cells)
     if len(found) < len(cells):
         _check_unique([key for key, _ in cells])

@@ -1,4 +1,4 @@
 """Durable training runs: an output folder, checkpoints, resumption, signals and random states.
 
-`run.py` holds what a trainer uses; the other modules are what it is made of.
+`run.py` contains the interface for trainers. The other modules implement its parts.
 """

@@ -1,4 +1,4 @@
-"""Files that survive a crash or a power cut, and how to recognise one that did not."""
+"""Write files so that they survive crashes and power cuts, and compute checksums to detect damaged files."""
 
 import hashlib
 import os
@@ -10,16 +10,17 @@ from safetensors import SafetensorError
 __all__ = ["DISK_ERRORS", "atomic_write", "copy_modes", "sha256_of", "short_reason", "sync", "sync_tree"]
 
 DISK_ERRORS = (OSError, SafetensorError)
-"""Raised when a disk is full, broken or read-only; safetensors has an error of its own for it."""
+"""Errors raised when a disk is full, broken or read-only. safetensors raises its own type."""
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
-    """Replace a file's content so that a reader, or a kill at any moment, finds the old content or the new one.
+    """Replace the content of a file atomically: after a kill at any moment, the file has the old or the new content.
 
-    The content is written beside the file, brought to the disk, and renamed. One process at a time may write a file.
+    The content is written to a temporary file in the same folder, synced to disk, and renamed. Only one process may
+    write a file at a time.
 
     Raises:
-        OSError: the disk is full or may not be written to; the file is as it was.
+        OSError: the disk is full or not writable; the file is unchanged.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
@@ -39,9 +40,9 @@ def atomic_write(path: Path, content: str | bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until the disk has a file's bytes, or a folder's names.
+    """Wait until the bytes of a file, or the names in a folder, have been written to disk.
 
-    Windows has no such call for a folder; there the names are left to the system.
+    Windows has no such call for folders, so this function does nothing for them there.
     """
     if os.name == "nt" and path.is_dir():
         return
@@ -53,24 +54,24 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """`sync` every file and folder below a folder, and then the folder itself."""
+    """`sync` all files and subfolders of a folder, and then the folder itself."""
     for path in folder.iterdir():
         (sync_tree if path.is_dir() else sync)(path)
     sync(folder)
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal; the file is streamed."""
+    """Return the SHA-256 of a file in hexadecimal. The file is streamed, not loaded into memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy_modes(folder: Path, like: str) -> None:
-    """Give every file in a folder the permissions of one of them: safetensors creates files as 0600."""
+    """Give all files in a folder the permissions of the file `like`, because safetensors creates files as 0600."""
     for path in folder.iterdir():
         shutil.copymode(folder / like, path)
 
 
 def short_reason(error: BaseException) -> str:
-    """The system's own words for an error: "No space left on device"."""
+    """Return the system's short message for an error, such as "No space left on device"."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]

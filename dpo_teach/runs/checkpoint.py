@@ -1,8 +1,9 @@
-"""Checkpoints: everything that a run consists of at one step, written so that a kill never leaves a broken one alone.
+"""Checkpoints: the complete state of a run at one step, written so that an intact one remains after any kill.
 
-A checkpoint is a folder. It is written under another name, brought to the disk, and then renamed; the one before it is
-kept, too. Tensors are in safetensors, the rest is JSON: nothing is pickled. `state.json` has the size and the SHA-256
-of every other file and of itself: if a file was truncated or changed, the checkpoint before is used.
+A checkpoint is a folder. It is written under a temporary name, synced to disk, and then renamed. The previous
+checkpoint is kept, too. Tensors are stored as safetensors and all other values as JSON; nothing is pickled.
+`state.json` contains the size and SHA-256 of the other files and its own SHA-256. If a file was truncated or changed,
+the previous checkpoint is used.
 """
 
 import hashlib
@@ -40,24 +41,24 @@ DAMAGED = "damaged-"
 
 
 class DamagedError(ValueError):
-    """A file of a checkpoint is missing, truncated or changed."""
+    """A checkpoint file is missing, truncated or changed."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything that a run consists of at one step.
+    """The complete state of a run at one step.
 
-    The learning rate and the position in the data are not stored: both are pure functions of the step, the settings
-    and the examples' lengths (`plan_steps`, `learning_rate_at`), on any number of processes.
+    The learning rate and the position in the data are not stored. Both are pure functions of the step, the settings and
+    the lengths of the examples (`plan_steps`, `learning_rate_at`), for any number of processes.
 
     Args:
-        step: optimizer steps done.
-        settings: the configuration, and the number of examples.
-        fingerprint: what the run was started on, by name: model, reference, tokenizer, data, truncation.
-        random_states: the state of every random generator, one entry for each process.
-        pending: metrics of the last step that are not in the log yet, because its evaluation was interrupted.
-        model: weights, by name, unsharded.
-        optimizer: the optimizer's state, flat: "NAME/exp_avg" and so on, unsharded.
+        step: number of completed optimizer steps.
+        settings: the configuration and the number of examples.
+        fingerprint: inputs of the run, by name: model, reference, tokenizer, data, truncation.
+        random_states: states of all random generators, one entry per process.
+        pending: metrics of the last step that have not been logged, because its evaluation was interrupted.
+        model: unsharded weights, by name.
+        optimizer: unsharded optimizer state as a flat dictionary with keys such as "NAME/exp_avg".
         precomputed: tensors computed once at the start, such as the reference's log-probabilities.
     """
 
@@ -72,18 +73,18 @@ class Checkpoint:
 
 
 def find_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the newest first, intact or not."""
+    """Return all checkpoints in a folder, intact or not, the newest first."""
     found = [path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name)]
     return sorted(found, key=step_of, reverse=True)
 
 
 def step_of(path: Path) -> int:
-    """The step of a checkpoint, by its name."""
+    """Return the step of a checkpoint from its name."""
     return int(path.name.removeprefix("step-"))
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint beside the others, rename it into place, and keep one before it.
+    """Write a checkpoint, rename it into place, and keep one earlier checkpoint.
 
     Raises:
         OSError, SafetensorError: the disk is full or broken; existing checkpoints are unchanged.
@@ -96,11 +97,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         unfinished.mkdir(parents=True)
         _write(unfinished, checkpoint)
         sync_tree(unfinished)
-        if final.exists():  # a damaged one of the same step, or one of an earlier run that was interrupted here
+        if final.exists():  # a damaged checkpoint of this step, or one from an earlier run that was interrupted here
             final.rename(replaced)
         unfinished.rename(final)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)  # free the space on a full disk
+        shutil.rmtree(unfinished, ignore_errors=True)  # to free space on a full disk
         raise
     sync(folder)
     before = [path for path in find_checkpoints(folder) if step_of(path) < checkpoint.step]
@@ -111,10 +112,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
-    """The newest intact checkpoint, and what is wrong with each newer one.
+    """Return the newest intact checkpoint, and the problem of each newer one.
 
     Raises:
-        ValueError: none is intact; the message gives the reason for each.
+        ValueError: no checkpoint is intact; the message gives the problem of each.
     """
     problems: list[str] = []
     for path in find_checkpoints(folder):
@@ -126,13 +127,13 @@ def read_newest(folder: Path) -> tuple[Checkpoint, list[str]]:
 
 
 def save_pretrained(output: Path, model: Any, tokenizer: Any, weights: dict[str, Tensor] | None = None) -> None:
-    """Save a model as `transformers` does, each file renamed into place when it is complete, the weights last.
+    """Save a model in the format of `transformers`. Complete files are renamed into place, the weights last.
 
     Args:
-        output: a folder that exists.
+        output: an existing folder.
         model: a `transformers` model.
         tokenizer: its tokenizer.
-        weights: the model's weights, if they are sharded in `model`.
+        weights: unsharded weights of the model, if those in `model` are sharded.
     """
     unfinished = output / "model.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -165,7 +166,7 @@ def _read(folder: Path) -> Checkpoint:
     try:
         tensors: dict[str, Any] = {name: load_file(folder / f"{name}.safetensors") for name in TENSORS}
     except Exception as error:
-        raise DamagedError(f"its tensors cannot be read: {short_reason(error)}") from error
+        raise DamagedError(f"the tensors cannot be read: {short_reason(error)}") from error
     return Checkpoint(**{name: state[name] for name in VALUES}, **tensors)
 
 

@@ -1,4 +1,4 @@
-"""What a run was started on, as checksums: a run may only be resumed on the same model, data and settings."""
+"""Checksums of the inputs of a run, which can only be resumed with the same model, data and settings."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ __all__ = [
 ]
 
 BOOKKEEPING = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
-"""Entries of a model's configuration that do not change what it computes."""
+"""Entries of a model's configuration that do not affect its computation."""
 
 
 def fingerprint_model(model: Any) -> str:
-    """The SHA-256 of a model's configuration and of its weights, bit by bit, one tensor at a time.
+    """Return the SHA-256 of a model's configuration and weights, computed one tensor at a time.
 
     Raises:
-        AttributeError: it is not a `transformers` model.
+        AttributeError: the model is not a `transformers` model.
     """
     config = {name: value for name, value in model.config.to_diff_dict().items() if name not in BOOKKEEPING}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
@@ -36,17 +36,17 @@ def fingerprint_model(model: Any) -> str:
 
 
 def fingerprint_tokenizer(tokenizer: Any) -> str:
-    """The SHA-256 of how a tokenizer turns text into ids."""
+    """Return the SHA-256 of the rules by which a tokenizer converts text to ids."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = dict(tokenizer.get_vocab()) if backend is None else json.loads(backend.to_str())
-    for name in ("padding", "truncation"):  # left over from the last call, not part of the rules
+    for name in ("padding", "truncation"):  # settings of the last call, not part of the rules
         rules.pop(name, None) if backend is not None else None
     ends = [tokenizer.bos_token_id, tokenizer.eos_token_id]
     return hashlib.sha256(json.dumps([rules, ends], sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """The SHA-256 of integer arrays, one after the other, each with its type and shape."""
+    """Return the SHA-256 of integer arrays, including their types and shapes."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
@@ -64,30 +64,31 @@ def fingerprint_text(prompt: str, response: str) -> str:
 
 
 def check_settings(saved: dict[str, Any], current: dict[str, Any], may_change: Container[str]) -> None:
-    """Refuse to resume with other settings.
+    """Refuse to resume a run with different settings.
 
     Args:
-        saved: the settings that the run was started with.
-        current: the settings now.
-        may_change: names of settings that do not change the numbers.
+        saved: the settings of the original run.
+        current: the current settings.
+        may_change: names of settings that do not affect the results.
 
     Raises:
-        ValueError: a setting differs; the message names all that do.
+        ValueError: settings differ; the message names them.
     """
-    changed = [f"{name} was {saved.get(name)!r}, is {value!r}" for name, value in current.items()
+    changed = [f"{name} was {saved.get(name)!r} and is now {value!r}" for name, value in current.items()
                if name not in may_change and saved.get(name) != value]  # fmt: skip
     if changed:
-        raise ValueError(f"this run was started with other settings: {'; '.join(changed)}")
+        raise ValueError(f"this run was started with other settings: {'; '.join(changed)}; resume with the original "
+                         "settings, or start a new run in another folder")  # fmt: skip
 
 
 def describe_changes(saved: dict[str, str], current: dict[str, str]) -> str:
-    """Which parts of a fingerprint differ, in words; empty if none does.
+    """Describe which parts of a fingerprint differ; the result is empty if none does.
 
-    Token ids follow from the data, the tokenizer and the truncation: where one of the last two differs, nothing can be
-    said about the data.
+    The data is compared by its token ids, which depend on the tokenizer and the truncation. If one of these differs,
+    changes of the data cannot be detected and are not reported.
 
     >>> describe_changes({"model": "aa", "data": "bb"}, {"model": "aa", "data": "cc"})
-    'the data (other examples, or in another order)'
+    'the data (different examples, or a different order)'
     """
     changed = [name for name in (*current, *(saved.keys() - current.keys())) if saved.get(name) != current.get(name)]
     if {"tokenizer", "truncation"} & set(changed):
@@ -96,7 +97,7 @@ def describe_changes(saved: dict[str, str], current: dict[str, str]) -> str:
         "model": "the model (its weights at the start of the run, or its configuration)",
         "reference": "the reference model",
         "tokenizer": "the tokenizer",
-        "data": "the data (other examples, or in another order)",
-        "truncation": f"the truncation (it was {saved.get('truncation')}, and is {current.get('truncation')})",
+        "data": "the data (different examples, or a different order)",
+        "truncation": f"the truncation (was {saved.get('truncation')}, is now {current.get('truncation')})",
     }
     return " and ".join(words[name] for name in changed)

@@ -1,4 +1,4 @@
-"""The output folder of a run: its lock, metrics, checkpoints, and the trained model."""
+"""The output folder of a run: lock, metrics, checkpoints and the trained model."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -36,10 +36,10 @@ def read_trained_on(path: Path) -> set[str]:
 
 
 class RunFolder:
-    """The output folder of a run. Every process may read; only the main process may write.
+    """The output folder of a run. All processes may read it, but only the main process may write to it.
 
     Args:
-        path: the folder; it need not exist yet.
+        path: the folder, which does not need to exist yet.
     """
 
     def __init__(self, path: Path):
@@ -49,13 +49,13 @@ class RunFolder:
 
     @contextmanager
     def locked(self, *, resume: bool) -> Iterator[None]:
-        """Create the folder, or open the run in it to resume; until the end of the block no other run may use it.
+        """Lock the folder until the end of the block, so that no other run can use it. Create it for a new run.
 
-        The operating system releases the lock when the process ends, however it ends.
+        The operating system releases the lock when the process ends for any reason.
 
         Raises:
             ValueError: the path is a file; the folder is not empty and `resume` is False; there is nothing to resume;
-                another run is using it; or it cannot be created or written to.
+                another run is using the folder; or it cannot be created or written to.
         """
         lock = FileLock(self.checkpoints / LOCK, timeout=0)
         try:
@@ -63,7 +63,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise ValueError(f"output folder {str(self.path)!r} is in use by another run: wait until it has ended, "
+            raise ValueError(f"output folder {str(self.path)!r} is in use by another run; wait until that run ends, "
                              "or choose another folder") from None  # fmt: skip
         except OSError as error:
             raise ValueError(f"output folder {str(self.path)!r} cannot be written to: {short_reason(error)}") from None
@@ -75,11 +75,11 @@ class RunFolder:
             lock.release()
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint, by its name."""
+        """Return the newest checkpoint according to its name."""
         return next(iter(find_checkpoints(self.checkpoints)), None)
 
     def read_checkpoint(self) -> tuple[Checkpoint, list[str]] | None:
-        """The newest intact checkpoint and what is wrong with newer ones; None if there is no checkpoint.
+        """Return the newest intact checkpoint and the problems of newer ones, or None if there is no checkpoint.
 
         Raises:
             ValueError: there are checkpoints, and none is intact.
@@ -87,13 +87,13 @@ class RunFolder:
         return None if self.last_checkpoint() is None else read_newest(self.checkpoints)
 
     def set_aside_damaged(self, step: int) -> None:
-        """Rename the checkpoints after a step: they are damaged, and the run resumes from that step."""
+        """Rename the damaged checkpoints after the step from which the run resumes."""
         for path in find_checkpoints(self.checkpoints):
             if step_of(path) > step:
                 path.rename(path.with_name(f"{DAMAGED}{path.name}"))
 
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Bring the metrics to the disk, and then a checkpoint.
+        """Sync the metrics to disk, and then write a checkpoint.
 
         Raises:
             OSError: the disk is full or broken; the message names the last good checkpoint.
@@ -111,7 +111,7 @@ class RunFolder:
     def write_model(
         self, model: Any, tokenizer: Any, weights: dict[str, Tensor], trained_on: Iterable[tuple[str, str]]
     ) -> None:
-        """Write the trained model as `transformers` does, and checksums of the texts that it was trained on.
+        """Write the trained model in the format of `transformers`, and checksums of the texts that it was trained on.
 
         Raises:
             OSError: the disk is full or broken; the weights are in the last checkpoint.
@@ -126,14 +126,14 @@ class RunFolder:
             ) from error
 
     def describe_last(self) -> str:
-        """Which checkpoint the run would resume from, for a message."""
+        """Describe the checkpoint from which the run would resume, for a message."""
         last = self.last_checkpoint()
         if last is None:
             return "there is no checkpoint yet"
         return f"the last good checkpoint is {str(last)!r}: resume from it with --resume or train(resume=True)"
 
     def append_metrics(self, row: dict[str, Any]) -> None:
-        """Add one step's line.
+        """Append the metrics of one step as one line.
 
         Raises:
             OSError: the disk is full or broken.
@@ -148,7 +148,7 @@ class RunFolder:
             ) from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of all complete lines, in order; a kill may have truncated the last one."""
+        """Return the rows of all complete lines, in order. A kill may have truncated the last line."""
         rows = []
         for line in self._metrics.read_text(errors="replace").splitlines() if self._metrics.exists() else []:
             try:
@@ -158,7 +158,7 @@ class RunFolder:
         return rows
 
     def replace_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the file by these rows.
+        """Replace the contents of the metrics file by these rows.
 
         Raises:
             OSError: the disk is full or broken.
@@ -171,19 +171,20 @@ class RunFolder:
             raise OSError(f"{str(self._metrics)!r} could not be written: {short_reason(error)}") from error
 
     def _check_usable(self, *, resume: bool) -> None:
-        """Refuse a folder that holds anything but a run."""
+        """Refuse a folder that contains files other than those of a run."""
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"output {str(self.path)!r} is a file: expected a folder")
+            raise ValueError(f"output {str(self.path)!r}: expected a folder, found a file")
         started = (self.checkpoints / LOCK).exists() or find_checkpoints(self.checkpoints) or self._metrics.exists()
         if resume and not started:
-            raise ValueError(f"output folder {str(self.path)!r} has no run to resume: no checkpoint and no {METRICS}")
+            raise ValueError(f"output folder {str(self.path)!r} has no run to resume: no checkpoint and no {METRICS}; "
+                             "check the path, or start a new run without --resume (resume=False)")  # fmt: skip
         if not started:
             self._check_empty()
 
     def _check_empty(self) -> None:
-        """Refuse a folder with anything but a lock, which is all that a run killed before its first step leaves."""
+        """Refuse a folder that contains more than a lock, which a run killed before its first step leaves behind."""
         found = {path.name for path in self.path.iterdir()} if self.path.exists() else set()
         kept = {path.name for path in self.checkpoints.iterdir()} if self.checkpoints.is_dir() else set()
         if found - {CHECKPOINTS} or kept - {LOCK}:
-            raise ValueError(f"output folder {str(self.path)!r} is not empty: choose another, or resume its run "
-                             "(--resume)")  # fmt: skip
+            raise ValueError(f"output folder {str(self.path)!r} is not empty; choose another folder, or resume the "
+                             "run in it with --resume or train(resume=True)")  # fmt: skip

@@ -1,4 +1,4 @@
-"""A training run: where it stands, how it is saved, stopped and resumed. A trainer has one and calls it."""
+"""A training run: its progress, and how it is saved, stopped and resumed. Each trainer has one."""
 
 import signal
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -34,21 +34,21 @@ Metrics = dict[str, int | float]
 class Run:
     """One training run, which survives kills, full disks and Ctrl-C.
 
-    A trainer calls `locked` and `start`; after each step `log_metrics` and, when due, `save`; between two steps
-    `stop_if_requested`; at the end `finish`. Without an output folder nothing is written, and an interrupted run can be
-    continued from memory.
+    A trainer calls `locked` and `start` at the beginning, `log_metrics` and (if due) `save` after each step,
+    `stop_if_requested` between steps, and `finish` at the end. Without an output folder nothing is written, and an
+    interrupted run can be continued from memory.
 
     Args:
-        output: a folder for metrics, checkpoints and the trained model; None keeps nothing on disk.
+        output: folder for metrics, checkpoints and the trained model; None writes nothing to disk.
         accelerator: the processes that train together.
 
     Attributes:
         started: whether there is a run in memory.
-        step: optimizer steps that the weights have taken, out of `total_steps`.
-        pending: metrics of the last step until they are logged: longer than a moment only if its evaluation is
+        step: number of optimizer steps that the weights have taken, out of `total_steps`.
+        pending: metrics of the last step until they are logged. They remain here if the evaluation after the step is
             interrupted.
-        metrics: one row for each step that is complete.
-        fingerprint: what the run was started on.
+        metrics: one row per completed step.
+        fingerprint: the inputs of the run.
         signals: requests to stop.
     """
 
@@ -59,24 +59,24 @@ class Run:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the run in memory."""
+        """Discard the run in memory."""
         self.started = False
         self.step = self.total_steps = 0
         self.pending: Metrics | None = None
         self.metrics: list[Metrics] = []
         self.fingerprint: dict[str, str] = {}
-        self._saved_step = -1  # of the last checkpoint; -1 for none
+        self._saved_step = -1  # step of the last checkpoint; -1 if there is none
 
     @contextmanager
     def locked(self, *, resume: bool) -> Iterator[None]:
-        """Hold the output folder, in the main process, until the end of the block.
+        """Lock the output folder, in the main process, until the end of the block.
 
         Raises:
-            ValueError: as `RunFolder.locked`, or there is neither a folder nor a run in memory to resume.
+            ValueError: see `RunFolder.locked`; also if there is neither a folder nor a run in memory to resume.
         """
         if self.folder is None and resume and not self.started:
             raise ValueError("resume=True needs the output folder of an earlier run, or a trainer whose run was "
-                             "interrupted; this one has neither")  # fmt: skip
+                             "interrupted; this trainer has neither")  # fmt: skip
         with ExitStack() as stack:
             if self.folder is not None:
                 folder = self.folder
@@ -89,19 +89,19 @@ class Run:
         self, module: ResponseLogps, optimizer: torch.optim.Optimizer, *, total_steps: int, settings: dict[str, Any],
         fingerprint: dict[str, str], precomputed: dict[str, Tensor], checkpoint: Checkpoint | None,
     ) -> tuple[Any, Any]:  # fmt: skip
-        """Begin at the first step, or at that of a checkpoint.
+        """Start the run at its first step or at a checkpoint.
 
         Args:
-            module: the policy that is trained.
+            module: the policy to train.
             optimizer: its optimizer.
-            total_steps: how many steps the run will have.
-            settings: the configuration, and the number of examples.
-            fingerprint: checksums of the model, the data and so on.
-            precomputed: tensors that every checkpoint keeps, such as the reference's log-probabilities.
-            checkpoint: where to resume; None for a new run.
+            total_steps: total number of steps of the run.
+            settings: the configuration and the number of examples.
+            fingerprint: checksums of the model, the data and other inputs.
+            precomputed: tensors to store in every checkpoint, such as the reference's log-probabilities.
+            checkpoint: checkpoint to resume from; None for a new run.
 
         Returns:
-            Module and optimizer as accelerate wraps them: for autocast, several processes or a sharded model.
+            Module and optimizer, wrapped by accelerate for autocast, several processes or a sharded model.
         """
         self.total_steps, self._settings, self._precomputed = total_steps, settings, precomputed
         self._weight_names = weight_names(module.model)  # before accelerate wraps it
@@ -116,7 +116,7 @@ class Run:
         return self._module, self._optimizer
 
     def read_checkpoint(self) -> Checkpoint | None:
-        """The newest intact checkpoint; None if there is none, or if the run in memory has come further.
+        """Return the newest intact checkpoint, or None if there is no checkpoint or the run in memory has more steps.
 
         Raises:
             ValueError: there are checkpoints, and none is intact.
@@ -131,7 +131,7 @@ class Run:
     def check_resumable(
         self, checkpoint: Checkpoint, settings: dict[str, Any], fingerprint: dict[str, str], may_change: Container[str]
     ) -> None:
-        """Refuse to resume with other settings (but for those that may change) or on another model or other data.
+        """Refuse to resume with different settings (except those in `may_change`), a different model or other data.
 
         Raises:
             ValueError: something differs; the message names it.
@@ -140,16 +140,16 @@ class Run:
         check_settings(checkpoint.settings, settings, may_change)
         if changed := describe_changes(checkpoint.fingerprint, fingerprint):
             raise ValueError(f"output folder {str(self.folder.path)!r}: cannot resume, because {changed} changed since "
-                             "the run started; use the same again, or start a new run in another folder")  # fmt: skip
+                             "the run started; restore the original, or start a new run in another folder")  # fmt: skip
 
     def continue_from_memory(self) -> None:
-        """Continue the run in memory, which has come further than the last checkpoint."""
+        """Continue the run in memory, which has more steps than the last checkpoint."""
         self._replace_metrics(self.metrics)
 
     # During the run
 
     def log_metrics(self, row: Metrics) -> None:
-        """Add the row of the step that is now complete."""
+        """Log the metrics of the step that has just been completed."""
         folder = self.folder
         with self.signals.deferred():
             if folder is not None:
@@ -158,9 +158,9 @@ class Run:
             self.pending = None
 
     def save(self) -> dict[str, Tensor]:
-        """Write a checkpoint, unless the last one is of this step; returns the weights, unsharded.
+        """Write a checkpoint, unless this step is already saved, and return the unsharded weights.
 
-        All processes take part; the main process receives the tensors and writes. Without a folder, nothing is done.
+        All processes must call this; the main process receives the tensors and writes. Without a folder, does nothing.
 
         Raises:
             OSError: the disk is full or broken; existing checkpoints are unchanged.
@@ -181,11 +181,11 @@ class Run:
         return weights
 
     def stop_if_requested(self) -> None:
-        """Stop here, between two steps, if a signal asked for it: all processes at once.
+        """Stop all processes together, between two steps, if a signal has requested it.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C.
-            SystemExit: another signal; the run was saved, and a line says where it stands.
+            KeyboardInterrupt: Ctrl-C was pressed.
+            SystemExit: another signal was received; the run was saved, and the last step and checkpoint were printed.
         """
         requested = self.signals.poll()
         if requested == signal.SIGINT:
@@ -197,12 +197,12 @@ class Run:
             raise SystemExit(128 + requested)
 
     def save_and_describe(self) -> str:
-        """Save the run, if it has a folder; says where it stands and how to resume it."""
+        """Save the run, if it has a folder. Return its progress and how to resume it, for a message."""
         status = f"after step {self.step} of {self.total_steps}"
         if self.folder is None:
             return f"{status}; the run is kept in memory: continue with train(resume=True)"
         alone = self._accelerator.num_processes > 1 and not self.signals.known_to_all
-        if not alone:  # else the other processes would not take part in saving
+        if not alone:  # otherwise the other processes would not join the save
             try:
                 self.save()
             except OSError as error:
@@ -210,7 +210,7 @@ class Run:
         return f"{status}; {self.folder.describe_last()}"
 
     def finish(self, model: Any, tokenizer: Any, trained_on: Iterable[tuple[str, str]]) -> None:
-        """Save the last checkpoint and the trained model; a run that was killed before does this on resuming.
+        """Save the last checkpoint and the trained model. A run killed before this point does it after resuming.
 
         Args:
             model: the trained model.
@@ -225,7 +225,7 @@ class Run:
         self.stop_if_requested()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        """Restore what a checkpoint holds besides the weights: optimizer, random states, step and metrics."""
+        """Restore the state in a checkpoint except the weights: optimizer, random states, step and metrics."""
         assert self.folder is not None
         folder = self.folder
         if self._problems and self._accelerator.is_main_process:
@@ -234,7 +234,7 @@ class Run:
         self._on_main_process(lambda: folder.set_aside_damaged(checkpoint.step))
         restore_optimizer(self._module, self._optimizer.optimizer, checkpoint.optimizer)
         rank = self._accelerator.process_index
-        if rank < len(checkpoint.random_states):  # additional processes keep their own state
+        if rank < len(checkpoint.random_states):  # additional processes keep their current state
             restore_random_state(checkpoint.random_states[rank], self._accelerator.device)
         self.step, self.pending, self._saved_step = checkpoint.step, checkpoint.pending, checkpoint.step
         self._replace_metrics([row for row in folder.read_metrics() if row["step"] <= self._logged_steps])
@@ -244,16 +244,16 @@ class Run:
         return self.step - (self.pending is not None)
 
     def _replace_metrics(self, rows: list[Metrics]) -> None:
-        """Keep the rows of complete steps; later steps are taken again."""
+        """Keep only the rows of completed steps; later steps are repeated."""
         self.metrics = rows
         folder = self.folder
         if folder is not None:
             self._on_main_process(lambda: folder.replace_metrics(rows))
         if len(rows) != self._logged_steps and self._accelerator.is_main_process:
-            log(f"warning: {METRICS} has {len(rows)} of {self._logged_steps} steps; the run itself is intact")
+            log(f"warning: {METRICS} has only {len(rows)} of {self._logged_steps} steps; the run itself is intact")
 
     def _on_main_process(self, action: Callable[[], Any]) -> None:
-        """Change the folder in the main process only; an error there is raised in all processes."""
+        """Run an action on the folder in the main process only. Its errors are raised in all processes."""
         error: list[Exception | None] = [None]
         if self._accelerator.is_main_process:
             try:

@@ -1,4 +1,4 @@
-"""Requests to stop (Ctrl-C, SIGTERM, SIGHUP) take effect between two steps, never within one."""
+"""Handle requests to stop (Ctrl-C, SIGTERM, SIGHUP) between steps, never within a step."""
 
 import signal
 import sys
@@ -18,16 +18,16 @@ STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 class StopSignals:
-    """Record the signals that ask a run to stop, while the `with` block lasts.
+    """Record signals that request a run to stop, for the duration of the `with` block.
 
-    A second Ctrl-C interrupts immediately, unless weights or files are being written. Where several processes train
-    together, each records its own signal, and all of them stop after the same step.
+    A second Ctrl-C interrupts immediately, unless weights or files are being written. If several processes train
+    together, each process records its own signals, and all stop after the same step.
 
     Args:
         accelerator: the processes that train together.
 
     Attributes:
-        known_to_all: whether all processes know of the request, so that they can save together.
+        known_to_all: whether all processes have received the request, so that they can save together.
     """
 
     def __init__(self, accelerator: Accelerator):
@@ -41,7 +41,7 @@ class StopSignals:
         self._received, self.known_to_all = 0, False
         if threading.current_thread() is threading.main_thread():  # only the main thread receives signals
             for number in STOP_SIGNALS:
-                if signal.getsignal(number) not in {signal.SIG_IGN, None}:  # ignored under nohup
+                if signal.getsignal(number) not in {signal.SIG_IGN, None}:  # such as SIGHUP under nohup
                     self._previous_handlers[number] = signal.signal(number, self._record)
         return self
 
@@ -58,7 +58,7 @@ class StopSignals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """No interruption within this block, not even by a second Ctrl-C."""
+        """Defer interruptions until the end of this block, even a second Ctrl-C."""
         before, self._deferred = self._deferred, True
         try:
             yield
@@ -66,7 +66,7 @@ class StopSignals:
             self._deferred = before
 
     def poll(self) -> int:
-        """The number of the signal that asked to stop, the same in every process; 0 for none."""
+        """Return the number of the signal that requested the stop, or 0. It is the same in all processes."""
         if self._accelerator.num_processes == 1:
             return self._received
         received = torch.tensor([self._received], device=self._accelerator.device)
@@ -76,5 +76,5 @@ class StopSignals:
 
 
 def log(message: str) -> None:
-    """Print one line on the standard error, above a progress bar if there is one."""
+    """Print one line on stderr, above the progress bar if there is one."""
     tqdm.write(f"dpo-teach: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The state to save and restore: weights and optimizer, unsharded however accelerate wrapped them; random states."""
+"""Save and restore the weights and the optimizer state, unsharded, and the random states."""
 
 import random
 from typing import Any
@@ -19,11 +19,11 @@ __all__ = [
 
 UNSHARDED = distributed.StateDictOptions(full_state_dict=True, cpu_offload=True, strict=False)
 PREFIX = "model."
-"""accelerate wraps a `ResponseLogps`, whose attribute `model` is the policy."""
+"""Prefix of weight names: accelerate wraps a `ResponseLogps`, whose attribute `model` is the policy."""
 
 
 def weight_names(model: nn.Module) -> list[str]:
-    """The names of a model's weights and persistent buffers, tied ones once; call it before the model is wrapped."""
+    """Return the names of a model's weights and persistent buffers, before it is wrapped. Tied weights appear once."""
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     parameters = [name for name, _ in model.named_parameters()]
     return parameters + [name for name in model.state_dict() if name not in tied]
@@ -32,17 +32,17 @@ def weight_names(model: nn.Module) -> list[str]:
 def gather_state(
     wrapped: nn.Module, optimizer: torch.optim.Optimizer, names: list[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and the optimizer's state, by the names of the model before it was wrapped.
+    """Return the weights and the optimizer state, with the names of the unwrapped model.
 
-    Every process must call this, since shards are exchanged; the main process receives the tensors, on the CPU.
+    All processes must call this, because shards are exchanged. The main process receives the tensors, on the CPU.
 
     Args:
-        wrapped: the model as accelerate wrapped it.
+        wrapped: the model, wrapped by accelerate.
         optimizer: its optimizer.
-        names: which weights to return (`weight_names`).
+        names: names of the weights to return (see `weight_names`).
 
     Returns:
-        Weights by name, and the optimizer's state by "NAME/exp_avg" and so on; it is empty before the first step.
+        Weights by name, and the optimizer state with keys such as "NAME/exp_avg", which is empty before the first step.
     """
     weights: Any = distributed.get_model_state_dict(wrapped, options=UNSHARDED)
     model_state = {name: weights[PREFIX + name].contiguous() for name in names if PREFIX + name in weights}
@@ -58,7 +58,7 @@ def gather_state(
 
 
 def restore_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy weights into a model that accelerate has not wrapped yet."""
+    """Copy weights into a model that accelerate has not yet wrapped."""
     own = model.state_dict()
     with torch.no_grad():
         for name, value in weights.items():
@@ -66,14 +66,16 @@ def restore_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def restore_optimizer(wrapped: nn.Module, optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    """Load what `gather_state` returned for the optimizer; every process passes the full state and keeps its shard."""
+    """Load the optimizer state of `gather_state`. Every process passes the full state and keeps its own shard."""
     if not flat:
         return
     state: dict[str, Any] = {}
     for flat_name, value in flat.items():
         name, key = flat_name.rsplit("/", 1)
         state.setdefault(PREFIX + name, {})[key] = value
-    groups: Any = distributed.get_optimizer_state_dict(wrapped, optimizer)["param_groups"]  # as they are: not restored
+    groups: Any = distributed.get_optimizer_state_dict(wrapped, optimizer)[
+        "param_groups"
+    ]  # the current groups, which are not restored
     distributed.set_optimizer_state_dict(
         wrapped, optimizer, {"state": state, "param_groups": groups},
         options=distributed.StateDictOptions(full_state_dict=True, strict=False),
@@ -81,9 +83,10 @@ def restore_optimizer(wrapped: nn.Module, optimizer: torch.optim.Optimizer, flat
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of this process's generators: Python's, NumPy's, PyTorch's, and its GPU's; ready for JSON.
+    """Return the state of this process's random generators (Python, NumPy, PyTorch and GPU), ready for JSON.
 
-    Training itself draws nothing while dropout is off. Code around it may, and continues its sequence after resuming.
+    Training without dropout draws no random numbers. Surrounding code may do so, and its sequence continues after
+    resuming.
     """
     version, words, gauss = random.getstate()
     state: dict[str, Any] = {
@@ -97,7 +100,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Restore what `random_state` returned; a GPU's state only where the run continues on a GPU."""
+    """Restore a state returned by `random_state`. A GPU state is restored only if the run continues on a GPU."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     numpy_state = state["numpy"]

@@ -2,5 +2,5 @@
 
 import lazy_loader
 
-# The command line reads the configuration without waiting for torch.
+# Import lazily, so that the command line can read the configuration without importing torch.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The names of `dpo_teach.training`, imported when they are first used."""
+"""The public names of `dpo_teach.training`, imported on first use."""
 
 from .config import DPOConfig, SFTConfig, TrainingConfig
 from .dpo import DPOTrainer

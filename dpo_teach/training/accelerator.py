@@ -1,4 +1,4 @@
-"""The processes, devices and precision of a run, as `accelerate` manages them."""
+"""Processes, devices and precision of a run, managed by `accelerate`."""
 
 import atexit
 import os
@@ -15,10 +15,10 @@ __all__ = ["make_accelerator"]
 
 
 def make_accelerator(precision: Precision) -> Accelerator:
-    """An accelerator for one run: on a GPU if there is one, in bfloat16 if that is set, or "auto" and supported."""
+    """Make an accelerator: on a GPU if available, in bfloat16 for "bf16", or for "auto" if the GPU supports it."""
     has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16)
-    AcceleratorState._reset_state()  # runs of different precision may follow each other in one notebook
+    AcceleratorState._reset_state()  # a notebook may run trainings of different precision
     accelerator = Accelerator(
         mixed_precision="bf16" if use_bf16 else "no", cpu=not torch.accelerator.is_available(),
         fsdp_plugin=_fsdp_bf16_plugin() if use_bf16 and os.environ.get("ACCELERATE_USE_FSDP") == "true" else None,
@@ -29,12 +29,12 @@ def make_accelerator(precision: Precision) -> Accelerator:
 
 
 def _destroy_process_group() -> None:
-    """Join gloo's threads: one that needs the interpreter while it shuts down aborts a process that has succeeded."""
+    """Join gloo's threads. A thread that needs the interpreter during shutdown would abort a successful process."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _fsdp_bf16_plugin() -> FullyShardedDataParallelPlugin:
-    """The launcher's FSDP settings, with log-probabilities left in float32: a bfloat16 sum has three digits."""
+    """FSDP settings of the launcher, with log-probabilities kept in float32: bfloat16 sums have only three digits."""
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)  # outputs are not cast
     return FullyShardedDataParallelPlugin(mixed_precision_policy=policy)

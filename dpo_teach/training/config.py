@@ -1,4 +1,4 @@
-"""The settings of a training run. Each field's docstring is also its help on the command line."""
+"""The settings of a training run. Each field's docstring is also its help text on the command line."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -8,55 +8,55 @@ __all__ = ["MAY_CHANGE", "DPOConfig", "Precision", "SFTConfig", "TrainingConfig"
 
 Precision = Literal["auto", "fp32", "bf16"]
 MAY_CHANGE = frozenset({"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"})
-"""Settings that a resumed run may change: they affect memory, time or what is reported, not the steps."""
+"""Settings that a resumed run may change: they affect memory, time or reporting, but not the optimizer steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """The settings that every training run has.
+    """Settings shared by all training runs.
 
     Raises:
-        ValueError: a value is invalid; the message names it.
+        ValueError: a value is invalid; the message names the setting.
     """
 
     learning_rate: float = 3e-4
-    """Peak step size of AdamW. A toy of a million weights needs its own: papers use 5e-7 to 5e-6 for billions."""
+    """Peak learning rate of AdamW. The default is for toy models; papers use 5e-7 to 5e-6 for billions of weights."""
     epochs: int = 1
-    """How often each example is seen."""
+    """Number of passes over the training examples."""
     max_steps: int | None = None
-    """Stop after this many steps; the learning-rate schedule ends there too."""
+    """Maximum number of steps. The learning-rate schedule ends there, too. By default, no limit."""
     batch_size: int = 32
-    """Examples in one optimizer step, over all processes and micro-batches together."""
+    """Examples per optimizer step, counted over all processes and micro-batches."""
     micro_batch_size: int | None = None
-    """Examples in one forward pass: fewer need less memory, and the step is the same. Default: a process's share."""
+    """Examples per forward pass. Smaller values use less memory and give the same step. By default, no splitting."""
     warmup_fraction: float = 0.1
-    """The share of the steps over which the learning rate rises from 0 to its peak."""
+    """Fraction of the steps over which the learning rate rises from 0 to its peak."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """The learning rate after the warm-up: fall to 0 along half a cosine, or stay constant."""
+    """Learning rate after the warm-up: decay to 0 along half a cosine, or stay constant."""
     weight_decay: float = 0.0
-    """AdamW's decoupled weight decay."""
+    """Decoupled weight decay of AdamW."""
     max_grad_norm: float = 1.0
-    """Gradients longer than this are scaled down to it."""
+    """Maximum norm of the gradient; larger gradients are scaled down to this norm."""
     max_length: int | None = None
-    """Tokens of prompt and response together; the model's context by default."""
+    """Maximum tokens of prompt and response together. By default, the model's context length."""
     max_prompt_length: int | None = None
-    """Tokens of the prompt that are kept, from its end; all of them by default."""
+    """Maximum tokens of a prompt; longer prompts lose their beginning. By default, no limit."""
     on_overlong: Literal["error", "drop"] = "error"
-    """What to do with an example whose prompt leaves no token for a response: stop, or drop and count it."""
+    """Stop at an example whose prompt leaves no token for a response, or drop and count such examples."""
     length_window: int = 512
-    """Batches group examples of similar length out of windows of this many, which saves padding."""
+    """Examples are sorted by length within windows of this size before batching, which saves padding."""
     packed: bool = True
-    """Compute a prompt once for both its responses and pack short texts into one row: the same result, faster."""
+    """Compute each prompt once for both responses and pack short texts into one row: faster, with the same result."""
     compile: bool = False
-    """Compile the model with torch.compile: costs about a minute, worthwhile for runs of 1,000 steps or more."""
+    """Compile the model with torch.compile. Takes about a minute; worthwhile for runs of 1,000 steps or more."""
     precision: Precision = "auto"
-    """Arithmetic of the forward pass; weights stay in float32. auto: bf16 on a GPU that has it, else fp32."""
+    """Precision of the forward pass; weights stay in float32. auto: bf16 on a GPU that supports it, else fp32."""
     eval_every: int = 0
-    """Evaluate on the held-out examples after every this many steps, and at the end; 0: at the end only."""
+    """Number of steps between evaluations on the held-out examples; 0 evaluates only at the end."""
     save_every: int = 100
-    """Save a checkpoint after every this many steps; 0: only at the end."""
+    """Number of steps between checkpoints; 0 saves only at the end."""
     seed: int = 0
-    """Decides the order of the examples."""
+    """Random seed for the order of the examples."""
 
     def __post_init__(self) -> None:
         positive = {
@@ -77,26 +77,26 @@ class TrainingConfig:
             raise ValueError(f"warmup_fraction must be at least 0 and below 1, found {self.warmup_fraction}")
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields by name, ready for JSON."""
+        """Return all fields by name, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SFTConfig(TrainingConfig):
-    """Supervised fine-tuning on prompts and responses; only the response's tokens are learned."""
+    """Settings of supervised fine-tuning. The loss covers only the tokens of the responses."""
 
     learning_rate: float = 1e-3
-    """Peak step size of AdamW."""
+    """Peak learning rate of AdamW."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DPOConfig(TrainingConfig):
-    """Direct Preference Optimization on (prompt, chosen, rejected)."""
+    """Settings of Direct Preference Optimization."""
 
     beta: float = 0.1
-    """How strongly the optimum is held to the reference: larger stays closer. Above 0, typically 0.05 to 0.5."""
+    """Strength of the pull towards the reference: a larger beta keeps the policy closer. Typically 0.05 to 0.5."""
     precompute_reference: bool = True
-    """Compute the reference's logps once, before training: one model in memory instead of two."""
+    """Compute the reference's log-probabilities once, before training: one model in memory instead of two."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Direct Preference Optimization: the trainer of notebook 04, and of real runs."""
+"""Direct Preference Optimization: the trainer used in notebook 04 and on the command line."""
 
 import math
 import warnings
@@ -38,16 +38,16 @@ class DPOTrainer(Trainer):
 
         L = -mean log σ( β [ (log π(y_w|x) - log π_ref(y_w|x)) - (log π(y_l|x) - log π_ref(y_l|x)) ] )
 
-    The reference is the policy as it is when the run starts, unless another is given. Its log-probabilities are
-    computed once, before the first step, so that one model is in memory; `precompute_reference=False` keeps a frozen
-    copy instead. Rafailov et al. 2023 (arXiv:2305.18290), equation 7.
+    By default, the reference is the policy at the start of the run. Its log-probabilities are computed once, before the
+    first step, so that only one model is in memory. With `precompute_reference=False`, a frozen copy of the policy
+    computes them at every step. Rafailov et al. 2023 (arXiv:2305.18290), equation 7.
 
     Args:
-        model, tokenizer, output, on_step, progress: as `Trainer`.
+        model, tokenizer, output, on_step, progress: see `Trainer`.
         pairs: preference pairs to train on.
         config: the settings.
         eval_pairs: held-out preference pairs.
-        reference: the reference, if it is not the policy's start.
+        reference: a reference other than the initial policy.
 
     Raises:
         ValueError: the reference is the policy itself, no weight is trainable, or a pair is too long.
@@ -68,8 +68,8 @@ class DPOTrainer(Trainer):
     ):
         super().__init__(model, tokenizer, config or DPOConfig(), **options)
         if reference is not None and _shares_weights(model, reference):
-            raise ValueError("reference is the same object as the policy: both would move together and the loss would "
-                             "stay at ln 2 = 0.6931; leave it out, or give a copy (freeze_reference)")  # fmt: skip
+            raise ValueError("reference is the same object as the policy: both would change together, so the loss "
+                             "stays at ln 2 = 0.6931; omit reference, or pass a copy (freeze_reference)")  # fmt: skip
         if reference is not None:
             check_embeddings("reference", reference, tokenizer)
             check_logits("reference", reference.eval())
@@ -77,7 +77,7 @@ class DPOTrainer(Trainer):
         self.tokenized = self._tokenize(pairs)
         self.eval_tokenized = self._tokenize(eval_pairs) if eval_pairs else TokenizedPairs(TokenizedDataset(()))
         self._given_pairs, self._given_reference = pairs, reference
-        self._reference: Any = None  # in memory only if its log-probabilities are not precomputed
+        self._reference: Any = None  # None if its log-probabilities are precomputed
         self._reference_logps = self._eval_reference_logps = torch.empty(0)
 
     @property
@@ -87,31 +87,31 @@ class DPOTrainer(Trainer):
 
     @cached_property
     def lengths(self) -> Sequence[int]:
-        """Tokens of prompt and both responses of each training pair."""
+        """Tokens of the prompt and both responses of each training pair."""
         return self.pairs.tokens.tolist()
 
     @property
     def reference_logps(self) -> Tensor:
-        """Precomputed log π_ref of every training pair, (pairs, 2): chosen, rejected; nats."""
+        """Precomputed log π_ref of the chosen and rejected response of every training pair, shape (pairs, 2), nats."""
         return self._reference_logps
 
     def denominator(self, indices: Sequence[int]) -> float:
-        """Pairs."""
+        """Number of pairs."""
         return float(len(indices))
 
     def prepare(self) -> dict[str, Tensor]:
-        """Compute the reference's log-probabilities, while the policy has its initial weights."""
+        """Compute the reference's log-probabilities, before the policy's weights change."""
         reference = self.model if self._given_reference is None else self._given_reference
         reference.to(self.accelerator.device)
         precomputed = {"eval": self._compute_logps(reference, self.eval_tokenized.pairs)}
         if self.config.precompute_reference:
             needed = sorted({i for step in self.plan() for i in step})
-            precomputed["train"] = torch.full((len(self.pairs), 2), math.nan)  # stays NaN for pairs that no step uses
+            precomputed["train"] = torch.full((len(self.pairs), 2), math.nan)  # stays NaN for pairs that are in no step
             precomputed["train"][needed] = self._compute_logps(reference, self.pairs.select(needed))
         return precomputed
 
     def use_precomputed(self, precomputed: dict[str, Tensor]) -> None:
-        """Receive the reference's log-probabilities, or make the frozen copy that computes them at every step."""
+        """Use the reference's log-probabilities, or set up a frozen reference that computes them at every step."""
         self._eval_reference_logps = precomputed["eval"]
         if self.config.precompute_reference:
             self._reference_logps = precomputed["train"]
@@ -121,14 +121,14 @@ class DPOTrainer(Trainer):
             self._reference = self._given_reference.to(self.accelerator.device).eval()
 
     def fingerprint(self) -> dict[str, str]:
-        """What the run is started on, and the reference, where it is not the policy's start."""
+        """The inputs of the run, including a reference other than the initial policy."""
         parts = super().fingerprint()
         if self._given_reference is not None:
             parts["reference"] = fingerprint_model(self._given_reference)
         return parts
 
     def fingerprint_data(self) -> str:
-        """A checksum of the token ids that reference log-probabilities are about."""
+        """A checksum of the token ids of all training and held-out pairs."""
         tables = (self.tokenized.pairs, self.eval_tokenized.pairs)
         return fingerprint_arrays(array for table in tables for array in (table.ids, table.ends))
 
@@ -137,12 +137,12 @@ class DPOTrainer(Trainer):
         return [(self._given_pairs[row].prompt, self._given_pairs[row].chosen) for row in self.tokenized.rows]
 
     def rows(self, indices: Sequence[int]) -> list[str]:
-        """The source and row of some training pairs, for messages."""
+        """Return the source and row of some training pairs, for messages."""
         rows = [self.tokenized.rows[i] for i in indices]
         return [self._given_pairs[row].where or f"pair {row + 1}" for row in rows]
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Summed DPO loss of some pairs, and sums of the other metrics."""
+        """Return the summed DPO loss of some pairs, and the sums of the other metrics."""
         batch = self._collate([self.pairs[i] for i in indices])
         policy_logps = _by_pair(self.response_logps(batch))
         if self.config.precompute_reference:
@@ -156,7 +156,7 @@ class DPOTrainer(Trainer):
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
-        """Loss, margin, preference accuracy, logps and rewards of the held-out pairs, named `eval_...`."""
+        """Return loss, margin, preference accuracy, logps and rewards of the held-out pairs, named `eval_...`."""
         pairs, size = self.eval_tokenized.pairs, self.config.micro_batch_size or self.config.batch_size
         if not pairs:
             return {}
@@ -170,7 +170,7 @@ class DPOTrainer(Trainer):
         if row["step"] == STEPS_WITHOUT_MOVEMENT and all(abs(r["margin"]) < NO_MOVEMENT for r in self.metrics):
             warnings.warn(
                 f"the loss is still ln 2 = {math.log(2):.4f} after {STEPS_WITHOUT_MOVEMENT} steps: the policy hardly "
-                f"changes; learning_rate={self.config.learning_rate} may be too small, or beta={self.config.beta}",
+                f"changes; learning_rate={self.config.learning_rate} or beta={self.config.beta} may be too small",
                 stacklevel=2,
             )
 
@@ -192,7 +192,7 @@ class DPOTrainer(Trainer):
 
 
 def _by_pair(logps: Tensor) -> Tensor:
-    """(2 x pairs,), all the chosen responses first -> (pairs, 2): chosen, rejected."""
+    """(2 x pairs,) with the chosen responses first -> (pairs, 2): chosen, rejected."""
     return torch.stack(split_pairs(logps), dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Which examples make up which step, and how large the step is: pure functions, so that a run can be resumed."""
+"""The examples and the learning rate of each step, as pure functions, so that a run can be resumed."""
 
 import math
 import random
@@ -10,17 +10,17 @@ __all__ = ["learning_rate_at", "plan_steps"]
 def plan_steps(
     lengths: Sequence[int], *, batch_size: int, epochs: int = 1, seed: int = 0, length_window: int = 512
 ) -> list[list[int]]:
-    """The examples of every optimizer step, in order.
+    """Plan the examples of every optimizer step, in order.
 
-    Each epoch shuffles all examples, sorts windows of `length_window` by length, cuts them into batches and shuffles
-    the batches. Batches of similar lengths need little padding, and which example meets which stays random.
+    Each epoch shuffles all examples, sorts windows of `length_window` examples by length, splits them into batches and
+    shuffles the batches. Batches of similar lengths need little padding, and their composition stays random.
 
     Args:
         lengths: tokens of each example.
-        batch_size: examples in one step; the last step of an epoch may have fewer.
-        epochs: how often each example is seen.
-        seed: decides the order.
-        length_window: examples that are sorted together; rounded up to whole batches.
+        batch_size: examples per step; the last step of an epoch may have fewer.
+        epochs: number of passes over the examples.
+        seed: random seed for the order.
+        length_window: number of examples that are sorted together; rounded up to whole batches.
 
     Returns:
         A list of steps, each a list of indices into `lengths`.
@@ -43,13 +43,13 @@ def plan_steps(
 def learning_rate_at(
     step: int, *, total_steps: int, peak: float, warmup_fraction: float = 0.1, schedule: str = "cosine"
 ) -> float:
-    """The learning rate of one step: a linear rise, then half a cosine down to 0, or constant.
+    """Return the learning rate of one step: a linear warm-up, followed by half a cosine down to 0 or a constant.
 
     Args:
-        step: which step, counted from 0.
-        total_steps: how many steps the run has.
-        peak: the learning rate at the end of the warm-up.
-        warmup_fraction: the share of the steps that the rise takes.
+        step: index of the step, counted from 0.
+        total_steps: number of steps of the run.
+        peak: learning rate at the end of the warm-up.
+        warmup_fraction: fraction of the steps that belong to the warm-up.
         schedule: "cosine" or "constant".
 
     >>> [round(learning_rate_at(s, total_steps=4, peak=1.0, warmup_fraction=0.5), 3) for s in range(4)]

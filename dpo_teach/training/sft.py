@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: raise the log-probability of given responses. The stage before DPO."""
+"""Supervised fine-tuning, the stage before DPO: raise the log-probability of given responses."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -26,7 +26,7 @@ TokenizedExample = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Example(NamedTuple):
-    """A prompt and the response to learn; `where` names the file and row it came from, for messages."""
+    """A prompt and a response to learn. `where` is their source and row, for messages."""
 
     prompt: str
     response: str
@@ -39,10 +39,10 @@ class SFTTrainer(Trainer):
         L = - Σ_i Σ_t log π(y_i,t | x_i, y_i,<t) / Σ_i |y_i|
 
     Args:
-        model, tokenizer, output, on_step, progress: as `Trainer`.
-        examples: prompts and responses.
+        model, tokenizer, output, on_step, progress: see `Trainer`.
+        examples: prompts and responses to train on.
         config: the settings.
-        eval_examples: held-out texts.
+        eval_examples: held-out prompts and responses.
     """
 
     config: SFTConfig
@@ -62,15 +62,18 @@ class SFTTrainer(Trainer):
         self.examples, self._rows, self.truncation = self._tokenize(examples)
         self.eval_examples, _, _ = self._tokenize(eval_examples)
         if not self.examples:
-            raise ValueError(f"examples: none to train on, out of {len(examples)}")
+            raise ValueError(
+                f"examples: expected at least one that fits into {self.max_length} tokens, found none among "
+                f"{len(examples)}"
+            )
 
     @cached_property
     def lengths(self) -> Sequence[int]:
-        """Tokens of each training example."""
+        """Number of tokens of each training example."""
         return [len(prompt) + len(response) for prompt, response in self.examples]
 
     def fingerprint_data(self) -> str:
-        """A checksum of all token ids."""
+        """Return a checksum of the token ids of all training and held-out examples."""
         texts = (text for part in (self.examples, self.eval_examples) for example in part for text in example)
         return fingerprint_arrays(np.asarray(text, dtype=np.int32) for text in texts)
 
@@ -79,21 +82,21 @@ class SFTTrainer(Trainer):
         return [(self._given_examples[row].prompt, self._given_examples[row].response) for row in self._rows]
 
     def rows(self, indices: Sequence[int]) -> list[str]:
-        """The source and row of some training examples, for messages."""
+        """Return the source and row of some training examples, for messages."""
         rows = [self._rows[i] for i in indices]
         return [self._given_examples[row].where or f"example {row + 1}" for row in rows]
 
     def denominator(self, indices: Sequence[int]) -> float:
-        """Response tokens."""
+        """Number of response tokens."""
         return float(sum(len(self.examples[i][1]) for i in indices))
 
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Summed negative log-probability of the responses, nats."""
+        """Return the summed negative log-probability of the responses, nats."""
         return -self._response_logps_of([self.examples[i] for i in indices]).sum(), {}
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
-        """`eval_loss`: nats per response token of the held-out examples."""
+        """Return `eval_loss`, the loss of the held-out examples, nats per response token."""
         if not self.eval_examples:
             return {}
         total, size = 0.0, self.config.batch_size
@@ -105,7 +108,7 @@ class SFTTrainer(Trainer):
         return self.response_logps(lay_out(examples, self.tokenizer.pad_token_id, packed=self.packed))
 
     def _tokenize(self, examples: Sequence[Example]) -> tuple[list[TokenizedExample], list[int], TruncationStats]:
-        """The examples that fit, as ids; the index of each in `examples`; and what was lost."""
+        """Return the examples that fit, as ids, their indices in `examples`, and the truncation statistics."""
         named = ((example.where, example) for example in examples)
         fitted = list(truncate_each(named, self._tokenize_one, self.config.on_overlong))
         stats = TruncationStats(
@@ -116,7 +119,7 @@ class SFTTrainer(Trainer):
         return [(prompt, response) for _, (prompt, response, _) in fitted], [row for row, _ in fitted], stats
 
     def _tokenize_one(self, example: Example) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
-        """The ids of prompt and response, and whether the prompt was truncated."""
+        """Return the ids of prompt and response, and whether the prompt was truncated."""
         whole = tokenize_prompt(example.prompt, self.tokenizer)
         prompt_ids, budget = truncate_prompt(whole, self.max_length, self.config.max_prompt_length)
         response_ids = tokenize_response(example.response, self.tokenizer)[:budget]

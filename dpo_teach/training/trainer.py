@@ -1,8 +1,8 @@
-"""The training loop that SFT and DPO share: steps, micro-batches, schedule, metrics.
+"""The training loop shared by SFT and DPO: steps, micro-batches, schedule, metrics.
 
-A step is a fixed list of examples. How it is cut into micro-batches and shared among processes changes memory and
-time, never the numbers: every micro-batch's summed loss is divided by the size of the whole step. What makes the run
-survive kills, interruptions and full disks is in `dpo_teach.runs`.
+A step is a fixed list of examples. Its division into micro-batches and among processes affects memory and time, but not
+the numbers, because the summed loss of every micro-batch is divided by the size of the whole step. The code that lets a
+run survive kills, interruptions and full disks is in `dpo_teach.runs`.
 """
 
 import time
@@ -40,19 +40,19 @@ ROWS_IN_MESSAGE = 4
 
 
 class Trainer(ABC):
-    """Trains one model. Subclasses define what an example is and what its loss is.
+    """Train one model. Subclasses define the examples and their loss.
 
     Args:
-        model: the policy; it is trained in place, in eval mode and with dropout off, as `load_model` returns it.
+        model: the policy. It is trained in place, in eval mode and without dropout, as `load_model` returns it.
         tokenizer: its tokenizer.
         config: the settings.
-        output: a folder for metrics, checkpoints and the trained model; None keeps nothing on disk.
-        on_step: called with each step's metrics, for live curves.
+        output: folder for metrics, checkpoints and the trained model; None writes nothing to disk.
+        on_step: called with the metrics of each step, for example to plot them.
         progress: show a progress bar.
 
     Attributes:
-        run: where the run stands.
-        metrics: one row for each step.
+        run: the state of the run.
+        metrics: one row per step.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Trainer(ABC):
         progress: bool = False,
     ):
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ValueError("model has no trainable weight: every parameter has requires_grad=False, so the loss "
-                             "would stay where it is")  # fmt: skip
+            raise ValueError("model has no trainable weight: every parameter has requires_grad=False; set it to True "
+                             "for the parameters to train")  # fmt: skip
         check_embeddings("model", model, tokenizer)
         check_padding(tokenizer)
         check_precision(model)
@@ -81,28 +81,28 @@ class Trainer(ABC):
         self.accelerator = make_accelerator(config.precision)
         self.run = Run(None if output is None else Path(output), self.accelerator)
 
-    # What a subclass defines
+    # Defined by subclasses
 
     @property
     @abstractmethod
     def lengths(self) -> Sequence[int]:
-        """Tokens of each training example."""
+        """Number of tokens of each training example."""
 
     @abstractmethod
     def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The summed loss of some training examples, and sums of other metrics to report."""
+        """Return the summed loss of some training examples, and the sums of other metrics to report."""
 
     @abstractmethod
     def denominator(self, indices: Sequence[int]) -> float:
-        """What a summed loss over some training examples is divided by to give their mean."""
+        """Return the number by which the summed loss of some training examples is divided to give their mean."""
 
     @abstractmethod
     def evaluate(self) -> Metrics:
-        """Metrics of the held-out examples, named `eval_...`; empty if there are none."""
+        """Return metrics of the held-out examples, named `eval_...`; empty if there are none."""
 
     @abstractmethod
     def rows(self, indices: Sequence[int]) -> list[str]:
-        """Which rows of the data some training examples came from, for messages."""
+        """Return the source and row of some training examples, for messages."""
 
     @abstractmethod
     def texts(self) -> list[tuple[str, str]]:
@@ -110,32 +110,32 @@ class Trainer(ABC):
 
     @abstractmethod
     def fingerprint_data(self) -> str:
-        """A checksum of the token ids of all training and held-out examples."""
+        """Return a checksum of the token ids of all training and held-out examples."""
 
     def prepare(self) -> dict[str, Tensor]:
-        """Compute what is computed once, at the start of a run; checkpoints keep it."""
+        """Compute tensors that are needed once, at the start of a run, and saved in every checkpoint."""
         return {}
 
-    def use_precomputed(self, precomputed: dict[str, Tensor]) -> None:  # noqa: B027 (not every trainer has any)
-        """Receive what `prepare` returned, at the start or from a checkpoint; the model has its initial weights."""
+    def use_precomputed(self, precomputed: dict[str, Tensor]) -> None:  # noqa: B027 (optional for subclasses)
+        """Use the tensors of `prepare`, new or from a checkpoint. The model still has its initial weights."""
 
     # The loop
 
     def train(self, *, resume: bool = False) -> list[Metrics]:
-        """Train to the end of the plan; returns one row of metrics per step, which is also in metrics.jsonl.
+        """Take all planned steps and return one row of metrics per step. The rows are also written to metrics.jsonl.
 
-        Ctrl-C and SIGTERM take effect after the current step: the run is saved, if it has an output folder, and can be
-        resumed, in another process or by this trainer.
+        Ctrl-C and SIGTERM take effect after the current step. The run is then saved, if it has an output folder, and
+        can be resumed by this trainer or in another process.
 
         Args:
-            resume: continue from the last checkpoint in `output`, or without one from where this trainer stopped.
+            resume: continue from the last checkpoint in `output` or, if there is none, from the state of this trainer.
 
         Raises:
-            ValueError: the output folder is not empty or in use by another run, there is nothing to resume, the run
-                was started on something else, or the loss cannot move or is not finite.
-            OSError: the disk is full or may not be written to; checkpoints are unchanged.
-            KeyboardInterrupt: Ctrl-C; the message says where the run stands.
-            SystemExit: SIGTERM, with 143 as the exit status.
+            ValueError: the output folder is not empty or is used by another run, there is nothing to resume, the run
+                was started with different inputs or settings, or the loss is not finite or cannot change.
+            OSError: the disk is full or not writable; checkpoints are unchanged.
+            KeyboardInterrupt: Ctrl-C; the message gives the last step and the last checkpoint.
+            SystemExit: SIGTERM, with exit status 143.
         """
         run = self.run
         with run.locked(resume=resume), compiled_layers(self.model, on=self.config.compile):
@@ -147,12 +147,12 @@ class Trainer(ABC):
                 except KeyboardInterrupt:
                     raise KeyboardInterrupt(f"interrupted {run.save_and_describe()}") from None
                 finally:
-                    self._optimizer.zero_grad()  # of a step that was interrupted
+                    self._optimizer.zero_grad()  # discard the gradients of an interrupted step
             self.accelerator.wait_for_everyone()
         return run.metrics
 
     def _take_steps(self) -> None:
-        """Take the steps that are left."""
+        """Take the remaining steps."""
         run, config, plan = self.run, self.config, self._plan
         with self._progress_bar() as bar:
             if run.pending is not None:  # the evaluation after the last step was interrupted
@@ -165,8 +165,8 @@ class Trainer(ABC):
                 sums = self._accumulate_gradients(indices)
                 norm = self.accelerator.clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
                 means, grad_norm = self._to_floats(sums, norm)
-                check_update(step, means, grad_norm, lambda: self._describe_step(indices))  # noqa: B023 (called at once)
-                with run.signals.deferred():  # the weights and the count of steps change together
+                check_update(step, means, grad_norm, lambda: self._describe_step(indices))  # noqa: B023 (called immediately)
+                with run.signals.deferred():  # weights and step count must change together
                     self._optimizer.step()
                     run.step, run.pending = step, {
                         "step": step, **means, "learning_rate": learning_rate, "grad_norm": grad_norm,
@@ -179,7 +179,7 @@ class Trainer(ABC):
         run.stop_if_requested()
 
     def _complete_step(self, row: Metrics) -> None:
-        """Evaluate if due, log the metrics of the step, save if due."""
+        """Evaluate if due, log the metrics of the step, and save a checkpoint if due."""
         run, config, last = self.run, self.config, self.run.step == len(self._plan)
         if last or (config.eval_every and run.step % config.eval_every == 0):
             row = row | self._evaluate_and_check(last=last)
@@ -197,64 +197,63 @@ class Trainer(ABC):
         return rate
 
     def _accumulate_gradients(self, indices: list[int]) -> dict[str, Tensor]:
-        """Compute the gradients of the mean loss of one step; returns this process's part of the means to report."""
+        """Compute the gradient of the mean loss of one step, and return this process's part of the reported means."""
         processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         scale = 1 / self.denominator(indices)
         micro_batches = [(part, scale) for part in self.micro_batches(indices[rank::processes])]
         while len(micro_batches) < len(list(self.micro_batches(indices[::processes]))):
-            micro_batches.append((indices[:1], 0.0))  # a process without work takes part in every exchange, with 0
+            micro_batches.append((indices[:1], 0.0))  # a process without examples contributes 0 to every exchange
         sums: dict[str, Tensor] = {}
         for number, (examples, factor) in enumerate(micro_batches, start=1):
             exchange = nullcontext() if number == len(micro_batches) else self.accelerator.no_sync(self._logps)
             with torch.enable_grad(), exchange:
                 loss, reported = self.loss(examples)
-                # Gradients are averaged over the processes; times their number, that is a sum.
+                # Gradients are averaged over the processes, so multiply by their number to get a sum.
                 self.accelerator.backward(loss * factor * processes)
             for name, value in {"loss": loss, **reported}.items():
                 sums[name] = sums.get(name, 0) + value.detach() * factor
         return sums
 
     def _to_floats(self, sums: dict[str, Tensor], norm: Tensor) -> tuple[dict[str, float], float]:
-        """The means of a step and its gradient norm: one exchange between the processes, one wait for the GPU."""
+        """Return the means of a step and its gradient norm, with one exchange between processes and one GPU sync."""
         means = self.accelerator.reduce(torch.stack(list(sums.values())), "sum")
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm  # of a sharded model
         *values, grad_norm = torch.cat([means, norm.reshape(1)]).tolist()
         return dict(zip(sums, values, strict=True)), grad_norm
 
     def _evaluate_and_check(self, *, last: bool) -> Metrics:
-        """Metrics of the held-out examples; after the last step, also check that the model still gives finite numbers.
+        """Evaluate the held-out examples. After the last step, also check that the model's loss is still finite.
 
         Raises:
-            ValueError: one is not finite.
+            ValueError: a metric is not finite.
         """
-        loss = {"loss": self._loss_after_last_step()} if last else {}  # no later step would notice
+        loss = {"loss": self._loss_after_last_step()} if last else {}  # no later step would detect a broken model
         metrics = self.evaluate()
         check_finite(f"after step {self.run.step}", loss | metrics, lambda: (
-            f"nothing was saved since; {self._describe_step(self._plan[self.run.step - 1])}"
+            f"this step was not saved; {self._describe_step(self._plan[self.run.step - 1])}"
         ))  # fmt: skip
         return metrics
 
     def _loss_after_last_step(self) -> float:
-        """The summed loss of a few examples of the last step.
+        """Return the summed loss of a few examples of the last step.
 
-        Without gradients, as in an evaluation; but with them where the model is compiled, which would be compiled once
-        more otherwise.
+        Gradients are enabled only if the model is compiled, because it would otherwise be compiled again.
         """
         with torch.set_grad_enabled(self.config.compile):
             loss, _ = self.loss(next(self.micro_batches(self._plan[-1])))
         return float(self.accelerator.reduce(loss.detach(), "sum"))
 
     def _after_step(self, row: Metrics) -> None:
-        """The metrics of a step are logged."""
+        """Called after the metrics of a step have been logged."""
         if self.on_step is not None:
             self.on_step(row)
 
     def response_logps(self, batch: Any) -> Tensor:
-        """Log-probabilities of a batch under the model in training, in the run's precision; shape (batch,), nats."""
+        """Return log-probabilities of a batch under the trained model, in the run's precision; shape (batch,), nats."""
         return self._logps(batch.to(self.accelerator.device))
 
     def micro_batches(self, indices: Sequence[int]) -> Iterator[Sequence[int]]:
-        """Cut a list of examples into parts for one forward pass each."""
+        """Split a list of examples into parts for one forward pass each."""
         size = self.config.micro_batch_size or max(len(indices), 1)
         for start in range(0, len(indices), size):
             yield indices[start : start + size]
@@ -262,14 +261,14 @@ class Trainer(ABC):
     # Start and resume
 
     def plan(self) -> list[list[int]]:
-        """The examples of every step of this run: a pure function of the settings and the examples' lengths."""
+        """Return the examples of every step, which depend only on the settings and the lengths of the examples."""
         config = self.config
         steps = plan_steps(self.lengths, batch_size=config.batch_size, epochs=config.epochs, seed=config.seed,
                            length_window=config.length_window)  # fmt: skip
         return steps[: config.max_steps]
 
     def fingerprint(self) -> dict[str, str]:
-        """What a run is started on, part by part: checksums, and the truncation in words."""
+        """Return the inputs of the run by name: checksums, and the truncation limits as text."""
         return {
             "model": fingerprint_model(self.model),
             "tokenizer": fingerprint_tokenizer(self.tokenizer),
@@ -278,7 +277,7 @@ class Trainer(ABC):
         }
 
     def _start_or_resume(self, *, resume: bool) -> None:
-        """Start a new run, or continue from the newest intact checkpoint or from memory, whichever is further."""
+        """Start a new run, or continue from the newest intact checkpoint or from memory, whichever has more steps."""
         run, settings = self.run, {**self.config.as_dict(), "examples": len(self.lengths)}
         self.model.to(self.accelerator.device)
         checkpoint = run.read_checkpoint() if resume else None
@@ -291,7 +290,7 @@ class Trainer(ABC):
         else:
             fingerprint, precomputed = run.fingerprint or self.fingerprint(), checkpoint.precomputed
             run.check_resumable(checkpoint, settings, fingerprint, MAY_CHANGE)
-        if not run.started:  # else the reference is there already, and the policy has left its initial weights
+        if not run.started:  # otherwise the reference already exists, and the policy no longer has its initial weights
             self.use_precomputed(precomputed)
         self._plan = self.plan()
         self._logps, self._optimizer = run.start(
@@ -307,21 +306,23 @@ class Trainer(ABC):
 
     @property
     def metrics(self) -> list[Metrics]:
-        """One row for each step that is complete."""
+        """One row per completed step."""
         return self.run.metrics
 
     def _progress_bar(self) -> tqdm:
-        """Progress in tokens: steps of long texts take longer, and an estimate by steps would jump."""
+        """Show progress in tokens: steps with long texts take longer, and an estimate in steps would jump."""
         tokens = [sum(self.lengths[i] for i in step) for step in self._plan]
         shown = self._progress and self.accelerator.is_local_main_process
         return tqdm(total=sum(tokens), initial=sum(tokens[: self.run.step]), unit="tokens", unit_scale=True,
                     disable=not shown)  # fmt: skip
 
     def _describe_step(self, indices: Sequence[int]) -> str:
-        """What helps to find out why a step went wrong."""
+        """Describe a step for an error message: its rows, the learning rate, and the last checkpoint."""
         named = "; ".join(self.rows(indices[:ROWS_IN_MESSAGE]))
         more = f"; and {len(indices) - ROWS_IN_MESSAGE} more" if len(indices) > ROWS_IN_MESSAGE else ""
         folder = self.run.folder
-        last = "there is no output folder, so no checkpoint" if folder is None else folder.describe_last()
-        return (f"its rows: {named}{more}; a smaller learning_rate than {self.config.learning_rate} may help; "
+        last = (
+            "no checkpoint was saved, because there is no output folder" if folder is None else folder.describe_last()
+        )
+        return (f"rows of this step: {named}{more}; try a learning_rate below {self.config.learning_rate}; "
                 f"{last}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a film review is made of: clauses in sentences, and a close; each knows its words and its value."""
+"""The parts of a film review: clauses, sentences and a close, each with its text and its value."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from dpo_teach.worlds import vocabulary as words
 __all__ = ["BUT_WEIGHT", "Clause", "Review", "Sentence"]
 
 BUT_WEIGHT = 1.5
-"""What follows "but" is what the reviewer meant, and counts for more."""
+"""Weight of a clause after "but", which counts more because it is the reviewer's main point."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """One judgement: its words (without a capital), the aspect it judges and its own value."""
+    """One opinion: its text (without a capital), the aspect of the film and its value."""
 
     text: str
     aspect: str
@@ -21,37 +21,37 @@ class Clause:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One clause, or two with the word that joins them."""
+    """One clause, or two clauses with the word that joins them."""
 
     clauses: tuple[Clause, ...]
     joiner: str = ""
 
     @property
     def text(self) -> str:
-        """The sentence as it is written."""
+        """The text of the sentence."""
         text = f", {self.joiner} ".join(clause.text for clause in self.clauses)
         return text[0].upper() + text[1:] + "."
 
     @property
     def value(self) -> float:
-        """The sum of the clauses' values; what follows "but" counts 1.5 times."""
+        """The sum of the values of the clauses; a clause after "but" counts 1.5 times."""
         weight = BUT_WEIGHT if self.joiner == "but" else 1.0
         return self.clauses[0].value + weight * sum(clause.value for clause in self.clauses[1:])
 
 
 @dataclass(frozen=True)
 class Review:
-    """A response as the grammar sees it: sentences and a close."""
+    """A parsed response: sentences and a close."""
 
     sentences: tuple[Sentence, ...]
     close: str
 
     @property
     def text(self) -> str:
-        """The response as it is written, with its leading space."""
+        """The text of the response, with its leading space."""
         return "".join(f" {sentence.text}" for sentence in self.sentences) + f" {self.close}"
 
     @property
     def reward(self) -> float:
-        """The sum of all that is said: clause values, what follows "but" times 1.5, and the close."""
+        """The sum of the values of the sentences and the close."""
         return sum(sentence.value for sentence in self.sentences) + words.CLOSES[self.close]

@@ -1,17 +1,19 @@
-"""The reviews world: short film reviews, a grammar that writes and reads them, and a true reward.
+"""The reviews world: short film reviews, a grammar that generates and parses them, and a true reward.
 
-A prompt is an opening ("Last night we saw The Paper Lighthouse."). A response is what follows it: one to four clauses
-and a close, beginning with the space that separates it from the prompt:
+A prompt is an opening ("Last night we saw The Paper Lighthouse."). A response follows it and consists of one to four
+clauses and a close. It begins with the space that separates it from the prompt:
 
     " The acting was superb, but the plot was not at all clever. Four stars."
 
-The grammar's rules beyond the words (`vocabulary`):
-- a sentence holds one clause, or two joined by "and" or "but"; a writer says "but" where the signs differ, a reader
-  takes either;
-- nothing is said twice: a writer judges no aspect of the film a second time, a reader minds only the same clause.
+The words are in `vocabulary`. The other rules of the grammar:
+- A sentence has one clause, or two joined by "and" or "but". Generated reviews use "but" if the signs of the two
+clauses
+  differ; the parser accepts either word.
+- Nothing is repeated. Generated reviews mention each aspect of the film at most once; the parser rejects only repeated
+  clauses.
 
-Nothing here is learned. `parse_review` reads a response back, `true_reward` adds up what it says, and so a policy's
-samples can be judged exactly, by a reward that no training run sees.
+Nothing here is learned. `parse_review` parses a response, and `true_reward` adds up the values of its parts. The
+samples of a policy can therefore be scored exactly, with a reward that no training run sees.
 """
 
 import math
@@ -36,7 +38,7 @@ __all__ = [
 ]
 
 UNREADABLE_REWARD = -4.0
-"""What a response that the grammar does not accept is worth: an annotator cannot make sense of it."""
+"""The reward of a response that the grammar does not accept, because an annotator cannot understand it."""
 
 CLAUSE_COUNT_WEIGHTS = {1: 0.2, 2: 0.3, 3: 0.3, 4: 0.2}
 JOIN_PROBABILITY = 0.55
@@ -45,7 +47,7 @@ JOIN_PROBABILITY = 0.55
 def true_reward(response: str) -> float:
     """The true reward of a response, from its parse.
 
-        r*(y) = Σ clauses (base value x degree x 1.5 after "but") + close,  or -4 where the grammar does not accept y
+        r*(y) = Σ clauses (base value x degree x 1.5 after "but") + close,  or -4 if the grammar does not accept y
 
     Args:
         response: the text after the prompt, with its leading space.
@@ -63,34 +65,37 @@ def true_reward(response: str) -> float:
 
 
 def fluency(responses: list[str]) -> float:
-    """The share of responses that the grammar accepts, between 0 and 1.
+    """The fraction of responses that the grammar accepts, between 0 and 1.
 
     Raises:
-        ValueError: there is no response.
+        ValueError: responses is empty.
 
     >>> fluency([" The plot was dull. Go tonight.", " The plot plot. Go tonight."])
     0.5
     """
     if not responses:
-        raise ValueError("responses is empty: fluency is a share of at least one")
+        raise ValueError("responses is empty: expected at least one response")
     return sum(parse_review(response) is not None for response in responses) / len(responses)
 
 
 def prefers_first(first_reward: float, second_reward: float, rng: random.Random) -> bool:
-    """One comparison by the simulated annotator, who follows Bradley and Terry (1952).
+    """Simulate one comparison by an annotator who follows the model of Bradley and Terry (1952).
 
         P(first ≻ second) = σ( r*(first) - r*(second) )
 
     Args:
-        first_reward: the true reward of the first response, nats.
-        second_reward: that of the second.
-        rng: where the annotator's noise comes from.
+        first_reward: true reward of the first response, nats.
+        second_reward: true reward of the second response, nats.
+        rng: random generator for the annotator's noise.
+
+    Returns:
+        Whether the annotator prefers the first response.
     """
     return rng.random() < 1 / (1 + math.exp(second_reward - first_reward))
 
 
 def write_prompt(rng: random.Random) -> str:
-    """An opening, such as "On Friday our film club saw The Salt Orchard."."""
+    """Generate a random prompt, such as "On Friday our film club saw The Salt Orchard."."""
     when, who = rng.choice(words.OPENING_TIMES), rng.choice(words.OPENING_PEOPLE)
     verb = rng.choice(words.OPENING_VERBS)
     title = f"The {rng.choice(words.TITLE_ADJECTIVES)} {rng.choice(words.TITLE_NOUNS)}"
@@ -98,7 +103,7 @@ def write_prompt(rng: random.Random) -> str:
 
 
 def is_prompt(text: str) -> bool:
-    """Whether the grammar could have written this opening.
+    """Whether a text is a prompt that the grammar can generate.
 
     >>> is_prompt("On Friday our film club saw The Salt Orchard."), is_prompt("On Friday")
     (True, False)
@@ -107,7 +112,7 @@ def is_prompt(text: str) -> bool:
 
 
 def write_response(rng: random.Random) -> str:
-    """A review out of the grammar, with its leading space."""
+    """Generate a random review, with its leading space."""
     count = rng.choices(list(CLAUSE_COUNT_WEIGHTS), weights=list(CLAUSE_COUNT_WEIGHTS.values()))[0]
     clauses = [_write_clause(aspect, rng) for aspect in rng.sample(words.ASPECTS, count)]
     sentences = _group(clauses, rng)
@@ -116,7 +121,7 @@ def write_response(rng: random.Random) -> str:
 
 
 def parse_review(response: str) -> Review | None:
-    """Read a response back, or None where the grammar does not accept it.
+    """Parse a response. Returns None if the grammar does not accept it.
 
     >>> parse_review(" I hated the plot. Go tonight.").sentences[0].value
     -1.25
@@ -174,13 +179,13 @@ def _group(clauses: list[Clause], rng: random.Random) -> tuple[Sentence, ...]:
 
 
 def _write_close(value_so_far: float, rng: random.Random) -> str:
-    """A close that tends to agree with what was said, as a reviewer's would."""
+    """Choose a close that tends to agree with the rest of the review."""
     weights = [math.exp(0.75 * value_so_far * value) for value in words.CLOSES.values()]
     return rng.choices(list(words.CLOSES), weights=weights)[0]
 
 
 def _parse_sentence(text: str) -> Sentence | None:
-    """Read one sentence back, or None where it is none: written again, it must be the same to the letter."""
+    """Parse one sentence. Returns None unless the parsed sentence has exactly the same text."""
     parts = re.split(r", (and|but) ", text.removesuffix("."), maxsplit=1)
     clauses = [_CLAUSES.get(part) or _CLAUSES.get(part[:1].lower() + part[1:]) for part in parts[::2]]
     known = tuple(clause for clause in clauses if clause is not None)
@@ -191,7 +196,7 @@ def _parse_sentence(text: str) -> Sentence | None:
 
 
 def _all_clauses() -> dict[str, Clause]:
-    """Every clause that the grammar can write, by its text: a few thousand, so that reading is a look-up."""
+    """Map the text of every possible clause (a few thousand) to the clause, so that parsing is a look-up."""
     clauses = [
         *(_adjective_clause(a, d, w) for a in words.ASPECTS for d in words.DEGREES for w in words.ADJECTIVES),
         *(_feeling_clause(a, d, w) for a in words.ASPECTS for d in words.FEELING_DEGREES for w in words.FEELINGS),

@@ -1,7 +1,7 @@
-"""The words of the reviews world: what can be said, and what each saying is worth.
+"""The vocabulary of the reviews world, with the value of each word or phrase.
 
-A value is in units of reward (the logits of the simulated annotator, nats). Every table of values is balanced around
-0, so that the true reward has mean near 0 under the grammar.
+Values are rewards (logits of the simulated annotator, in nats). Every table of values is balanced around 0, so that the
+mean true reward of generated reviews is close to 0.
 """
 
 OPENING_TIMES = (
@@ -34,14 +34,15 @@ ADJECTIVES = {
     "dreadful": -1.5, "unbearable": -1.5, "awful": -1.5, "hopeless": -1.5,
 }  # fmt: skip
 
-# "the plot was DEGREE dull": (what it does to the value, how often it is said). Intensifiers scale, negations flip.
+# "the plot was DEGREE dull": (factor of the value, relative frequency). Intensifiers scale the value, negations flip
+# its sign.
 DEGREES = {
     "": (1.0, 8), "very ": (1.5, 3), "truly ": (1.5, 2), "utterly ": (2.0, 2), "rather ": (0.75, 2),
     "a little ": (0.5, 2), "not ": (-0.5, 2), "hardly ": (-0.5, 1), "never ": (-1.0, 1), "not at all ": (-1.0, 1),
     "anything but ": (-1.5, 1),
 }  # fmt: skip
 
-# "I FEELING the plot": what was felt, with the form that follows "did not".
+# "I FEELING the plot": (form after "did not", value).
 FEELINGS = {
     "adored": ("adore", 1.5), "loved": ("love", 1.25), "enjoyed": ("enjoy", 1.0), "admired": ("admire", 1.0),
     "liked": ("like", 0.5), "minded": ("mind", -0.5), "disliked": ("dislike", -1.0), "resented": ("resent", -1.0),

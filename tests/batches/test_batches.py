@@ -1,4 +1,4 @@
-"""Token ids, masks and padding, on tensors small enough to read."""
+"""Token ids, masks and padding, with tensors small enough to check by eye."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_prompt_is_tokenized_once_and_responses_end_in_exactly_one_eos():
     assert pair.prompt_ids == (BOS, THE, PLOT, WAS)
     assert pair.chosen_ids == (VERY, GOOD, EOS)
     assert pair.rejected_ids == (BAD, EOS)
-    assert len(pair) == 4 + 3  # prompt and the longer response
+    assert len(pair) == 4 + 3  # the prompt and the longer response
 
 
 def test_an_eos_in_the_text_is_not_doubled():
@@ -34,7 +34,7 @@ def test_an_eos_in_the_text_is_not_doubled():
     assert tokenize_response("good <eos> <eos>", tiny_tokenizer()) == (GOOD, EOS)
 
 
-def test_an_empty_prompt_still_gives_the_first_response_token_something_to_follow():
+def test_an_empty_prompt_becomes_one_token():
     assert tokenize_prompt("", tiny_tokenizer()) == (BOS,)
     assert tokenize_prompt("", tiny_tokenizer(with_bos=False)) == (BOS,)
 
@@ -47,7 +47,7 @@ def test_collated_pairs_are_chosen_rows_then_rejected_rows_padded_on_the_right()
     ]
     batch = collate_pairs(pairs, PAD)
     assert batch.input_ids.tolist() == [
-        [BOS, THE, PLOT, WAS, VERY, GOOD, EOS],  # chosen of pair 1: fills the row
+        [BOS, THE, PLOT, WAS, VERY, GOOD, EOS],  # chosen of pair 1, the longest row
         [BOS, THE, GOOD, EOS, PAD, PAD, PAD],  # chosen of pair 2
         [BOS, THE, PLOT, WAS, BAD, EOS, PAD],  # rejected of pair 1
         [BOS, THE, NOT, GOOD, EOS, PAD, PAD],  # rejected of pair 2
@@ -68,7 +68,7 @@ def test_collated_pairs_are_chosen_rows_then_rejected_rows_padded_on_the_right()
     assert (chosen.tolist(), rejected.tolist()) == ([0, 1], [2, 3])
 
 
-def test_masks_are_made_from_lengths_even_where_a_real_token_has_the_padding_id():
+def test_masks_depend_on_lengths_even_if_a_text_contains_the_padding_id():
     batch = collate([((BOS, PAD), (PAD, EOS)), ((BOS,), (EOS,))], PAD)
     assert batch.response_mask.int().tolist() == [[0, 0, 1, 1], [0, 1, 0, 0]]
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
@@ -80,12 +80,12 @@ def test_a_truncated_prompt_loses_its_beginning_and_is_the_same_for_both_respons
     assert pair.chosen_ids == (VERY, GOOD, EOS)
     cut = tokenize_pair(PAIR, tiny_tokenizer(), max_length=6)
     assert cut.prompt_ids == (BOS, THE, PLOT, WAS)
-    assert cut.chosen_ids == (VERY, GOOD), "a truncated response did not end there: no EOS"
+    assert cut.chosen_ids == (VERY, GOOD), "a truncated response has no EOS"
     assert cut.rejected_ids == (BAD, EOS)
 
 
-def test_the_boundary_holds_where_tokens_of_a_sum_are_not_the_sum_of_tokens():
-    """PITFALLS 6: the bundled BPE merges across this boundary, so tokenizing prompt + response at once would differ."""
+def test_prompt_and_response_are_not_merged_into_one_token():
+    """The bundled BPE would merge across this boundary if prompt + response were tokenized together."""
     _, tokenizer = load_model("reviews-gpt2")
     pair = PreferencePair("Last night I saw The Glass Har", "bour.", "p.")
     tokenized = tokenize_pair(pair, tokenizer, max_length=64)
@@ -96,9 +96,9 @@ def test_the_boundary_holds_where_tokens_of_a_sum_are_not_the_sum_of_tokens():
     )
 
 
-def test_overlong_pairs_are_an_error_that_names_them_or_are_dropped_and_counted():
+def test_overlong_pairs_raise_an_error_or_are_dropped_and_counted():
     pairs = [PAIR, PreferencePair("the plot was not very", "good", "bad"), PAIR]
-    with pytest.raises(ValueError, match=r"example 2, field 'prompt': its 6 tokens leave no room .* within 6 tokens"):
+    with pytest.raises(ValueError, match=r"example 2, field 'prompt': its 6 tokens .* within 6 tokens"):
         tokenize_pairs(pairs, tiny_tokenizer(), max_length=6)
     kept = tokenize_pairs(pairs, tiny_tokenizer(), max_length=6, on_overlong="drop")
     assert (len(kept.pairs), kept.truncation.dropped, kept.truncation.responses) == (2, 1, 2)
@@ -110,8 +110,8 @@ def test_responses_that_are_identical_after_truncation_are_an_error():
         tokenize_pairs([pair], tiny_tokenizer(), max_length=5)
 
 
-def test_nothing_left_is_an_error_even_when_dropping():
-    with pytest.raises(ValueError, match="no pair fits into max_length=4"):
+def test_dropping_all_pairs_is_an_error():
+    with pytest.raises(ValueError, match="fits into max_length=4 tokens, found none among 1"):
         tokenize_pairs([PAIR], tiny_tokenizer(), max_length=4, on_overlong="drop")
 
 
@@ -119,7 +119,7 @@ def test_nothing_left_is_an_error_even_when_dropping():
     ("limits", "named"),
     [({"max_length": 1}, "max_length"), ({"max_length": 8, "max_prompt_length": 8}, "max_prompt_length")],
 )
-def test_invalid_limits_are_named(limits, named):
+def test_invalid_limits_are_reported_by_name(limits, named):
     with pytest.raises(ValueError, match=named):
         tokenize_pairs([PAIR], tiny_tokenizer(), **limits)
 
@@ -131,7 +131,7 @@ def test_an_empty_batch_is_an_error():
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=6))
-def test_masks_count_the_tokens_of_each_row(lengths):
+def test_masks_sum_to_the_number_of_tokens_in_each_row(lengths):
     batch = collate([([BOS] * prompt, [GOOD] * response) for prompt, response in lengths], PAD)
     assert batch.response_mask.sum(dim=1).tolist() == [response for _, response in lengths]
     assert batch.attention_mask.sum(dim=1).tolist() == [sum(pair) for pair in lengths]

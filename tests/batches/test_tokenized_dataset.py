@@ -1,4 +1,4 @@
-"""A tokenized data set: the pairs that were put in, and the rows that they came from."""
+"""Tokenized data sets: stored pairs, and the rows of the source that they come from."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ PAIRS = [
 ]
 
 
-def test_a_data_set_gives_back_the_pairs_that_were_put_in():
+def test_a_data_set_returns_the_stored_pairs():
     dataset = TokenizedDataset(iter(PAIRS))
     assert len(dataset) == 3
     assert list(dataset) == PAIRS
@@ -35,7 +35,7 @@ ids = st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=6).map(tuple)
 
 
 @given(st.lists(st.tuples(ids, ids, ids), max_size=8), st.data())
-def test_a_data_set_is_a_sequence(texts, data):
+def test_a_data_set_behaves_like_a_sequence(texts, data):
     pairs = [TokenizedPair(*text) for text in texts]
     dataset = TokenizedDataset(pairs)
     some = data.draw(st.slices(len(pairs)))
@@ -58,7 +58,7 @@ LONG = "the " * 40
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12).filter(any))
-def test_each_pair_keeps_the_index_of_its_row_where_others_are_dropped(fits):
+def test_remaining_pairs_keep_their_row_index_when_others_are_dropped(fits):
     prompts = [f"the {'very ' * (i % 5)}" if fit else LONG for i, fit in enumerate(fits)]
     pairs = [PreferencePair(prompt, "good", "bad") for prompt in prompts]
     found = tokenize_pairs(pairs, tiny_tokenizer(), max_length=16, on_overlong="drop")
@@ -69,8 +69,8 @@ def test_each_pair_keeps_the_index_of_its_row_where_others_are_dropped(fits):
 
 
 @pytest.mark.parametrize("kind", ["dpo", "sft"])
-def test_trainers_name_the_rows_of_what_remains_and_tokenize_once(kind, monkeypatch):
-    """Rows 1, 3 and 5 of 6 fit; the fourth row of the file has no name, as a row of a list that was built by hand."""
+def test_trainers_report_the_source_rows_of_remaining_examples(kind, monkeypatch):
+    """Rows 1, 3 and 5 of 6 fit. Row 5 has no source, like a row of a list that was built by hand."""
     wheres = [f"pairs.jsonl, line {number}" for number in range(1, 7)]
     wheres[4] = ""
     rows = list(zip(["the plot", LONG] * 3, wheres, strict=True))
@@ -86,7 +86,7 @@ def test_trainers_name_the_rows_of_what_remains_and_tokenize_once(kind, monkeypa
     assert trainer.rows([2, 0]) == [unnamed, "pairs.jsonl, line 1"]
 
 
-def test_only_the_pairs_that_are_needed_get_reference_logps():
+def test_reference_logps_are_computed_only_for_pairs_in_the_plan():
     trainer = DPOTrainer(tiny_model(), tiny_tokenizer(), tiny_pairs(24), DPOConfig(batch_size=4, max_steps=2))
     trainer.train()
     needed = sorted({i for step in trainer.plan() for i in step})

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, what they write, and how they reject invalid input."""
+"""The commands as a user runs them: their output, the files they write, and their errors for invalid input."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ def run(capsys, *arguments):
 
 
 def refuse(capsys, *arguments):
-    """The error of a command: one line on stderr, exit status 2."""
+    """Return the error of a command, and check that it is one line on stderr with exit status 2."""
     with pytest.raises(SystemExit) as stop:
         main([str(argument) for argument in arguments])
     assert stop.value.code == 2
@@ -68,7 +68,7 @@ def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data)
 
 
 @pytest.mark.slow
-def test_evaluate_in_the_reviews_world_also_judges_fresh_samples(capsys):
+def test_evaluate_in_the_reviews_world_also_scores_new_samples(capsys):
     said = run(capsys, "evaluate", "reviews-gpt2", "--split", "test", "--samples", "16", "--json")
     scores = json.loads(said)
     assert scores["kl"] == 0.0 and 0 <= scores["fluency"] <= 1
@@ -88,7 +88,7 @@ def test_inspect_prints_counts_lengths_and_three_rows(capsys, model, data):
     assert "problems: 0" in said
 
 
-def test_inspect_names_every_row_that_is_wrong(capsys, tmp_path, model):
+def test_inspect_reports_every_invalid_row(capsys, tmp_path, model):
     path = tmp_path / "pairs.jsonl"
     good = {"prompt": "the plot was", "chosen": "good", "rejected": "bad"}
     rows = [good, {**good, "chosen": " "}, {**good, "rejected": "good"}, {**good, "prompt": "the " * 40}]
@@ -102,7 +102,7 @@ def test_inspect_names_every_row_that_is_wrong(capsys, tmp_path, model):
         assert f"pairs.jsonl, line {line}" in said
 
 
-def test_a_template_joins_columns_and_reads_backslash_n_as_a_new_line(capsys, tmp_path, model):
+def test_a_template_joins_columns_and_converts_backslash_n_to_a_new_line(capsys, tmp_path, model):
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([{"a": "the", "b": "plot", "chosen": "good", "rejected": "bad"}]))
     said = run(capsys, "inspect", path, "--model", model, "--prompt-template", "{a}\\n{b} was\\n")
@@ -114,7 +114,7 @@ def test_resume_continues(capsys, tmp_path, model, data):
     run(capsys, *common, "--max-steps", "3")
     said = run(capsys, *common, "--max-steps", "3", "--resume")
     assert "step 3:" in said
-    assert "other settings: max_steps was 3, is 5" in refuse(capsys, *common, "--max-steps", "5", "--resume")
+    assert "max_steps was 3 and is now 5" in refuse(capsys, *common, "--max-steps", "5", "--resume")
 
 
 BAD_COMMANDS = {
@@ -123,17 +123,20 @@ BAD_COMMANDS = {
     "beta negative": (["train", "--beta", "-1"], "beta must be a finite number above 0, found -1"),
     "beta nan": (["train", "--beta", "nan"], "beta must be a finite number above 0, found nan"),
     "a Hub name without a network": (["train", "--model", "gpt2"], "HF_HUB_OFFLINE is set"),
-    "a folder that is none": (["train", "--model", "./nothing"], "found nothing"),
-    "too much held out": (["train", "--hold-out", "4000"], "below the number of pairs (2048), found 4000"),
-    "a word for a number": (["train", "--epochs", "few"], "--epochs"),
+    "a folder that does not exist": (["train", "--model", "./nothing"], "found nothing"),
+    "too many held-out pairs": (["train", "--hold-out", "4000"], "the number of pairs (2048), found 4000"),
+    "a word instead of a number": (["train", "--epochs", "few"], "--epochs"),
     "a misspelt option": (["train", "--betta", "1"], "Unrecognized options: --betta"),
-    "a context too long": (["train", "--max-length", "1024"], "max_length=1024 is longer than the model's context"),
+    "a length beyond the context": (
+        ["train", "--max-length", "1024"],
+        "max_length=1024 is longer than the model's context",
+    ),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_COMMANDS)
-def test_bad_input_is_one_line_and_nothing_is_written(capsys, tmp_path, name):
+def test_invalid_input_gives_a_one_line_error_and_writes_nothing(capsys, tmp_path, name):
     arguments, message = BAD_COMMANDS[name]
     output = tmp_path / "out"
     assert message in refuse(capsys, *arguments, "--output", output)
@@ -149,13 +152,16 @@ BAD_ROWS = {
     "equal responses": (json.dumps(GOOD_ROW | {"rejected": "good"}), "line 1, field 'rejected'"),
     "a number": (json.dumps(GOOD_ROW | {"rejected": 3}), "line 1, field 'rejected'"),
     "a prompt that fills the context": (json.dumps(GOOD_ROW | {"prompt": "the " * 40}), "41 tokens leave no room"),
-    "a response cut to nothing": (json.dumps(GOOD_ROW | {"prompt": "the " * 31}), "line 1, field 'prompt': its 32"),
+    "a prompt that leaves no token for the response": (
+        json.dumps(GOOD_ROW | {"prompt": "the " * 31}),
+        "line 1, field 'prompt': its 32",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
 @pytest.mark.parametrize("command", ["sft", "train"])
-def test_invalid_rows_are_named_by_file_row_and_field(capsys, tmp_path, model, name, command):
+def test_invalid_rows_are_reported_with_file_row_and_field(capsys, tmp_path, model, name, command):
     content, message = BAD_ROWS[name]
     path, output = tmp_path / "pairs.jsonl", tmp_path / "out"
     path.write_text(content)
@@ -164,7 +170,7 @@ def test_invalid_rows_are_named_by_file_row_and_field(capsys, tmp_path, model, n
     assert not output.exists()
 
 
-def test_an_output_folder_with_something_in_it_is_left_alone(capsys, tmp_path, model, data):
+def test_an_output_folder_with_other_files_is_refused_and_not_changed(capsys, tmp_path, model, data):
     output = tmp_path / "out"
     output.mkdir()
     (output / "thesis.txt").write_text("years of work")
@@ -172,33 +178,33 @@ def test_an_output_folder_with_something_in_it_is_left_alone(capsys, tmp_path, m
     assert [path.name for path in output.iterdir()] == ["thesis.txt"]
 
 
-def test_skipped_rows_are_counted_and_the_first_is_named(capsys, tmp_path, model):
+def test_skipped_rows_are_counted_and_the_first_problem_is_reported(capsys, tmp_path, model):
     path = tmp_path / "pairs.jsonl"
     rows = [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW | {"prompt": "the plot", "rejected": "very bad"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["evaluate", model, "--reference", model, "--data", str(path), "--on-bad-row", "drop", "--json"])
     said = capsys.readouterr()
     assert json.loads(said.out)["pairs"] == 2
-    assert (
-        f"dpo-teach: warning: 1 of 3 rows are invalid and skipped; the first: {path}, line 2, field 'chosen'"
-        in said.err
-    )
+    assert "dpo-teach: warning: 1 of 3 rows" in said.err and f"{path}, line 2, field 'chosen'" in said.err
 
 
-def test_held_out_prompts_are_not_trained_on(capsys, tmp_path, model):
-    """Six pairs of three prompts: the other pair of the held-out prompt is excluded."""
+def test_pairs_that_share_a_held_out_prompt_are_not_used_for_training(capsys, tmp_path, model):
+    """There are two pairs for each of three prompts. The other pair of the held-out prompt is removed."""
     path = tmp_path / "pairs.jsonl"
     prompts = ["the plot", "the plot was", "the plot was very"] * 2
     rows = [{"prompt": p, "chosen": "good", "rejected": "bad " * (1 + i)} for i, p in enumerate(prompts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["train", "--model", model, "--data", str(path), "--hold-out", "1", "--output", str(tmp_path / "o"), *QUICK])
     said = capsys.readouterr()
-    assert "warning: 1 of the 5 other pairs have a held-out prompt and are not trained on" in said.err
+    assert (
+        "warning: 1 of the 5 remaining pairs share a prompt with a held-out pair and are not used for training"
+        in said.err
+    )
     assert said.out.startswith("4 pairs; ")
 
 
 @pytest.mark.parametrize("command", ["sft", "train"])
-def test_evaluating_on_pairs_of_the_training_is_said(capsys, tmp_path, model, command):
+def test_evaluating_on_training_pairs_gives_a_warning(capsys, tmp_path, model, command):
     """Six different pairs, two of them held out: evaluated on all six, the policy has seen four."""
     path = tmp_path / "pairs.jsonl"
     rows = [{"prompt": "the plot " * (1 + i), "chosen": "good", "rejected": "bad"} for i in range(6)]
@@ -215,16 +221,16 @@ def test_evaluating_on_pairs_of_the_training_is_said(capsys, tmp_path, model, co
     assert warnings[1] == []
 
 
-def test_with_a_single_prompt_the_held_out_pairs_share_it_with_a_warning(capsys, tmp_path, model, data):
+def test_held_out_pairs_that_share_the_only_prompt_give_a_warning(capsys, tmp_path, model, data):
     arguments = ["--model", model, "--data", data, *COLUMNS, "--hold-out", "4", "--output", str(tmp_path / "o"), *QUICK]
     main(["train", *arguments])
     said = capsys.readouterr()
-    assert "warning: 16 of the 16 other pairs have a held-out prompt: evaluation is on other responses" in said.err
+    assert "warning: 16 of the 16 remaining pairs share a prompt with a held-out pair: " in said.err
     assert said.out.startswith("16 pairs; ")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_a_reference_with_another_tokenizer_is_refused(capsys, tmp_path, model, data, command):
+def test_a_reference_with_a_different_tokenizer_is_refused(capsys, tmp_path, model, data, command):
     other = tmp_path / "other"
     tiny_model().save_pretrained(other)
     tokenizer = tiny_tokenizer(with_bos=False)
@@ -232,7 +238,7 @@ def test_a_reference_with_another_tokenizer_is_refused(capsys, tmp_path, model, 
     tokenizer.save_pretrained(other)
     arguments = ["--model", model, "--output", tmp_path / "o"] if command == "train" else [model]
     error = refuse(capsys, command, *arguments, "--reference", other, "--data", data, *COLUMNS)
-    assert f"--reference {str(other)!r} has another tokenizer than {model!r}" in error
+    assert f"--reference {str(other)!r}: expected the same tokenizer as {model!r}" in error
     assert not (tmp_path / "o").exists()
 
 
@@ -250,11 +256,11 @@ def test_a_reference_with_another_tokenizer_is_refused(capsys, tmp_path, model, 
         (["sft", "--output", "x", "--max-prompt-length", "0"], "max_prompt_length must be a finite number above 0"),
     ],
 )
-def test_invalid_values_are_named_by_their_option(capsys, arguments, message):
+def test_invalid_values_are_reported_with_their_option(capsys, arguments, message):
     assert message in refuse(capsys, *arguments)
 
 
-def test_of_many_problems_the_first_are_listed(capsys, tmp_path, model):
+def test_inspect_lists_only_the_first_problems(capsys, tmp_path, model):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(GOOD_ROW | {"chosen": " "}) + "\n" for _ in range(60)) + json.dumps(GOOD_ROW))
     with pytest.raises(SystemExit):
@@ -272,14 +278,14 @@ def test_inspect_counts_truncated_pairs(capsys, model, data):
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["sample --count 1", "inspect reviews-preferences"])
 def test_a_pipe_that_closes_early_is_not_an_error(arguments):
-    """`| head -1` closes the pipe before the command is done."""
+    """`| head -c 1` closes the pipe before the command has finished."""
     command = f"{sys.executable} -m dpo_teach.cli {arguments} | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["train", "--help"], 0), (["train", "--betta", "1"], 2)])
-def test_help_and_a_misspelt_option_do_not_wait_for_torch(arguments, status):
+def test_help_and_a_misspelt_option_do_not_import_torch(arguments, status):
     code = (
         "import sys, dpo_teach.cli\n"
         "try:\n"
@@ -293,7 +299,7 @@ def test_help_and_a_misspelt_option_do_not_wait_for_torch(arguments, status):
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_one_line_while_libraries_are_imported_and_threads_wait_without_spinning():
+def test_ctrl_c_during_imports_prints_one_line_and_threads_wait_passively():
     code = (
         "import sys, os, types, dpo_teach.cli\n"
         "assert 'torch' not in sys.modules\n"
@@ -310,8 +316,8 @@ def test_ctrl_c_is_one_line_while_libraries_are_imported_and_threads_wait_withou
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_of_several_processes_only_the_first_prints_output_and_all_print_errors(capsys, tmp_path, monkeypatch, rank):
-    """RANK as accelerate and torchrun set it; `inspect` and `evaluate` print as `train` does."""
+def test_only_the_first_process_prints_output_but_all_print_errors(capsys, tmp_path, monkeypatch, rank):
+    """accelerate and torchrun set RANK. This also applies to `inspect` and `evaluate`."""
     monkeypatch.setenv("RANK", rank)
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW]))

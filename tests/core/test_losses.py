@@ -1,4 +1,4 @@
-"""The loss and the quantities around it: the seed's numbers, values worked out by hand, and the identities of DPO."""
+"""The loss and related quantities: the numbers of notebook 01, hand-computed values, and identities of DPO."""
 
 import math
 
@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
 from dpo_teach.losses import dpo_losses, pair_metrics, preference_nll
 
-# The seed's four examples: the reference gives both responses of a pair the same logp.
+# The four examples of notebook 01: the reference assigns the same logp to both responses of a pair.
 POLICY_CHOSEN = torch.tensor([-50.0, -45.0, -55.0, -48.0])
 POLICY_REJECTED = torch.tensor([-52.0, -48.0, -58.0, -46.0])
 REFERENCE = torch.tensor([-51.0, -46.0, -56.0, -49.0])
@@ -23,32 +23,32 @@ betas = st.floats(0.01, 5)
 
 
 def four(n: int = 3) -> dict[str, torch.Tensor]:
-    """The four arguments by name, `n` pairs of harmless numbers."""
+    """Valid values for the four arguments, by name, for `n` pairs."""
     return {name: torch.full((n,), -10.0) for name in LOGPS}
 
 
 def at_margin(u: float) -> torch.Tensor:
-    """The loss of one pair whose margin is `u`, in float64: beta 1, and everything in the chosen log-ratio."""
+    """The loss of one pair with margin `u`, in float64, with beta 1 and only the chosen log-ratio not zero."""
     zero = torch.zeros(1, dtype=torch.float64)
     return compute_dpo_loss(zero + u, zero, zero, zero, beta=1.0)
 
 
-# The seed
+# The numbers of notebook 01
 
 
-def test_the_seeds_loss():
+def test_the_loss_of_notebook_01():
     loss = compute_dpo_loss(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE, beta=0.1)
     assert f"{loss.item():.4f}" == "0.6262"
     assert loss.shape == ()
 
 
-def test_the_seeds_margins():
-    # Differences of log-ratios 2, 3, 3 and -2 (the confused pair), times beta.
+def test_the_margins_of_notebook_01():
+    # Differences of log-ratios of 2, 3, 3 and -2 (a pair in the wrong order), times beta.
     margins = margin(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE, beta=0.1)
     assert [f"{m:+.3f}" for m in margins] == ["+0.200", "+0.300", "+0.300", "-0.200"]
 
 
-def test_the_seeds_rewards():
+def test_the_rewards_of_notebook_01():
     chosen = compute_implicit_reward(POLICY_CHOSEN, REFERENCE, beta=0.1)
     rejected = compute_implicit_reward(POLICY_REJECTED, REFERENCE, beta=0.1)
     assert [f"{r:+.3f}" for r in chosen] == ["+0.100"] * 4
@@ -57,20 +57,20 @@ def test_the_seeds_rewards():
     assert f"{rejected.mean():+.3f}" == "-0.050"
 
 
-def test_beta_is_a_tenth_unless_said():
+def test_the_default_beta_is_a_tenth():
     loss = compute_dpo_loss(POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE)
     assert f"{loss.item():.4f}" == "0.6262"
     assert compute_implicit_reward(POLICY_REJECTED, REFERENCE)[3].item() == pytest.approx(0.3)
     assert gradient_weight(torch.zeros(1)).item() == pytest.approx(0.05)
 
 
-# Values worked out by hand: at a margin of ln k the probability of the label is k / (k + 1)
+# Hand-computed values: at a margin of ln k, the probability of the label is k / (k + 1)
 
 
 @pytest.mark.parametrize(
     ("u", "expected"),
     [
-        (0.0, math.log(2)),  # 1/2: the start
+        (0.0, math.log(2)),  # 1/2: at the start of training
         (math.log(3), math.log(4 / 3)),  # 3/4
         (-math.log(3), math.log(4)),  # 1/4
         (math.log(9), math.log(10 / 9)),  # 9/10
@@ -86,8 +86,8 @@ def test_the_loss_is_a_mean_over_pairs():
     assert loss.item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2, abs=1e-12)
 
 
-def test_each_argument_stands_in_its_own_place():
-    # 0.5 ((-1 - -3) - (-4 - -8)) = -1: a swap of any two arguments gives another number.
+def test_no_arguments_are_swapped():
+    # 0.5 ((-1 - -3) - (-4 - -8)) = -1: swapping any two arguments gives a different number.
     one = torch.ones(1)
     assert margin(-1 * one, -4 * one, -3 * one, -8 * one, beta=0.5).tolist() == [-1.0]
     assert compute_implicit_reward(-1 * one, -3 * one, beta=0.5).tolist() == [1.0]
@@ -104,8 +104,8 @@ def test_at_the_start_the_loss_is_ln_2_and_the_gradient_is_not_zero(beta):
     assert gradient_weight(torch.zeros(4), beta).tolist() == pytest.approx([beta / 2] * 4)
 
 
-def test_the_gradient_weight_by_hand():
-    # beta sigma(-m): 1/4 at m = ln 3, 3/4 at -ln 3, and beta is a factor of it.
+def test_the_gradient_weight_at_hand_computed_margins():
+    # beta sigma(-m): sigma(-m) is 1/4 at m = ln 3 and 3/4 at m = -ln 3.
     margins = torch.tensor([math.log(3), -math.log(3)])
     assert gradient_weight(margins, beta=1.0).tolist() == pytest.approx([0.25, 0.75])
     assert gradient_weight(margins, beta=0.2).tolist() == pytest.approx([0.05, 0.15])
@@ -115,7 +115,7 @@ def test_the_gradient_weight_by_hand():
 
 
 @given(u=st.floats(-300, 300))
-def test_the_two_sides_of_the_loss(u):
+def test_the_losses_of_opposite_margins_differ_by_the_margin(u):
     assert (at_margin(u) - at_margin(-u)).item() == pytest.approx(-u, abs=1e-9)
 
 
@@ -135,7 +135,7 @@ def test_a_constant_on_both_logps_of_one_model_changes_nothing(values, shift, be
 
 
 @given(values=st.tuples(logps, logps, logps, logps), beta=betas)
-def test_swapping_the_labels_turns_the_margin_round(values, beta):
+def test_swapping_the_labels_negates_the_margin(values, beta):
     chosen, rejected, ref_chosen, ref_rejected = torch.tensor(values, dtype=torch.float64).view(4, 1)
     forward = margin(chosen, rejected, ref_chosen, ref_rejected, beta)
     assert margin(rejected, chosen, ref_rejected, ref_chosen, beta).item() == -forward.item()
@@ -147,11 +147,11 @@ def test_autograd_agrees_with_the_gradient_weight(rows, beta):
     loss = compute_dpo_loss(*columns, beta)
     (slopes,) = torch.autograd.grad(loss, columns)
     pull = gradient_weight(margin(*columns.detach(), beta), beta) / len(rows)
-    # Down on the policy's chosen, up on its rejected, and the other way round for a reference that could move.
+    # Negative for the policy's chosen response, positive for its rejected response, and opposite for the reference.
     torch.testing.assert_close(slopes, torch.stack([-pull, pull, pull, -pull]), rtol=1e-9, atol=1e-12)
 
 
-def test_gradcheck():
+def test_gradients_pass_gradcheck():
     columns = [c.double().requires_grad_() for c in (POLICY_CHOSEN, POLICY_REJECTED, REFERENCE, REFERENCE)]
     assert torch.autograd.gradcheck(lambda *four: compute_dpo_loss(*four, beta=0.3), columns)
     assert torch.autograd.gradcheck(lambda m: gradient_weight(m, beta=0.3), [torch.randn(5).double().requires_grad_()])
@@ -167,8 +167,8 @@ def test_the_order_of_the_pairs_changes_nothing():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("u", [-2000.0, -200.0, 200.0, 2000.0])
-def test_margins_that_the_naive_formula_cannot_bear(u, dtype):
-    # log(sigmoid(-200)) is -inf in float32; the loss there is 200 and its slope 1. On the other side both are 0.
+def test_extreme_margins_do_not_overflow(u, dtype):
+    # log(sigmoid(-200)) is -inf in float32, but the loss is 200 and its slope -1. For large margins both are 0.
     chosen = torch.tensor([u], dtype=dtype, requires_grad=True)
     zero = torch.zeros(1, dtype=dtype)
     loss = compute_dpo_loss(chosen, zero, zero, zero, beta=1.0)
@@ -178,10 +178,10 @@ def test_margins_that_the_naive_formula_cannot_bear(u, dtype):
     assert loss.dtype == dtype
 
 
-# Pair by pair, as the trainer calls it
+# Losses per pair, as used by the trainer
 
 
-def test_the_loss_of_each_pair_by_hand():
+def test_the_loss_of_each_pair():
     # Margins of ln 3, -ln 3 and 0: the label's probability is 3/4, 1/4 and 1/2.
     zero = torch.zeros(3, dtype=torch.float64)
     losses = dpo_losses(zero + torch.tensor([1.0, -1.0, 0.0]) * 2 * math.log(3), zero, zero, zero, beta=0.5)
@@ -193,7 +193,7 @@ def test_the_mean_over_pairs_is_the_loss_of_the_batch():
     assert dpo_losses(*columns, beta=0.3).mean().item() == compute_dpo_loss(*columns, beta=0.3).item()
 
 
-def test_what_is_reported_of_pairs_is_the_functions_of_this_file():
+def test_pair_metrics_agree_with_the_public_functions():
     policy, reference = torch.stack([POLICY_CHOSEN, POLICY_REJECTED], dim=1), torch.stack([REFERENCE, REFERENCE], dim=1)
     found = pair_metrics(policy, reference, beta=0.1)
     assert [f"{value:.4f}" for value in found["loss"]] == ["0.5981", "0.5544", "0.5544", "0.7981"]
@@ -205,23 +205,23 @@ def test_what_is_reported_of_pairs_is_the_functions_of_this_file():
     assert found["rejected_rewards"].tolist() == compute_implicit_reward(POLICY_REJECTED, REFERENCE).tolist()
 
 
-def test_a_nan_stays_a_nan_where_nothing_is_checked():
+def test_a_nan_stays_a_nan_in_functions_without_checks():
     logps = torch.tensor([[math.nan, -1.0], [-2.0, -2.0]])
     found = pair_metrics(logps, torch.full((2, 2), -2.0))
     assert found["loss"].isnan().tolist() == found["margin"].isnan().tolist() == [True, False]
 
 
-def test_a_likely_preference_costs_nothing_and_an_unlikely_one_its_margin():
+def test_preference_nll_is_near_zero_for_large_margins_and_near_minus_the_margin_for_small_ones():
     assert preference_nll(torch.tensor([[200.0, -200.0], [0.0, 2.0]])).flatten().tolist() == pytest.approx(
         [0.0, 200.0, math.log(2), math.log1p(math.exp(-2))], abs=1e-6
     )
 
 
-# Nonsense is refused, by name
+# Invalid arguments are refused, and the error names them
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, -0.1, math.nan, math.inf, -math.inf])
-def test_a_beta_that_means_nothing(beta):
+def test_an_invalid_beta_is_refused(beta):
     for call in (
         lambda: compute_dpo_loss(**four(), beta=beta),
         lambda: margin(**four(), beta=beta),
@@ -232,14 +232,14 @@ def test_a_beta_that_means_nothing(beta):
             call()
 
 
-def test_a_beta_of_integer_zero(unchecked_shapes):
+def test_a_beta_of_integer_zero_is_refused(unchecked_shapes):
     with pytest.raises(ValueError, match=r"^beta must be .* found 0$"):
         compute_dpo_loss(**four(), beta=0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", LOGPS)
-def test_logps_that_are_not_finite(name, bad):
+def test_logps_must_be_finite(name, bad):
     arguments = four()
     arguments[name][1] = bad
     with pytest.raises(ValueError, match=rf"^{name} must be finite, found {bad} at position 1$"):
@@ -249,21 +249,21 @@ def test_logps_that_are_not_finite(name, bad):
 
 
 @pytest.mark.parametrize("name", ["policy_logps", "reference_logps"])
-def test_rewards_of_logps_that_are_not_finite(name):
+def test_logps_for_rewards_must_be_finite(name):
     arguments = {"policy_logps": torch.zeros(2), "reference_logps": torch.zeros(2)}
     arguments[name] = torch.tensor([math.nan, 0.0])
     with pytest.raises(ValueError, match=rf"^{name} must be finite, found nan at position 0$"):
         compute_implicit_reward(**arguments)
 
 
-def test_a_weight_of_margins_that_are_not_finite():
+def test_margins_must_be_finite():
     with pytest.raises(ValueError, match=r"^margins must be finite, found nan at position 0$"):
         gradient_weight(torch.tensor([math.nan]))
 
 
 @pytest.mark.parametrize("name", LOGPS[1:])
 @pytest.mark.parametrize("shape", [(2,), (1,), (3, 1), ()])
-def test_shapes_that_would_broadcast_in_silence(name, shape, unchecked_shapes):
+def test_shapes_that_would_silently_broadcast_are_refused(name, shape, unchecked_shapes):
     arguments = four() | {name: torch.zeros(shape)}
     with pytest.raises(ValueError) as caught:
         compute_dpo_loss(**arguments)
@@ -273,17 +273,17 @@ def test_shapes_that_would_broadcast_in_silence(name, shape, unchecked_shapes):
     assert "\n" not in message
 
 
-def test_a_first_argument_of_another_shape_is_named_too(unchecked_shapes):
+def test_a_first_argument_with_a_different_shape_is_named(unchecked_shapes):
     with pytest.raises(ValueError, match=r"policy_chosen_logps has shape \(1,\)"):
         compute_dpo_loss(**(four() | {"policy_chosen_logps": torch.zeros(1)}))
 
 
-def test_rewards_of_two_shapes(unchecked_shapes):
+def test_logps_for_rewards_must_have_the_same_shape(unchecked_shapes):
     with pytest.raises(ValueError, match=r"^reference_logps has shape \(1,\), but policy_logps has shape \(2,\)"):
         compute_implicit_reward(torch.zeros(2), torch.zeros(1))
 
 
-def test_an_empty_batch():
+def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match=r"^policy_chosen_logps is empty"):
         compute_dpo_loss(**four(0))
     with pytest.raises(ValueError, match=r"^policy_logps is empty"):
@@ -292,7 +292,7 @@ def test_an_empty_batch():
         gradient_weight(torch.zeros(0))
 
 
-def test_the_shapes_in_the_signatures_are_checked_here():
-    # Without this the other tests could run unchecked and nobody would know.
+def test_shapes_in_signatures_are_checked_in_tests():
+    # Otherwise the shape checks could be off in all other tests without notice.
     with pytest.raises(TypeCheckError):
         compute_dpo_loss(**(four() | {"reference_chosen_logps": torch.zeros(2)}))

@@ -1,4 +1,4 @@
-"""What `import dpo_teach` gives, and that it does not wait for torch."""
+"""The public names of `dpo_teach`, which are imported without importing torch."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ PROMISED = {
 }  # fmt: skip
 
 
-def test_importing_the_package_imports_no_torch():
+def test_importing_the_package_does_not_import_torch():
     heavy = ["torch", "transformers", "matplotlib", "ipywidgets"]
     code = "import sys, dpo_teach, dpo_teach.training, dpo_teach.widgets\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -21,13 +21,13 @@ def test_importing_the_package_imports_no_torch():
     assert [name for name in heavy if name in done.stdout.split()] == []
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_can_be_imported():
     assert set(dpo_teach.__all__) >= PROMISED
     for package in (dpo_teach, dpo_teach.training, dpo_teach.widgets):
         assert [name for name in package.__all__ if not callable(getattr(package, name))] == []
 
 
-def test_a_name_of_the_top_level_is_the_one_of_its_module():
+def test_a_top_level_name_is_the_object_of_its_module():
     from dpo_teach.training.dpo import DPOTrainer
 
     assert dpo_teach.DPOTrainer is dpo_teach.training.DPOTrainer is DPOTrainer

@@ -80,7 +80,7 @@ def test_samples_are_scored_by_exactly_the_tokens_that_were_drawn():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"temperature": 0.0}, "temperature must be above 0"), ({"max_new_tokens": 31}, "passes the model's context")],
+    [({"temperature": 0.0}, "temperature must be above 0"), ({"max_new_tokens": 31}, "exceeds the model's context")],
 )
 def test_invalid_sampling_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -1,7 +1,7 @@
-"""Tiny random models of every causal language model in the installed `transformers`, with logits of a realistic size.
+"""Tiny random models of every causal language model family in `transformers`, with logits of realistic size.
 
-`SMALL` holds for every family whose configuration has the field; `SPECIAL` is added for a family by name. Fields that
-scale or cap the logits have values that are not neutral.
+The fields in `SMALL` apply to every family whose configuration has them. `SPECIAL` adds fields for single families.
+Fields that scale or cap the logits have values that change them.
 """
 
 from typing import Any
@@ -12,23 +12,23 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 FAMILIES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 VOCAB = 64
-SPREAD = 3.0  # standard deviation of the logits over the vocabulary, in nats, as of trained models
+SPREAD = 3.0  # standard deviation of the logits over the vocabulary, in nats, as in trained models
 
 NOT_BUILT = {
-    "dots3_note": "layers cannot be removed beside its fixed per_layer_config; dots3_note_text is the same class",
-    "gemma3n": "needs the library timm, for pictures; gemma3n_text is tested",
-    "gemma4_assistant": "drafts tokens from the states of another model, and cannot run without it",
-    "gemma4_unified_assistant": "as gemma4_assistant",
-    "musicgen": "predicts codebooks of audio; AutoModelForCausalLM cannot build it from its own configuration",
-    "musicgen_melody": "as musicgen",
+    "dots3_note": "its fixed per_layer_config does not allow fewer layers; dots3_note_text is the same class",
+    "gemma3n": "needs the library timm for images; gemma3n_text is tested",
+    "gemma4_assistant": "drafts tokens from the states of another model and cannot run without it",
+    "gemma4_unified_assistant": "same as gemma4_assistant",
+    "musicgen": "predicts audio codebooks; AutoModelForCausalLM cannot build it from its own configuration",
+    "musicgen_melody": "same as musicgen",
 }
-"""Families that are not tested, since they cannot be built here or model no text. The test asserts that they fail."""
+"""Families that are not tested, because they cannot be built or do not model text. A test asserts that they fail."""
 
 REFUSED = {
-    "cpmant": "does not pass inputs_embeds on",
-    "prophetnet": "ProphetNetForCausalLM is not supported",  # it predicts from a second stream of hidden states
+    "cpmant": "does not pass inputs_embeds",
+    "prophetnet": "ProphetNetForCausalLM is not supported",  # predicts from a second stream of hidden states
 }
-"""Families that `check_logits` refuses, and a part of the message."""
+"""Families that `check_logits` refuses, with part of the error message."""
 
 SMALL = {
     "vocab_size": VOCAB, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "is_decoder": True,
@@ -47,7 +47,7 @@ SMALL = {
 VISION = {"image_size": 16, "patch_size": 8, "out_hidden_size": 32, "embed_dim": 32, "mlp_dim": 48, "depth": 1,
           "output_dim": 32, "projection_dim": 32}  # fmt: skip
 
-FOUR = {"num_hidden_layers": 4}  # every fourth layer has attention
+FOUR = {"num_hidden_layers": 4}  # every fourth layer is an attention layer
 LATENT = {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "kv_lora_rank": 16, "q_lora_rank": 16,
           "num_key_value_heads": 4, "head_dim": 8}  # fmt: skip
 LINEAR = LATENT | {"linear_head_dim": 8, "linear_num_heads": 2, "num_expert_group": 1, "topk_group": 1}
@@ -126,7 +126,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def tiny_family(family: str) -> Any:
-    """A tiny random model of a family, in eval mode, whose logits have a standard deviation of about `SPREAD`."""
+    """Return a tiny random model of a family, in eval mode; its logits have a standard deviation of about `SPREAD`."""
     config = AutoConfig.for_model(family, **_small_fields(AutoConfig.for_model(family), SPECIAL.get(family, {})))
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
@@ -139,9 +139,9 @@ def tiny_family(family: str) -> Any:
 
 
 def _small_fields(config: PreTrainedConfig, special: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `SMALL` that a configuration has, those of the configurations inside it, and its own special ones.
+    """Return the fields of `SMALL` that a configuration and its nested configurations have, and its special fields.
 
-    A special value of None leaves a field out.
+    A special value of None removes a field.
     """
     known = set(config.to_dict()) | set(type(config).attribute_map)
     fields = {name: value for name, value in SMALL.items() if name in known} | special

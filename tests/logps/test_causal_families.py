@@ -1,4 +1,4 @@
-"""For every causal language model of the installed `transformers`: lean log-probabilities equal those of its logits."""
+"""For every causal language model in `transformers`, the log-probabilities agree with those of its own logits."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from dpo_teach.rlhf import RewardModel, ValueModel
 from dpo_teach.sampling import Sample
 
 FAST = ("gpt2", "bert", "cohere", "gemma2", "granite", "llama4_text", "minicpm3", "nanochat", "opt")
-"""One of each way to get from hidden states to logits; the others are slow tests."""
+"""One family for each way to compute logits from hidden states. The tests of the other families are slow."""
 
 PAIRS = [
     TokenizedPair((3, 4, 5, 6), (7, 8, 9, 2), (10, 11, 2)),
@@ -43,11 +43,11 @@ def test_every_family_is_either_tested_or_listed_with_a_reason():
         if family not in NOT_BUILT and family not in REFUSED
     ],
 )
-def test_lean_logps_equal_those_of_the_models_own_logits(family, monkeypatch):
+def test_response_logps_equal_those_of_the_models_own_logits(family, monkeypatch):
     model, batch = tiny_family(family), collate_pairs(PAIRS, 0)
     with torch.no_grad():
         expected = textbook(model, batch)
-        assert expected.min() < -12, "log-probabilities of a realistic size"
+        assert expected.min() < -12, "log-probabilities should have a realistic size"
         found = {"lean": response_logps(model, batch)}
         if takes_packed(model):
             found["packed"] = response_logps(model, lay_out_pairs(PAIRS, 0, packed=True))
@@ -59,7 +59,7 @@ def test_lean_logps_equal_those_of_the_models_own_logits(family, monkeypatch):
 
 
 @pytest.mark.parametrize("family", sorted(REFUSED))
-def test_an_unsupported_family_is_refused_in_one_line_that_names_it(family):
+def test_an_unsupported_family_is_refused_with_a_one_line_error(family):
     with pytest.raises(ValueError, match=REFUSED[family]) as error:
         check_logits("model 'mine'", tiny_family(family))
     assert str(error.value).startswith("model 'mine': ")
@@ -73,7 +73,7 @@ def test_an_unsupported_model_is_refused_when_it_is_loaded(tmp_path):
         load_model(tmp_path)
 
 
-def test_a_model_that_changes_its_logits_elsewhere_is_refused():
+def test_a_model_that_changes_its_logits_in_a_hook_is_refused():
     model = tiny_family("gpt2")
     model.register_forward_hook(lambda module, inputs, output: type(output)(logits=output.logits / 2))
     with pytest.raises(ValueError, match=r"GPT2LMHeadModel is not supported: .* differ from its own by up to \d"):
@@ -81,7 +81,7 @@ def test_a_model_that_changes_its_logits_elsewhere_is_refused():
 
 
 @pytest.mark.parametrize("family", sorted(NOT_BUILT))
-def test_a_family_that_is_not_tested_cannot_be_built(family):
+def test_an_untested_family_cannot_be_built(family):
     with pytest.raises((ImportError, AttributeError, ValueError, StrictDataclassError)):
         tiny_family(family)
 
@@ -97,14 +97,14 @@ def test_gradients_equal_those_of_the_textbook_form(family, monkeypatch):
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
         if form is response_logps:
             monkeypatch.setattr(logps, "LOGITS_AT_ONCE", 3 * VOCAB)
-    assert gradients[0].abs().max() > 0.1, "a gradient of nothing would agree with anything"
+    assert gradients[0].abs().max() > 0.1, "with a zero gradient, this test could not fail"
     for gradient in gradients[1:]:
         torch.testing.assert_close(gradient, gradients[0], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAST)
-def test_training_ppo_and_evaluation_see_the_same_logps(family):
-    """DPO's module, the reference's logps, what PPO draws entropies and ratios from, and the KL of an evaluation."""
+def test_training_ppo_and_evaluation_use_the_same_logps(family):
+    """Compare the logps of DPO's module, of the reference, of PPO's entropies and ratios, and of the evaluated KL."""
     model, batch = tiny_family(family), collate_pairs(PAIRS, 0)
     with torch.no_grad():
         expected = textbook(model, batch)
@@ -124,14 +124,14 @@ def test_training_ppo_and_evaluation_see_the_same_logps(family):
 
 
 @pytest.mark.parametrize("family", FAST)
-def test_reward_and_value_models_read_the_body_of_every_kind(family):
+def test_reward_and_value_models_support_every_kind_of_body(family):
     model, batch = tiny_family(family), collate_pairs(PAIRS, 0)
     assert RewardModel(model)(batch).tolist() == [0.0] * len(batch)
     assert ValueModel(model)(batch).tolist() == [0.0] * len(batch.targets)
 
 
-def test_forward_hooks_of_the_model_and_its_body_run_once():
-    """Hidden states are computed once: what comes after them is computed without the body and its hooks."""
+def test_the_body_runs_once_and_hooks_of_the_model_do_not_run():
+    """Hidden states are computed once, and the logits are computed from them without running the body again."""
     model, calls = tiny_family("gpt2"), []
     model.register_forward_hook(lambda *_: calls.append("model"))
     model.transformer.register_forward_hook(lambda *_: calls.append("body"))
@@ -140,6 +140,6 @@ def test_forward_hooks_of_the_model_and_its_body_run_once():
 
 
 @pytest.mark.slow
-def test_a_model_that_torch_compile_has_wrapped_gives_the_same():
+def test_a_model_wrapped_by_torch_compile_gives_the_same_logps():
     model, batch = tiny_family("gemma2"), collate_pairs(PAIRS, 0)
     torch.testing.assert_close(response_logps(torch.compile(model), batch), response_logps(model, batch))

@@ -1,4 +1,4 @@
-"""log P(response | prompt): worked out by hand, and the lean form against the textbook one."""
+"""log P(response | prompt): hand-computed values, and the memory-saving form compared with the textbook form."""
 
 import math
 
@@ -15,11 +15,11 @@ from dpo_teach.pairs import load_pairs
 SEQUENCES = [((BOS, THE, PLOT, WAS), (VERY, GOOD, EOS)), ((BOS, THE), (BAD, EOS)), ((BOS,), (GOOD, EOS))]
 
 
-def test_sequence_logps_by_hand():
-    # Three tokens of vocabulary, ids [0, 2, 1], response = the last two. Row t predicts token t+1.
+def test_sequence_logps_of_a_small_example():
+    # A vocabulary of three tokens, ids [0, 2, 1], and a response of the last two. Row t predicts token t+1.
     probabilities = torch.tensor([[[0.2, 0.3, 0.5], [0.1, 0.7, 0.2], [0.6, 0.2, 0.2]]])
     ids, mask = torch.tensor([[0, 2, 1]]), torch.tensor([[False, True, True]])
-    expected = math.log(0.5) + math.log(0.7)  # P(2 | first row) x P(1 | second row); the third row predicts nothing
+    expected = math.log(0.5) + math.log(0.7)  # P(2 | first row) x P(1 | second row); the third row is not used
     assert sequence_logps(probabilities.log(), ids, mask).item() == pytest.approx(expected, abs=1e-6)
 
 
@@ -30,7 +30,7 @@ def test_logits_need_not_be_normalised_and_only_the_response_counts():
     assert sequence_logps(shifted, ids, mask).item() == pytest.approx(math.log(0.7), abs=1e-6)
 
 
-def test_the_softmax_is_taken_in_float32_whatever_the_logits_are():
+def test_the_softmax_is_computed_in_float32_for_any_logits():
     logits, ids = torch.zeros(1, 3, 7), torch.tensor([[0, 1, 2]])
     mask = torch.tensor([[False, True, True]])
     half = sequence_logps(logits.bfloat16(), ids, mask)
@@ -43,7 +43,7 @@ def textbook(model, batch):
     return sequence_logps(logits, batch.input_ids, batch.response_mask)
 
 
-def test_the_lean_form_equals_the_textbook_form_in_value_and_gradient():
+def test_both_forms_agree_in_value_and_gradient():
     model, batch = tiny_model().double(), collate(SEQUENCES, PAD)
     weights = torch.tensor([1.0, -2.0, 0.5])
     gradients, values = [], []
@@ -53,14 +53,14 @@ def test_the_lean_form_equals_the_textbook_form_in_value_and_gradient():
         (logps * weights).sum().backward()
         values.append(logps.detach())
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
-    # The softmax is in float32 in both, so they agree to its precision.
+    # Both compute the softmax in float32, so they agree to that precision.
     torch.testing.assert_close(values[0], values[1], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-5)
-    assert gradients[0].abs().max() > 0.1, "a gradient of nothing would agree with anything"
+    assert gradients[0].abs().max() > 0.1, "with a zero gradient, this test could not fail"
 
 
-def test_a_response_is_a_product_of_its_tokens():
-    """The chain rule: log P(ab) = log P(a) + log P(b | a), each read off the model directly."""
+def test_a_response_logp_is_the_sum_of_its_token_logps():
+    """The chain rule: log P(ab) = log P(a) + log P(b | a), with each term computed directly by the model."""
     model = tiny_model()
     with torch.no_grad():
         step = model(torch.tensor([[BOS, THE, GOOD]])).logits.log_softmax(-1)[0]
@@ -69,7 +69,7 @@ def test_a_response_is_a_product_of_its_tokens():
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_padding_batch_mates_and_order_change_nothing():
+def test_padding_other_rows_and_their_order_do_not_change_a_logp():
     model = tiny_model()
     with torch.no_grad():
         alone = torch.cat([response_logps(model, collate([sequence], PAD)) for sequence in SEQUENCES])
@@ -81,7 +81,7 @@ def test_padding_batch_mates_and_order_change_nothing():
     torch.testing.assert_close(other_padding, alone)
 
 
-def test_pair_logps_come_back_in_the_order_of_the_pairs():
+def test_pair_logps_are_in_the_order_of_the_pairs():
     model = tiny_model()
     pairs = [TokenizedPair((BOS,), (GOOD,) * n + (EOS,), (BAD, EOS)) for n in (5, 1, 3)]
     found = pair_logps(model, pairs, PAD, batch_size=2)
@@ -97,13 +97,13 @@ def test_pair_logps_come_back_in_the_order_of_the_pairs():
         ([[True, True, False]], "true at position 0"),
     ],
 )
-def test_masks_that_cannot_be_scored_are_refused(mask, message):
+def test_masks_without_a_predictable_response_are_refused(mask, message):
     ids = torch.tensor([[BOS, THE, GOOD]])
     with pytest.raises(ValueError, match=message):
         sequence_logps(torch.zeros(1, 3, 10), ids, torch.tensor(mask))
 
 
-def test_shapes_that_do_not_fit_are_named(unchecked_shapes):
+def test_mismatched_shapes_are_reported_by_name(unchecked_shapes):
     ids, mask = torch.tensor([[BOS, THE, GOOD]]), torch.tensor([[False, True, True]])
     with pytest.raises(ValueError, match=r"logits has shape \(1, 2, 10\), but input_ids has shape \(1, 3\)"):
         sequence_logps(torch.zeros(1, 2, 10), ids, mask)
@@ -111,7 +111,7 @@ def test_shapes_that_do_not_fit_are_named(unchecked_shapes):
         sequence_logps(torch.zeros(1, 3, 10), ids, mask[:, 1:])
 
 
-def test_the_bundled_model_scores_its_own_pairs_the_same_in_both_forms():
+def test_both_forms_agree_for_the_bundled_model_and_pairs():
     model, tokenizer = load_model("reviews-gpt2")
     pair = load_pairs("reviews-preferences", split="test")[0]
     prompt = tuple(tokenizer(pair.prompt)["input_ids"])
@@ -121,32 +121,34 @@ def test_the_bundled_model_scores_its_own_pairs_the_same_in_both_forms():
         torch.testing.assert_close(response_logps(model, batch), textbook(model, batch), atol=1e-4, rtol=1e-5)
 
 
-def test_the_logps_of_the_tokens_sum_to_those_of_the_pair():
+def test_token_logps_sum_to_the_pair_logps():
     model, pair = tiny_model(), TokenizedPair((BOS, THE, PLOT), (GOOD, EOS), (NOT, BAD, EOS))
     chosen, rejected = pair_token_logps(model, pair, PAD)
     assert (len(chosen), len(rejected)) == (2, 3)
     assert torch.stack([chosen.sum(), rejected.sum()]).tolist() == pytest.approx(
         pair_logps(model, [pair], PAD)[0].tolist(), abs=1e-5
     )
-    first = model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)  # what follows the prompt
+    first = (
+        model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)
+    )  # log-probabilities of the token after the prompt
     assert (chosen[0].item(), rejected[0].item()) == pytest.approx((first[GOOD].item(), first[NOT].item()), abs=1e-5)
 
 
-def test_logits_in_parts_give_the_same_values_and_gradients(monkeypatch):
+def test_computing_logits_in_parts_gives_the_same_values_and_gradients(monkeypatch):
     found = []
-    for at_once in (2**27, 30):  # all of them; three tokens of ten words
+    for at_once in (2**27, 30):  # all logits; three tokens with a vocabulary of ten
         monkeypatch.setattr(logps, "LOGITS_AT_ONCE", at_once)
         model = tiny_model().double()
         values = response_logps(model, collate(SEQUENCES, PAD))
         (values * torch.tensor([1.0, -2.0, 0.5])).sum().backward()
         found.append((values.detach(), torch.cat([parameter.grad.flatten() for parameter in model.parameters()])))
     torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
-    assert found[0][1].abs().max() > 0.1, "a gradient of nothing would agree with anything"
+    assert found[0][1].abs().max() > 0.1, "with a zero gradient, this test could not fail"
 
 
-def test_logits_in_parts_are_never_all_in_memory(monkeypatch):
+def test_logits_in_parts_are_recomputed_for_the_gradient(monkeypatch):
     monkeypatch.setattr(logps, "LOGITS_AT_ONCE", 30)
     model, rows = tiny_model(), []
     model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
     response_logps(model, collate(SEQUENCES, PAD)).sum().backward()
-    assert rows == [3, 3, 1, 1, 3, 3], "seven tokens in three parts, and each once more for its gradient"
+    assert rows == [3, 3, 1, 1, 3, 3], "seven tokens in three parts, each computed again for its gradient"

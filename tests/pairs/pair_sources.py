@@ -1,4 +1,4 @@
-"""Rows, files and errors that the tests of `dpo_teach.pairs` share."""
+"""Rows, files and errors shared by the tests of `dpo_teach.pairs`."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def write_jsonl(path: Path, rows: list) -> Path:
 
 
 def error_of(source, **options) -> str:
-    """The message with which `load_pairs` rejects a source; every message is one line."""
+    """Return the error message of `load_pairs` for an invalid source, and check that it is one line."""
     with pytest.raises(PairError) as caught:
         load_pairs(source, **options)
     message = str(caught.value)
@@ -30,7 +30,7 @@ def error_of(source, **options) -> str:
 
 
 def problem_of(row: dict, **options) -> PairProblem:
-    """What is wrong with `row`, which follows a valid row."""
+    """Return the problem of an invalid row that follows a valid row."""
     survey = survey_pairs([GOOD, row], **options)
     assert len(survey.pairs) == 1
     (problem,) = survey.problems

@@ -1,4 +1,4 @@
-"""Valid and invalid rows of one source, held-out pairs, and the bundled and other real data."""
+"""Sources with valid and invalid rows, held-out pairs, and the bundled and other real data."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ REAL = Path(__file__).parents[3] / "shared/data/instruction-preferences/instruct
 # Invalid rows are reported or dropped.
 
 
-def test_an_invalid_row_is_an_error_that_names_the_way_out(tmp_path):
+def test_an_invalid_row_is_an_error_that_explains_how_to_skip_it(tmp_path):
     rows = [*ROWS, GOOD | {"chosen": ""}, GOOD | {"rejected": 3}]
     path = write_jsonl(tmp_path / "pairs.jsonl", rows)
     message = error_of(path)
@@ -34,7 +34,7 @@ def test_invalid_rows_can_be_dropped(tmp_path):
 def test_dropping_every_row_is_an_error(tmp_path):
     path = write_jsonl(tmp_path / "pairs.jsonl", [GOOD | {"chosen": ""}, GOOD | {"chosen": 3}])
     message = error_of(path, on_bad_row="drop")
-    assert message.startswith(f"{path}: all 2 rows are invalid; the first: {path}, line 1, field 'chosen': ")
+    assert message.startswith(f"{path}: all 2 rows are invalid; first problem: {path}, line 1, field 'chosen': ")
 
 
 def test_a_survey_collects_every_problem(tmp_path):
@@ -63,22 +63,22 @@ def test_a_survey_collects_every_problem(tmp_path):
     whats = [problem.what for problem in survey.problems]
     assert "invalid JSON at column 26" in whats[0]
     assert "only whitespace" in whats[1]
-    assert "byte 16 is not valid UTF-8" in whats[2]
+    assert "invalid byte at position 16" in whats[2]
     assert "found [1, 2] (array)" in whats[3]
-    assert "no such column, found 'prompt', 'chosen'" in whats[4]
+    assert "expected this column, found 'prompt', 'chosen'" in whats[4]
     assert "invalid JSON" in whats[5]
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
-def test_on_bad_row_is_one_of_two_words():
+def test_on_bad_row_must_be_error_or_drop():
     assert error_of(ROWS, on_bad_row="skip").startswith("on_bad_row must be 'error' or 'drop', found 'skip'")
 
 
-# Holding out.
+# Held-out pairs.
 
 
 @given(st.integers(1, 50), st.data(), st.integers(0, 2**32))
-def test_hold_out_is_a_partition_that_keeps_the_order(count, data, seed):
+def test_hold_out_returns_a_partition_in_the_original_order(count, data, seed):
     size = data.draw(st.integers(0, count - 1))
     everything = list(range(count))
     kept, held = hold_out(everything, size, seed)
@@ -88,18 +88,18 @@ def test_hold_out_is_a_partition_that_keeps_the_order(count, data, seed):
     assert hold_out(everything, size, seed) == (kept, held)
 
 
-def test_hold_out_depends_on_the_seed_and_on_nothing_else():
+def test_hold_out_depends_only_on_the_seed():
     assert hold_out(range(10), size=3, seed=123) == ([2, 3, 5, 6, 7, 8, 9], [0, 1, 4])
     assert len({tuple(hold_out(range(10), size=3, seed=seed)[1]) for seed in range(20)}) > 10
 
 
 @pytest.mark.parametrize("size", [-1, 2, 3])
-def test_hold_out_leaves_something_to_train_on(size):
+def test_hold_out_must_leave_pairs_to_train_on(size):
     with pytest.raises(ValueError, match=rf"size must be .*\(2\), found {size}"):
         hold_out(PAIRS, size, seed=0)
 
 
-def test_pairs_of_a_held_out_prompt_are_not_trained_on():
+def test_pairs_that_share_a_held_out_prompt_are_removed():
     """Four pairs of three prompts: the other pair of the held-out prompt is removed."""
     pairs = [PreferencePair(prompt, " good", f"bad {i}") for i, prompt in enumerate("abca")]
     assert without_prompts_of(pairs[:1], pairs[1:]) == pairs[1:3]
@@ -119,8 +119,8 @@ def test_the_bundled_pairs_are_all_usable(split, at_least):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.exists(), reason="../shared/data is not here")
-def test_real_instruction_preferences():
+@pytest.mark.skipif(not REAL.exists(), reason="../shared/data does not exist")
+def test_real_instruction_preferences_can_be_read():
     template = "{instruction}\n{input}\n"
     survey = survey_pairs(REAL, prompt_template=template)
     assert len(survey.pairs) == 1094

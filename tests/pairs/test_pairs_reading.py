@@ -1,6 +1,7 @@
-"""Where pairs come from: lists, files, folders and the Hub, and the error for each source that cannot be read."""
+"""Read pairs from lists, files, folders and the Hub, and check the error for each source that cannot be read."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ some_pairs = st.lists(st.tuples(texts, texts, texts).filter(lambda row: row[1] !
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(some_pairs, st.booleans())
-def test_every_format_gives_back_the_texts_that_were_written(tmp_path, pairs, ascii_only):
+def test_every_format_preserves_the_texts(tmp_path, pairs, ascii_only):
     rows = [dict(zip(GOOD, row, strict=True)) for row in pairs]
     lines, array, table = (tmp_path / f"pairs.{ending}" for ending in ("jsonl", "json", "parquet"))
     lines.write_bytes(b"\n".join(json.dumps(row, ensure_ascii=ascii_only).encode() for row in rows))
@@ -48,7 +49,7 @@ def test_every_format_gives_back_the_texts_that_were_written(tmp_path, pairs, as
 
 @pytest.mark.parametrize("prompt", ["The plot", "\n\nHuman: The plot?\n\nAssistant:"])
 def test_each_line_is_parsed_once(tmp_path, monkeypatch, prompt):
-    """With a prompt column, and with an implicit prompt, for which all rows are looked at before the first pair."""
+    """Both with a prompt column and with an implicit prompt, which needs all rows before the first pair is built."""
     rows = [{"prompt": prompt, "chosen": f"{i}", "rejected": " bad"} for i in range(10)]
     if prompt.endswith(":"):
         rows = [{name: prompt + row[name] for name in ("chosen", "rejected")} for row in rows]
@@ -97,14 +98,14 @@ def test_a_folder_has_one_file_for_each_split(tmp_path, ending):
     assert load_pairs(str(tmp_path), split="test") == PAIRS[1:]
 
 
-def test_a_folder_without_the_split(tmp_path):
+def test_a_folder_without_the_split_lists_its_files(tmp_path):
     write_jsonl(tmp_path / "train.jsonl", ROWS)
     message = error_of(tmp_path, split="validation")
     assert message.startswith(f"{tmp_path}: no file for the split 'validation'")
     assert "validation.jsonl, validation.json, validation.parquet" in message and "found 'train.jsonl'" in message
 
 
-def test_the_bundled_name_is_a_folder_of_the_package(tmp_path, monkeypatch):
+def test_a_bundled_name_is_read_from_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr("dpo_teach.pairs.reading.ASSETS", tmp_path)
     folder = tmp_path / "reviews-preferences"
     folder.mkdir()
@@ -115,12 +116,12 @@ def test_the_bundled_name_is_a_folder_of_the_package(tmp_path, monkeypatch):
     assert load_pairs("reviews-preferences", split="test") == PAIRS[1:]
 
 
-def test_one_file_is_used_whole_whatever_the_split(tmp_path):
+def test_a_single_file_ignores_the_split(tmp_path):
     path = write_jsonl(tmp_path / "pairs.jsonl", ROWS)
     assert load_pairs(path, split="test") == PAIRS
 
 
-def test_empty_lines_are_skipped_and_counted(tmp_path):
+def test_empty_lines_are_skipped_but_count_as_lines(tmp_path):
     path = tmp_path / "pairs.jsonl"
     lines = ["", json.dumps(ROWS[0]), "   ", json.dumps(ROWS[1]), json.dumps(GOOD | {"chosen": ""}), ""]
     path.write_text("\r\n".join(lines), encoding="utf-8")
@@ -131,20 +132,20 @@ def test_empty_lines_are_skipped_and_counted(tmp_path):
     assert [pair.where for pair in survey.pairs] == [f"{path}, line 2", f"{path}, line 4"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path):
+def test_a_byte_order_mark_is_ignored(tmp_path):
     for name, text in [("a.jsonl", json.dumps(GOOD)), ("a.json", json.dumps([GOOD]))]:
         (tmp_path / name).write_text(text, encoding="utf-8-sig")
         assert load_pairs(tmp_path / name) == PAIRS[:1]
 
 
-def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):
+def test_a_unicode_line_separator_does_not_end_a_line(tmp_path):
     row = GOOD | {"chosen": " one\u2028two\x85three"}
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
     assert load_pairs(path) == [PreferencePair("The plot", " one\u2028two\x85three", " drags.")]
 
 
-def test_a_missing_file_names_its_neighbours(tmp_path):
+def test_a_missing_file_lists_the_files_in_its_folder(tmp_path):
     write_jsonl(tmp_path / "train-pairs.jsonl", ROWS)
     (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     missing = tmp_path / "train-pair.jsonl"
@@ -158,7 +159,7 @@ def test_a_missing_file_names_its_neighbours(tmp_path):
 @pytest.mark.parametrize(
     "name", ["pairs.jsonl", "./pairs", "../a/b", "/no/pairs", "a/b/c", "data.csv", "C:\\pairs", "-x"]
 )
-def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(name, monkeypatch, tmp_path):
+def test_a_name_that_looks_like_a_path_is_not_looked_up_on_the_hub(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PairFileNotFoundError, match="no such file"):
         load_pairs(name)
@@ -182,7 +183,7 @@ def test_an_empty_file(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
     message = error_of(path)
-    assert message.startswith(f"{path}: ") and "the file is empty" in message
+    assert message.startswith(f"{path}: ") and "found an empty file" in message
 
 
 def test_no_rows(tmp_path):
@@ -193,48 +194,45 @@ def test_no_rows(tmp_path):
         assert message.startswith(f"{name}: ") and "found no rows" in message
 
 
-def test_an_ending_that_is_not_supported(tmp_path):
+def test_an_unsupported_file_type_is_refused(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("prompt,chosen,rejected\n", encoding="utf-8")
     message = error_of(path)
-    assert message.startswith(f"{path}: ") and "'.csv' is not supported, expected .jsonl, .json, .parquet" in message
+    assert message.startswith(f"{path}: ") and ".jsonl, .json, .parquet, found '.csv'" in message
 
 
-def test_a_broken_json_line_is_named(tmp_path):
+def test_invalid_json_is_reported_with_line_and_column(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps(GOOD) + '\n\n{"prompt": "x", \n', encoding="utf-8")
-    assert error_of(path).startswith(f"{path}, line 3: invalid JSON at column 17: ")
+    assert re.match(rf"{re.escape(str(path))}, line 3: .*invalid JSON at column 17 ", error_of(path))
 
 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b'[\n  {"prompt": "x"},\n  {"prompt" "y"}\n]', ", line 3, column 13: invalid JSON"),
-        (b'{"prompt": "x"}\n{"prompt": "y"}\n', ", line 2, column 1: invalid JSON: Extra data"),
-        (
-            b'{"prompt": "x", "rows": [1]}',
-            ": expected an array of objects at the top level, found one object that holds",
-        ),
-        (b'"text"', ": expected an array of objects at the top level, found one string"),
-        (b'[\n"\xff"]', ", line 2: not valid UTF-8"),
-        (b"[" * 100_000, ": invalid JSON"),
+        (b'[\n  {"prompt": "x"},\n  {"prompt" "y"}\n]', ", line 3, column 13: .*invalid JSON"),
+        (b'{"prompt": "x"}\n{"prompt": "y"}\n', ", line 2, column 1: .*invalid JSON .Extra data"),
+        (b'{"prompt": "x", "rows": [1]}', ": .*found a single object with the array 'rows'"),
+        (b'"text"', ": .*found a single string"),
+        (b'[\n"\xff"]', ", line 2: expected UTF-8"),
+        (b"[" * 100_000, ": .*invalid JSON"),
     ],
 )
-def test_bad_json_files(tmp_path, content, what):
+def test_invalid_json_files(tmp_path, content, what):
     path = tmp_path / "pairs.json"
     path.write_bytes(content)
-    assert error_of(path).startswith(f"{path}{what}")
+    assert re.match(re.escape(str(path)) + what, error_of(path))
 
 
-def test_jsonl_and_json_by_the_wrong_name(tmp_path):
+def test_jsonl_and_json_with_swapped_suffixes_suggest_renaming(tmp_path):
     lines, array = tmp_path / "lines.json", tmp_path / "array.jsonl"
     write_jsonl(lines, ROWS)
     array.write_text(json.dumps(ROWS, indent=1), encoding="utf-8")
-    assert error_of(lines).endswith("name the file .jsonl")
-    assert "name the file .json to read an array" in error_of(array)
+    assert error_of(lines).endswith("rename the file to .jsonl")
+    assert error_of(array).endswith("rename the file to .json")
 
 
-def test_rows_that_are_no_objects(tmp_path):
+def test_rows_that_are_not_objects(tmp_path):
     path = tmp_path / "pairs.json"
     path.write_text('[null, "x", 3, true]', encoding="utf-8")
     whats = [problem.what for problem in survey_pairs(path).problems]
@@ -242,7 +240,7 @@ def test_rows_that_are_no_objects(tmp_path):
     assert [what.split(", ")[-1] for what in whats] == found
 
 
-@pytest.mark.parametrize("content", [b"no parquet", b"PAR1 cut off", b"PAR1 garbage in between PAR1"])
+@pytest.mark.parametrize("content", [b"not parquet", b"PAR1 cut off", b"PAR1 garbage in between PAR1"])
 def test_a_damaged_parquet_file(tmp_path, content):
     path = tmp_path / "pairs.parquet"
     path.write_bytes(content)
@@ -252,7 +250,7 @@ def test_a_damaged_parquet_file(tmp_path, content):
 
 
 @pytest.mark.slow
-def test_any_damage_to_a_parquet_file_is_a_pair_error_or_no_damage(tmp_path):
+def test_a_flipped_byte_in_a_parquet_file_is_harmless_or_a_pair_error(tmp_path):
     path = tmp_path / "pairs.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS * 20), path)
     whole = path.read_bytes()
@@ -264,13 +262,13 @@ def test_any_damage_to_a_parquet_file_is_a_pair_error_or_no_damage(tmp_path):
             assert str(error).startswith(str(path))
 
 
-def test_a_hub_name_with_the_hub_switched_off(tmp_path, monkeypatch):
+def test_a_hub_name_in_offline_mode_names_the_environment_variable(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = error_of("nobody/no-such-pairs")
     assert message.startswith("nobody/no-such-pairs: the Hub is not reachable (HF_HUB_OFFLINE is set)")
 
 
-def test_a_misspelt_bundled_name_is_recognized(tmp_path, monkeypatch):
+def test_a_misspelt_bundled_name_gets_a_suggestion(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "did you mean 'reviews-preferences'?" in error_of("review-preferences")
 
@@ -283,13 +281,13 @@ def test_a_misspelt_bundled_name_is_recognized(tmp_path, monkeypatch):
             "is not reachable (no network?)",
         ),
         (TimeoutError("slow"), "is not reachable (no network?)"),
-        (datasets.exceptions.DatasetNotFoundError("Dataset 'a/b' doesn't exist"), "has no dataset of that name"),
+        (datasets.exceptions.DatasetNotFoundError("Dataset 'a/b' doesn't exist"), "has no dataset of this name"),
         (datasets.exceptions.DatasetNotFoundError("'a/b' is a gated dataset"), "is restricted"),
         (ValueError('Unknown split "dev".\nShould be one of ...'), "Hub dataset cannot be read: Unknown split"),
         (ValueError(), "Hub dataset cannot be read: ValueError"),
     ],
 )
-def test_what_the_hub_may_answer(tmp_path, monkeypatch, raised, what):
+def test_errors_of_the_hub_are_explained(tmp_path, monkeypatch, raised, what):
     def refuse(*_args, **_options):
         raise raised
 
@@ -323,7 +321,7 @@ def test_json_is_read_without_the_datasets_library():
     assert "datasets" not in modules
 
 
-def test_a_parquet_file_without_rows_holds_none(tmp_path):
+def test_a_parquet_file_without_rows_is_refused(tmp_path):
     path = tmp_path / "pairs.parquet"
     pyarrow.parquet.write_table(pyarrow.table({name: pyarrow.array([], pyarrow.string()) for name in GOOD}), path)
     message = error_of(path)
@@ -336,8 +334,9 @@ def test_a_duplicate_key_is_an_error(tmp_path):
     lines, array = tmp_path / "pairs.jsonl", tmp_path / "pairs.json"
     lines.write_text(json.dumps(GOOD) + "\n" + row)
     array.write_text(f"[{row}]")
-    assert error_of(lines).startswith(f"{lines}, line 2: invalid JSON: duplicate key 'chosen'")
-    assert error_of(array).startswith(f"{array}: invalid JSON: duplicate key 'chosen'")
+    for source, place in ((lines, f"{lines}, line 2: "), (array, f"{array}: ")):
+        message = error_of(source)
+        assert message.startswith(place) and "duplicate key 'chosen'" in message
     columns = [pyarrow.array([text]) for text in ("the plot was", "good", "bad", "dull")]
     table = tmp_path / "pairs.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, ["prompt", "chosen", "chosen", "rejected"]), table)

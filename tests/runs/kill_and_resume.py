@@ -1,4 +1,4 @@
-"""A small run that a test may kill, in a process forked from one that has already imported everything."""
+"""A small run that a test can kill. It runs in a process forked from one that has already imported everything."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ SETTINGS = {"batch_size": 4, "learning_rate": 1e-2, "epochs": 4, "length_window"
 
 
 def make_trainer(output: pathlib.Path | None = None, **options: Any) -> DPOTrainer:
-    """The run of this file, from its start."""
+    """Make a trainer with the settings of this file; `options` override them."""
     changes = {name: options.pop(name) for name in list(options) if hasattr(DPOConfig, name)}
     return DPOTrainer(
         options.pop("model", None) or tiny_model(), options.pop("tokenizer", None) or tiny_tokenizer(),
@@ -32,7 +32,7 @@ def make_trainer(output: pathlib.Path | None = None, **options: Any) -> DPOTrain
 
 
 def kill_at(call: int) -> None:
-    """SIGKILL to this process at its Nth change on the disk; a write is cut in the middle of its bytes."""
+    """Send SIGKILL to this process at its Nth disk operation. A write stops halfway through its bytes."""
     count = itertools.count(1)
 
     def deadly(original: Callable[..., Any], tear: Callable[..., None] = lambda *_: None) -> Callable[..., Any]:
@@ -64,7 +64,7 @@ def kill_at(call: int) -> None:
 
 
 def run(output: str, resume: bool, deadly_call: int = 0, **changes: Any) -> None:
-    """Train, and be killed at that change on the disk, if one is given. Run this in a process of its own."""
+    """Train and, if `deadly_call` is given, die at that disk operation. Must run in a separate process."""
     torch.set_num_threads(1)
     trainer = make_trainer(pathlib.Path(output), **changes)
     if deadly_call:
@@ -73,18 +73,18 @@ def run(output: str, resume: bool, deadly_call: int = 0, **changes: Any) -> None
 
 
 def run_command(log: str, *arguments: str, largest_file: int = 0) -> None:
-    """Run `dpo-teach` with its output in a file; files may grow to `largest_file` bytes, as if the disk were full."""
+    """Run `dpo-teach` with its output in a file. `largest_file` limits files to that many bytes, like a full disk."""
     with pathlib.Path(log).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background is told to ignore
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it by default
     torch.set_num_threads(1)
     if largest_file:
-        sys.dont_write_bytecode = True  # Python 3.11 would keep a compiled module that was cut short
+        sys.dont_write_bytecode = True  # Python 3.11 would keep a truncated compiled module
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     cli.main(arguments)
 
 
-# transformers takes a third of a second before its first save: here, and not again in each forked process.
+# The first save of transformers takes a third of a second. Do it here, once, and not in each forked process.
 with tempfile.TemporaryDirectory() as scratch:
     tiny_model().save_pretrained(scratch)

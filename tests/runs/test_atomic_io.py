@@ -1,4 +1,4 @@
-"""A file that is replaced holds the old content or the new one, and nothing is left beside it."""
+"""A replaced file has either the old or the new content, and no temporary file remains."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def test_the_content_is_replaced(tmp_path, content):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, call):
+def test_a_full_disk_leaves_only_the_old_content(tmp_path, monkeypatch, call):
     path = tmp_path / "file"
     path.write_text("old")
 
@@ -33,7 +33,7 @@ def test_a_full_disk_leaves_the_old_content_and_nothing_else(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_bytes_reach_the_disk_before_the_name(tmp_path, monkeypatch):
+def test_the_bytes_are_synced_before_the_rename(tmp_path, monkeypatch):
     path, events = tmp_path / "file", []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda number: (events.append("fsync"), fsync(number)))

@@ -1,8 +1,8 @@
-"""`dpo-teach` with its model sharded among CPU processes (FSDP), which accelerate does only on GPUs.
+"""Run `dpo-teach` with its model sharded over CPU processes (FSDP), which accelerate supports only on GPUs.
 
     ACCELERATE_USE_CPU=true accelerate launch --num_processes 2 --config_file .../fsdp.yaml fsdp_on_cpu.py train ...
 
-PyTorch's `fully_shard` works over gloo; it is `AcceleratorState.__init__` that takes the plugin on GPUs alone.
+PyTorch's `fully_shard` works over gloo, but `AcceleratorState.__init__` accepts the plugin only on GPUs.
 """
 
 from typing import Any
@@ -16,9 +16,9 @@ original = AcceleratorState.__init__
 
 
 def sharded(self: AcceleratorState, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
-    """As on GPUs: the plugin that the launcher's settings have made, in the precision of the run."""
+    """Use the plugin from the launcher's settings in the precision of the run, as on GPUs."""
     original(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
-    if fsdp_plugin is None:  # accelerate looks up the state that is there
+    if fsdp_plugin is None:  # accelerate reads the existing state
         return
     self.fsdp_plugin = fsdp_plugin
     if self.mixed_precision != "no":

@@ -1,7 +1,7 @@
-"""The same numbers on a GPU as on the CPU. Without a GPU the CPU takes its place: then comparisons with
-the CPU show only that the code runs.
+"""Results on a GPU equal those on the CPU. Without a GPU, the tests use the CPU, and then comparisons with the CPU show
+only that the code runs.
 
-`python -m benchmarks.gpu checks` runs them where there is one. Lines that begin with "measured:" go into its results.
+`python -m benchmarks.gpu checks` runs these tests on a GPU. Its results include the lines that begin with "measured:".
 """
 
 import copy
@@ -25,12 +25,12 @@ from dpo_teach.training import DPOConfig, DPOTrainer
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ON_GPU = DEVICE.type == "cuda"
 BF16_NATS_PER_TOKEN = 0.005
-"""How far a log-probability may be off in bfloat16, on average over the tokens of a response."""
+"""Maximum mean error of a log-probability in bfloat16, over the tokens of a response."""
 
 
 @pytest.fixture(scope="module")
 def world():
-    """The bundled policy and its base model on the CPU, a tokenizer, and 48 held-out pairs as token ids."""
+    """The bundled policy and its base model on the CPU, their tokenizer, and 48 held-out pairs (text and ids)."""
     policy, tokenizer = load_model("reviews-gpt2-dpo")
     base, _ = load_model("reviews-gpt2")
     pairs = load_pairs("reviews-preferences", split="test")[:48]
@@ -70,7 +70,9 @@ def test_bfloat16_arithmetic_stays_near_float32(world):
     per_token = (rough - exact).abs() / lengths
     measured(f"bfloat16: {(rough - exact).abs().max():.2f} nats a response at most, {per_token.mean():.4f} a token")
     assert 0 < per_token.mean() < BF16_NATS_PER_TOKEN
-    assert (rough - exact).abs().max() < 0.5, "more would change which of two close responses is the likelier"
+    assert (rough - exact).abs().max() < 0.5, (
+        "a larger error could change which of two similar responses is more likely"
+    )
 
 
 def gradients(model, batch, weights):
@@ -80,7 +82,7 @@ def gradients(model, batch, weights):
     return values.detach().cpu(), torch.cat([parameter.grad.flatten().cpu() for parameter in model.parameters()])
 
 
-def test_packed_equals_padded_in_value_and_gradient(world):
+def test_packed_and_padded_batches_agree_in_value_and_gradient(world):
     policy, _, tokenizer, _, tokens = world
     model, pad = on_device(policy), tokenizer.pad_token_id
     weights = torch.linspace(-1, 1, 2 * len(tokens), device=DEVICE) / len(tokens)
@@ -89,11 +91,11 @@ def test_packed_equals_padded_in_value_and_gradient(world):
     torch.testing.assert_close(packed[0], padded[0], atol=1e-4, rtol=0)
     scale = padded[1].abs().max()
     assert (packed[1] - padded[1]).abs().max() < 1e-4 * scale
-    assert scale > 1e-3, "a gradient of nothing would agree with anything"
+    assert scale > 1e-3, "with a zero gradient, this test could not fail"
 
 
 def test_padding_needs_no_mask(world):
-    """On the right no causal model looks at it: the log-probabilities are those of each text alone."""
+    """Causal models do not see padding on the right, so the log-probabilities are those of each text alone."""
     policy, _, tokenizer, _, tokens = world
     model, pad = on_device(policy), tokenizer.pad_token_id
     with torch.no_grad():
@@ -104,7 +106,7 @@ def test_padding_needs_no_mask(world):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False])
-def test_compiled_layers_give_the_same_and_are_undone(world, packed):
+def test_compiled_layers_give_the_same_results_and_are_restored(world, packed):
     policy, _, tokenizer, _, tokens = world
     model, pad = on_device(policy), tokenizer.pad_token_id
     weights = torch.ones(8, device=DEVICE)
@@ -119,7 +121,7 @@ def test_compiled_layers_give_the_same_and_are_undone(world, packed):
 
 
 def run(world, folder, steps, *, resume=False, stop_after=None):
-    """A run of some steps on the device; with `stop_after` it is interrupted there."""
+    """Train for some steps on the device. With `stop_after`, the run is interrupted after that step."""
     _, base, tokenizer, pairs, _ = world
 
     def look(row):
@@ -137,13 +139,13 @@ def run(world, folder, steps, *, resume=False, stop_after=None):
 
 @pytest.fixture
 def deterministic():
-    """Sums in a fixed order: on a GPU atomic additions come in any order, and the last bits with them."""
+    """Use sums in a fixed order. On a GPU, the order of atomic additions varies, which changes the last bits."""
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
 
 
-def test_a_resumed_run_ends_bit_equal(world, tmp_path, deterministic):
+def test_a_resumed_run_gives_bit_identical_results(world, tmp_path, deterministic):
     whole = run(world, tmp_path / "whole", 6)
     run(world, tmp_path / "parts", 6, stop_after=3)
     resumed = run(world, tmp_path / "parts", 6, resume=True)
@@ -152,11 +154,11 @@ def test_a_resumed_run_ends_bit_equal(world, tmp_path, deterministic):
     assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in whole.metrics]
 
 
-def test_the_same_run_twice_without_that_setting(world, tmp_path):
+def test_two_runs_without_deterministic_algorithms_are_close(world, tmp_path):
     first, second = (run(world, tmp_path / name, 6) for name in "ab")
-    apart = max(abs(a["loss"] - b["loss"]) for a, b in zip(first.metrics, second.metrics, strict=True))
-    measured(f"two runs with PyTorch's usual algorithms: losses at most {apart:.1e} apart")
-    assert apart < 1e-4
+    difference = max(abs(a["loss"] - b["loss"]) for a, b in zip(first.metrics, second.metrics, strict=True))
+    measured(f"two runs with PyTorch's default algorithms: losses differ by at most {difference:.1e}")
+    assert difference < 1e-4
 
 
 def test_random_states_are_restored():
@@ -169,12 +171,12 @@ def test_random_states_are_restored():
     assert torch.equal(before[2], after[2]) and torch.equal(before[3], after[3])
 
 
-def test_memory_is_freed(world, tmp_path):
+def test_memory_is_freed_after_a_run(world, tmp_path):
     def held():
         gc.collect()
         return torch.cuda.memory_allocated() if ON_GPU else 0
 
-    run(world, tmp_path / "warm", 2)  # libraries keep workspaces from their first use on
+    run(world, tmp_path / "warm", 2)  # libraries allocate workspaces on first use and keep them
     before = held()
     trainer = run(world, tmp_path / "run", 2)
     during = held()
@@ -184,14 +186,14 @@ def test_memory_is_freed(world, tmp_path):
     assert held() - before < 1e6
 
 
-def test_responses_are_drawn_on_the_device(world):
-    """Nearly greedy, a response is the model's most likely one, whatever the device draws with."""
+def test_responses_are_sampled_on_the_device(world):
+    """At a temperature near 0, responses are the most likely ones and do not depend on the device's random numbers."""
     policy, _, tokenizer, pairs, _ = world
     prompts = [pair.prompt for pair in pairs[:16]]
     settings = {"max_new_tokens": 40, "temperature": 1e-4, "seed": 0}
     on_cpu = sample_responses(policy, tokenizer, prompts, **settings)
     found = sample_responses(on_device(policy), tokenizer, prompts, **settings)
-    assert sum(a == b for a, b in zip(found, on_cpu, strict=True)) >= 15, "one near-tie may fall the other way"
+    assert sum(a == b for a, b in zip(found, on_cpu, strict=True)) >= 15, "one near-tie may be decided differently"
     assert all(found)
     drawn = [sample_responses(on_device(policy), tokenizer, prompts, seed=seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
@@ -205,8 +207,8 @@ def test_evaluation_of_pairs_on_the_device(world):
     assert found.preference_accuracy == pytest.approx(cpu.preference_accuracy, abs=1 / len(pairs))
 
 
-def test_the_forward_module_is_what_accelerate_wraps(world):
-    """Under autocast, as in a run: float32 log-probabilities come out, on the device."""
+def test_response_logps_under_autocast_are_float32(world):
+    """The module that accelerate wraps returns float32 log-probabilities on the device, as in a training run."""
     policy, _, tokenizer, _, tokens = world
     module = ResponseLogps(on_device(policy))
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):

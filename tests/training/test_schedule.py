@@ -1,4 +1,4 @@
-"""Which examples make up a step, and how large the step is."""
+"""The examples and the learning rate of each step."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def test_every_epoch_sees_every_example_once(lengths, batch_size, epochs, seed):
     assert max(map(len, steps)) <= batch_size
 
 
-def test_one_window_over_everything_sorts_by_length_and_leaves_the_order_of_steps_random():
+def test_a_single_window_sorts_by_length_but_keeps_the_order_of_steps_random():
     steps = plan_steps([4, 1, 3, 2, 8, 7, 6, 5], batch_size=2, length_window=8, seed=1)
     assert sorted(map(sorted, steps)) == [[0, 2], [1, 3], [4, 5], [6, 7]]
     orders = {str(plan_steps([4, 1, 3, 2, 8, 7, 6, 5], batch_size=2, length_window=8, seed=s)) for s in range(20)}
@@ -34,11 +34,11 @@ def rates(**options):
     return [learning_rate_at(step, total_steps=10, peak=2.0, **options) for step in range(10)]
 
 
-def test_the_learning_rate_rises_over_the_warm_up_and_no_step_is_wasted_at_zero():
+def test_the_learning_rate_rises_during_warm_up_and_is_never_zero():
     assert rates(warmup_fraction=0.4, schedule="constant") == pytest.approx([0.5, 1.0, 1.5, 2.0] + [2.0] * 6)
 
 
-def test_the_cosine_falls_from_the_peak_to_almost_nothing_and_is_halfway_in_the_middle():
+def test_the_cosine_falls_from_the_peak_to_almost_zero_and_is_half_the_peak_in_the_middle():
     falling = rates(warmup_fraction=0.0)
     assert falling == sorted(falling, reverse=True)
     assert falling[0] == pytest.approx(2.0, rel=0.01) and 0 < falling[-1] < 0.02

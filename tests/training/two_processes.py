@@ -1,8 +1,8 @@
-"""One process and two, started as a user starts them, and how far their metrics are apart.
+"""Start runs with one and with two processes, as a user would, and compare their metrics.
 
     PYTHONPATH=tests python tests/training/two_processes.py
 
-prints the largest difference of every metric, over all steps.
+prints the largest difference of every metric over all steps.
 """
 
 import json
@@ -33,14 +33,14 @@ PROGRAMS: dict[Processes, tuple[str, ...]] = {
 }
 TIMES = {"seconds"}
 SEGMENTATION_FAULT = "(exitcode: -11)"
-# 13 pairs in steps of 3: two processes have two pairs and one, and in the last step of an epoch one pair and none. Six
-# epochs are long enough to be killed in the middle.
+# 13 pairs in steps of 3: the two processes have two pairs and one pair, and in the last step of an epoch one pair and
+# no pair. Six epochs are long enough to kill the run in the middle.
 SETTINGS = ["--batch-size", "3", "--epochs", "6", "--learning-rate", "3e-3", "--length-window", "4", "--save-every",
             "3", "--eval-every", "2", "--precision", "fp32", "--hold-out", "5"]  # fmt: skip
 
 
 def write_files(folder: Path) -> Path:
-    """A tiny model and 18 pairs, as files; returns the folder."""
+    """Write a tiny model and 18 pairs to files, and return the folder."""
     tiny_model().save_pretrained(folder / "model")
     tiny_tokenizer().save_pretrained(folder / "model")
     rows = [{name: asdict(pair)[name] for name in ("prompt", "chosen", "rejected")} for pair in tiny_pairs(18)]
@@ -49,7 +49,7 @@ def write_files(folder: Path) -> Path:
 
 
 def start(files: Path, output: Path, processes: Processes, *options: str) -> subprocess.Popen:
-    """A training run, left running: on one process, on two, or on two with the model sharded among them (FSDP)."""
+    """Start a training run with one process, with two, or with two and a model sharded between them (FSDP)."""
     command = ["train", "--data", str(files / "pairs.jsonl"), "--model", str(files / "model"), "--output", str(output)]
     return subprocess.Popen(
         [sys.executable, *PROGRAMS[processes], *command, *SETTINGS, *options],
@@ -59,15 +59,15 @@ def start(files: Path, output: Path, processes: Processes, *options: str) -> sub
 
 
 def launch(files: Path, output: Path, processes: Processes, *options: str) -> list[dict]:
-    """The metrics of a whole run.
+    """Run to the end and return the metrics.
 
-    `fully_shard` over gloo, which only these tests use, has crashed once, in native code (SIGSEGV):
-    such a run is warned of and taken once more. Any other end is a failure, and so is a second crash.
+    `fully_shard` over gloo, which only these tests use, has crashed once in native code (SIGSEGV). After such a crash,
+    the run is repeated once, with a warning. Any other error is a failure, and so is a second crash.
     """
     process = start(files, output, processes, *options)
     output_text, _ = process.communicate(timeout=300)
     if processes == "sharded" and SEGMENTATION_FAULT in output_text:
-        warnings.warn(f"fully_shard over gloo crashed, and is tried once more: {output_text[-500:]}", stacklevel=2)
+        warnings.warn(f"fully_shard over gloo crashed and is retried once: {output_text[-500:]}", stacklevel=2)
         if "--resume" not in options:
             shutil.rmtree(output)
         process = start(files, output, processes, *options)
@@ -77,26 +77,26 @@ def launch(files: Path, output: Path, processes: Processes, *options: str) -> li
 
 
 def kill_at_first_checkpoint(process: subprocess.Popen, output: Path) -> None:
-    """SIGKILL, for the launcher and all that it started, as soon as a checkpoint is whole."""
+    """Send SIGKILL to the launcher and all its child processes as soon as a checkpoint is complete."""
     while not any(output.glob("checkpoint/step-*/state.json")):
-        assert process.poll() is None, f"it ended by itself: {process.communicate()[0][-3000:]}"
+        assert process.poll() is None, f"the run ended before it was killed: {process.communicate()[0][-3000:]}"
         time.sleep(0.002)
-    everyone = psutil.Process(process.pid).children(recursive=True)
-    for one in [*everyone, process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    for one in [*children, process]:
         one.kill()
     process.communicate()
-    psutil.wait_procs(everyone)
+    psutil.wait_procs(children)
 
 
 def read_metrics(output: Path) -> list[dict]:
-    """One row a step."""
+    """Return one row per step."""
     return [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
 def largest_differences(ones: list[dict], others: list[dict]) -> dict[str, float]:
-    """Of every metric but times, over all steps; infinite where one run has a step or a metric that the other lacks.
+    """Return the largest difference of every metric except times; infinite if a step or metric is missing in one run.
 
-    The preference accuracy of the first step is left out: policy and reference are the same, and rounding decides it.
+    The preference accuracy of the first step is ignored: policy and reference are equal, so it depends on rounding.
     """
     if [row["step"] for row in ones] != [row["step"] for row in others]:
         return {"step": math.inf}
