@@ -133,7 +133,7 @@ def test_extra_weights_from_another_task_are_ignored(saved):
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     """From the configuration alone, `transformers` makes a tokenizer with only special tokens."""
     tiny_model().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"no tokenizer in this folder .*tokenizer\.save_pretrained\(folder\)"):
+    with pytest.raises(ValueError, match=r"no tokenizer in this folder.*tokenizer\.save_pretrained\(folder\)"):
         load_model(tmp_path)
 
 
