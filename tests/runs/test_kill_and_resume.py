@@ -234,10 +234,10 @@ def test_a_damaged_checkpoint_is_detected_and_the_previous_one_is_used(tmp_path,
         (3, "step-00000002"), (4, "step-00000002"), (5, "step-00000004"), (6, "step-00000004")
     ]  # fmt: skip
     assert {path.name for path in (output / "checkpoint").iterdir()} == {"lock", "step-00000004", "step-00000006"}
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
-    assert len(said) == 1
+    printed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
+    assert len(printed) == 1
     start = "dpo-teach: warning: resuming from step 2, the newest intact checkpoint; step-00000004: "
-    assert said[0].startswith(f"{start}{name}")
+    assert printed[0].startswith(f"{start}{name}")
     assert_same_run(output, here)
 
 
