@@ -126,9 +126,8 @@ def test_a_run_killed_at_random_moments_equals_an_uninterrupted_run(start, strai
         output = tmp_path / f"run-{runs}"
         for attempt in itertools.count(1):
             process = start(kill_and_resume.run, str(output), was_started(output))
-            process.join(
-                rng.uniform(0.02, 0.4) * 1.05**attempt
-            )  # longer at each attempt, so that the run also ends on a slow machine
+            # Wait longer at each attempt, so that the run also ends on a slow machine.
+            process.join(rng.uniform(0.02, 0.4) * 1.05**attempt)
             process.kill()
             if finish(process) == 0:
                 break
