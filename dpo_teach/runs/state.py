@@ -73,9 +73,7 @@ def restore_optimizer(wrapped: nn.Module, optimizer: torch.optim.Optimizer, flat
     for flat_name, value in flat.items():
         name, key = flat_name.rsplit("/", 1)
         state.setdefault(PREFIX + name, {})[key] = value
-    groups: Any = distributed.get_optimizer_state_dict(wrapped, optimizer)[
-        "param_groups"
-    ]  # the current groups, which are not restored
+    groups: Any = distributed.get_optimizer_state_dict(wrapped, optimizer)["param_groups"]  # current, not restored
     distributed.set_optimizer_state_dict(
         wrapped, optimizer, {"state": state, "param_groups": groups},
         options=distributed.StateDictOptions(full_state_dict=True, strict=False),

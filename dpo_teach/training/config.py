@@ -20,7 +20,7 @@ class TrainingConfig:
     """
 
     learning_rate: float = 3e-4
-    """Peak learning rate of AdamW. The default is for toy models; papers use 5e-7 to 5e-6 for billions of weights."""
+    """Peak learning rate of AdamW. The default suits a million weights; papers use 5e-7 to 5e-6 for billions."""
     epochs: int = 1
     """Number of passes over the training examples."""
     max_steps: int | None = None
@@ -46,15 +46,15 @@ class TrainingConfig:
     length_window: int = 512
     """Examples are sorted by length within windows of this size before batching, which saves padding."""
     packed: bool = True
-    """Compute each prompt once for both responses and pack short texts into one row: faster, with the same result."""
+    """Compute each prompt once for both responses and pack texts into rows: faster than --no-packed, same result."""
     compile: bool = False
     """Compile the model with torch.compile. Takes about a minute; worthwhile for runs of 1,000 steps or more."""
     precision: Precision = "auto"
     """Precision of the forward pass; weights stay in float32. auto: bf16 on a GPU that supports it, else fp32."""
     eval_every: int = 0
-    """Number of steps between evaluations on the held-out examples; 0 evaluates only at the end."""
+    """Evaluate on the held-out examples every N steps and at the end; 0 evaluates only at the end."""
     save_every: int = 100
-    """Number of steps between checkpoints; 0 saves only at the end."""
+    """Save a checkpoint every N steps and at the end; 0 saves only at the end."""
     seed: int = 0
     """Random seed for the order of the examples."""
 
@@ -94,9 +94,9 @@ class DPOConfig(TrainingConfig):
     """Settings of Direct Preference Optimization."""
 
     beta: float = 0.1
-    """Strength of the pull towards the reference: a larger beta keeps the policy closer. Typically 0.05 to 0.5."""
+    """Strength of the pull towards the reference: larger values stay closer. Above 0, typically 0.05 to 0.5."""
     precompute_reference: bool = True
-    """Compute the reference's log-probabilities once, before training: one model in memory instead of two."""
+    """Compute reference logps once, before training; --no-precompute-reference keeps two models in memory instead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -66,8 +66,8 @@ class Trainer(ABC):
         progress: bool = False,
     ):
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ValueError("model has no trainable weight: every parameter has requires_grad=False; set it to True "
-                             "for the parameters to train")  # fmt: skip
+            raise ValueError("model has no trainable weight, so the loss cannot change: every parameter has "
+                             "requires_grad=False; set it to True for the parameters to train")  # fmt: skip
         check_embeddings("model", model, tokenizer)
         check_padding(tokenizer)
         check_precision(model)

@@ -133,8 +133,8 @@ def parse_review(response: str) -> Review | None:
     parsed = [sentence for text in sentences if (sentence := _parse_sentence(text)) is not None]
     if close not in words.CLOSES or len(parsed) < len(sentences):
         return None
-    said = [clause.text for sentence in parsed for clause in sentence.clauses]
-    if not 1 <= len(said) <= max(CLAUSE_COUNT_WEIGHTS) or len(set(said)) < len(said):
+    texts = [clause.text for sentence in parsed for clause in sentence.clauses]
+    if not 1 <= len(texts) <= max(CLAUSE_COUNT_WEIGHTS) or len(set(texts)) < len(texts):
         return None
     return Review(tuple(parsed), close)
 

@@ -47,16 +47,8 @@ def test_packed_rows_have_the_expected_tokens_positions_and_mask():
         [0, 0, 0, 1, 1, 1],
     ]
     assert batch.targets.tolist() == [GOOD, EOS, BAD, EOS, GOOD, EOS, VERY, EOS]
-    assert batch.sources.tolist() == [
-        1,
-        2,
-        1,
-        4,
-        6,
-        7,
-        9,
-        10,
-    ]  # the last prompt token predicts the first token of both responses
+    # The last prompt token predicts the first token of both responses.
+    assert batch.sources.tolist() == [1, 2, 1, 4, 6, 7, 9, 10]
     assert batch.responses.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert batch.ends.tolist() == [3, 5, 8, 11]
 

@@ -55,37 +55,39 @@ def refuse(capsys, *arguments):
 def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data):
     held = ["--hold-out", "4", "--hold-out-seed", "1"]
     run(capsys, "sft", "--model", model, "--data", data, *COLUMNS, *held, "--output", tmp_path / "sft", *QUICK)
-    said = run(capsys, "train", "--model", tmp_path / "sft", "--data", data, *COLUMNS, *held,
-               "--output", tmp_path / "dpo", "--beta", "0.5", *QUICK)  # fmt: skip
-    assert said.startswith("16 pairs; truncated: 0 prompts, 0 responses; dropped: 0")
-    assert "step 4:" in said and "eval_preference_accuracy 1.0000" in said
-    said = run(capsys, "evaluate", tmp_path / "dpo", "--reference", tmp_path / "sft", "--data", data, *COLUMNS, *held,
-               "--beta", "0.5", "--json")  # fmt: skip
-    scores = json.loads(said)
+    printed = run(capsys, "train", "--model", tmp_path / "sft", "--data", data, *COLUMNS, *held,
+                  "--output", tmp_path / "dpo", "--beta", "0.5", *QUICK)  # fmt: skip
+    assert printed.startswith("16 pairs; truncated: 0 prompts, 0 responses; dropped: 0")
+    assert "step 4:" in printed and "eval_preference_accuracy 1.0000" in printed
+    printed = run(capsys, "evaluate", tmp_path / "dpo", "--reference", tmp_path / "sft", "--data", data, *COLUMNS,
+                  *held, "--beta", "0.5", "--json")  # fmt: skip
+    scores = json.loads(printed)
     assert scores["pairs"] == 4 and scores["preference_accuracy"] == 1.0 and scores["loss"] < math.log(2)
-    said = run(capsys, "sample", tmp_path / "dpo", "--prompt", "the plot was", "--count", "2", "--max-new-tokens", "3")
-    assert said.count("the plot was|") == 2
+    printed = run(
+        capsys, "sample", tmp_path / "dpo", "--prompt", "the plot was", "--count", "2", "--max-new-tokens", "3"
+    )
+    assert printed.count("the plot was|") == 2
 
 
 @pytest.mark.slow
 def test_evaluate_in_the_reviews_world_also_scores_new_samples(capsys):
-    said = run(capsys, "evaluate", "reviews-gpt2", "--split", "test", "--samples", "16", "--json")
-    scores = json.loads(said)
+    printed = run(capsys, "evaluate", "reviews-gpt2", "--split", "test", "--samples", "16", "--json")
+    scores = json.loads(printed)
     assert scores["kl"] == 0.0 and 0 <= scores["fluency"] <= 1
     assert {"true_reward", "true_reward_error", "mean_tokens", "preference_accuracy", "margin"} <= set(scores)
 
 
 def test_inspect_prints_counts_lengths_and_three_rows(capsys, model, data):
-    said = run(capsys, "inspect", data, "--model", model, *COLUMNS)
-    assert "20 pairs, 0 invalid rows" in said
-    assert said.count("chosen    'good'") == 1 and said.count("  prompt    'the plot was'") == 3
+    printed = run(capsys, "inspect", data, "--model", model, *COLUMNS)
+    assert "20 pairs, 0 invalid rows" in printed
+    assert printed.count("chosen    'good'") == 1 and printed.count("  prompt    'the plot was'") == 3
     tokens = {
         line.split()[0]: line.split()[1:]
-        for line in said.splitlines()
+        for line in printed.splitlines()
         if line.startswith("  ") and line[-1] in "0123456789"
     }
     assert tokens == {"prompt": ["4", "4", "4"], "chosen": ["2", "4", "5"], "rejected": ["2", "3", "4"]}
-    assert "problems: 0" in said
+    assert "problems: 0" in printed
 
 
 def test_inspect_reports_every_invalid_row(capsys, tmp_path, model):
@@ -97,23 +99,23 @@ def test_inspect_reports_every_invalid_row(capsys, tmp_path, model):
     assert "4 problems" in error
     with pytest.raises(SystemExit):
         main(["inspect", str(path), "--model", model])
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for line in (2, 3, 4, 5):
-        assert f"pairs.jsonl, line {line}" in said
+        assert f"pairs.jsonl, line {line}" in printed
 
 
 def test_a_template_joins_columns_and_converts_backslash_n_to_a_new_line(capsys, tmp_path, model):
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([{"a": "the", "b": "plot", "chosen": "good", "rejected": "bad"}]))
-    said = run(capsys, "inspect", path, "--model", model, "--prompt-template", "{a}\\n{b} was\\n")
-    assert "prompt    'the\\nplot was\\n'" in said
+    printed = run(capsys, "inspect", path, "--model", model, "--prompt-template", "{a}\\n{b} was\\n")
+    assert "prompt    'the\\nplot was\\n'" in printed
 
 
 def test_resume_continues(capsys, tmp_path, model, data):
     common = ["train", "--model", model, "--data", data, *COLUMNS, "--output", tmp_path / "out", *QUICK]
     run(capsys, *common, "--max-steps", "3")
-    said = run(capsys, *common, "--max-steps", "3", "--resume")
-    assert "step 3:" in said
+    printed = run(capsys, *common, "--max-steps", "3", "--resume")
+    assert "step 3:" in printed
     assert "max_steps was 3 and is now 5" in refuse(capsys, *common, "--max-steps", "5", "--resume")
 
 
@@ -183,9 +185,9 @@ def test_skipped_rows_are_counted_and_the_first_problem_is_reported(capsys, tmp_
     rows = [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW | {"prompt": "the plot", "rejected": "very bad"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["evaluate", model, "--reference", model, "--data", str(path), "--on-bad-row", "drop", "--json"])
-    said = capsys.readouterr()
-    assert json.loads(said.out)["pairs"] == 2
-    assert "dpo-teach: warning: 1 of 3 rows" in said.err and f"{path}, line 2, field 'chosen'" in said.err
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["pairs"] == 2
+    assert "dpo-teach: warning: 1 of 3 rows" in printed.err and f"{path}, line 2, field 'chosen'" in printed.err
 
 
 def test_pairs_that_share_a_held_out_prompt_are_not_used_for_training(capsys, tmp_path, model):
@@ -195,12 +197,12 @@ def test_pairs_that_share_a_held_out_prompt_are_not_used_for_training(capsys, tm
     rows = [{"prompt": p, "chosen": "good", "rejected": "bad " * (1 + i)} for i, p in enumerate(prompts)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     main(["train", "--model", model, "--data", str(path), "--hold-out", "1", "--output", str(tmp_path / "o"), *QUICK])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert (
         "warning: 1 of the 5 remaining pairs share a prompt with a held-out pair and are not used for training"
-        in said.err
+        in printed.err
     )
-    assert said.out.startswith("4 pairs; ")
+    assert printed.out.startswith("4 pairs; ")
 
 
 @pytest.mark.parametrize("command", ["sft", "train"])
@@ -224,9 +226,9 @@ def test_evaluating_on_training_pairs_gives_a_warning(capsys, tmp_path, model, c
 def test_held_out_pairs_that_share_the_only_prompt_give_a_warning(capsys, tmp_path, model, data):
     arguments = ["--model", model, "--data", data, *COLUMNS, "--hold-out", "4", "--output", str(tmp_path / "o"), *QUICK]
     main(["train", *arguments])
-    said = capsys.readouterr()
-    assert "warning: 16 of the 16 remaining pairs share a prompt with a held-out pair: " in said.err
-    assert said.out.startswith("16 pairs; ")
+    printed = capsys.readouterr()
+    assert "warning: 16 of the 16 remaining pairs share a prompt with a held-out pair: " in printed.err
+    assert printed.out.startswith("16 pairs; ")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
@@ -265,14 +267,16 @@ def test_inspect_lists_only_the_first_problems(capsys, tmp_path, model):
     path.write_text("".join(json.dumps(GOOD_ROW | {"chosen": " "}) + "\n" for _ in range(60)) + json.dumps(GOOD_ROW))
     with pytest.raises(SystemExit):
         main(["inspect", str(path), "--model", model])
-    said = capsys.readouterr().out
-    assert "problems: 60" in said and "and 10 more" in said and "line 50," in said and "line 51," not in said
+    printed = capsys.readouterr().out
+    assert (
+        "problems: 60" in printed and "and 10 more" in printed and "line 50," in printed and "line 51," not in printed
+    )
 
 
 def test_inspect_counts_truncated_pairs(capsys, model, data):
-    said = run(capsys, "inspect", data, "--model", model, *COLUMNS, "--max-length", "7", "--max-prompt-length", "3")
-    assert "truncated: the responses of 5 pairs" in said  # those with three times "very": 3 + 4 + 1 tokens
-    assert "problems: 0" in said
+    printed = run(capsys, "inspect", data, "--model", model, *COLUMNS, "--max-length", "7", "--max-prompt-length", "3")
+    assert "truncated: the responses of 5 pairs" in printed  # those with three times "very": 3 + 4 + 1 tokens
+    assert "problems: 0" in printed
 
 
 @pytest.mark.slow
@@ -322,8 +326,8 @@ def test_only_the_first_process_prints_output_but_all_print_errors(capsys, tmp_p
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in [GOOD_ROW, GOOD_ROW | {"chosen": " "}, GOOD_ROW]))
     main(["evaluate", "reviews-gpt2", "--data", str(path), "--on-bad-row", "drop", "--json"])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     first = rank == "0"
-    assert (said.out.startswith("{"), "warning: 1 of 3 rows" in said.err) == (first, first)
+    assert (printed.out.startswith("{"), "warning: 1 of 3 rows" in printed.err) == (first, first)
     assert "--count must be at least 1" in refuse(capsys, "sample", "--count", "0")
     assert logging.getLogger("dpo_teach").handlers == []

@@ -128,9 +128,7 @@ def test_token_logps_sum_to_the_pair_logps():
     assert torch.stack([chosen.sum(), rejected.sum()]).tolist() == pytest.approx(
         pair_logps(model, [pair], PAD)[0].tolist(), abs=1e-5
     )
-    first = (
-        model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)
-    )  # log-probabilities of the token after the prompt
+    first = model(torch.tensor([[BOS, THE, PLOT]])).logits[0, -1].log_softmax(dim=-1)  # the token after the prompt
     assert (chosen[0].item(), rejected[0].item()) == pytest.approx((first[GOOD].item(), first[NOT].item()), abs=1e-5)
 
 

@@ -299,16 +299,16 @@ def test_errors_of_the_hub_are_explained(tmp_path, monkeypatch, raised, what):
 
 
 def test_a_hub_dataset_is_read_by_name_and_split(tmp_path, monkeypatch):
-    asked = []
+    requested = []
 
     def answer(name, *, split):
-        asked.append((name, split))
+        requested.append((name, split))
         return datasets.Dataset.from_list([*ROWS, GOOD | {"chosen": ""}])
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets, "load_dataset", answer)
     survey = survey_pairs("org/pairs-v1.5", split="test_prefs")
-    assert asked == [("org/pairs-v1.5", "test_prefs")]
+    assert requested == [("org/pairs-v1.5", "test_prefs")]
     assert survey.pairs == PAIRS
     assert str(survey.problems[0]).startswith("org/pairs-v1.5 (test_prefs), row 3, field 'chosen': ")
 

@@ -126,9 +126,8 @@ def test_a_run_killed_at_random_moments_equals_an_uninterrupted_run(start, strai
         output = tmp_path / f"run-{runs}"
         for attempt in itertools.count(1):
             process = start(kill_and_resume.run, str(output), was_started(output))
-            process.join(
-                rng.uniform(0.02, 0.4) * 1.05**attempt
-            )  # longer at each attempt, so that the run also ends on a slow machine
+            # Wait longer at each attempt, so that the run also ends on a slow machine.
+            process.join(rng.uniform(0.02, 0.4) * 1.05**attempt)
             process.kill()
             if finish(process) == 0:
                 break
@@ -234,10 +233,10 @@ def test_a_damaged_checkpoint_is_detected_and_the_previous_one_is_used(tmp_path,
         (3, "step-00000002"), (4, "step-00000002"), (5, "step-00000004"), (6, "step-00000004")
     ]  # fmt: skip
     assert {path.name for path in (output / "checkpoint").iterdir()} == {"lock", "step-00000004", "step-00000006"}
-    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
-    assert len(said) == 1
+    printed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("dpo-teach: ")]
+    assert len(printed) == 1
     start = "dpo-teach: warning: resuming from step 2, the newest intact checkpoint; step-00000004: "
-    assert said[0].startswith(f"{start}{name}")
+    assert printed[0].startswith(f"{start}{name}")
     assert_same_run(output, here)
 
 
