@@ -199,6 +199,6 @@ FAULTS = [
     Fault("two cells have the same id", "03", set_cell(CHECKED, id=DRAWN)),
     Fault("a cell is too long", "03", add(DRAWN, "\n".join("x = 1" for _ in range(9)))),
     Fault("a figure has no alt text", "03", remove_alt_text("both-fall")),
-    Fault("the opening states other seconds", "03", replace("title", "about 30 seconds", "about 3 seconds")),
+    Fault("the opening states other seconds", "03", replace("title", "about 45 seconds", "about 3 seconds")),
     Fault("the comparison of an output is switched off", "01", tag("new-pairs", UNSTABLE)),
 ]  # fmt: skip
