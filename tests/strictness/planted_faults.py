@@ -171,7 +171,7 @@ FAULTS = [
     Fault("a saved number is changed", "03", replace_output(CHECKED, "0.6931", "0.6913"), (DRAWN, CHECKED)),
     Fault("a saved alt text is changed", "03", replace_output(DRAWN, "0.00034", "0.00043"), (DRAWN,)),
     Fault("code is changed and the saved output is stale", "03", replace(CHECKED, "(0.0)", "(0.1)"), (DRAWN, CHECKED)),
-    Fault("the assert that backs a sentence is deleted", "02", delete_asserts("frontier-claims", "assert far_true")),
+    Fault("the assert that backs a sentence is deleted", "02", delete_asserts("frontier-claims", "assert leads[1.0]")),
     Fault("the assert that backs an uncompared output is deleted", "01",
           delete_asserts("true-reward-before-and-after", "assert")),
     Fault("an assert is emptied", "01", replace("count-the-models", "assert (rlhf.total", "assert True, (rlhf.total")),

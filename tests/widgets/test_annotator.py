@@ -212,11 +212,11 @@ GOOD = '{"prompt": "We saw it.", "chosen": " Good.", "rejected": " Bad."}\n'
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (GOOD + GOOD[:40], "line 2: invalid JSON"),
+        (GOOD + GOOD[:40], "line 2: expected one JSON object per line, found invalid JSON"),
         (GOOD + '{"prompt": "We saw it.", "chosen": " Good."}\n', "line 2, field 'rejected': "),
         (GOOD + GOOD.replace(" Bad", " Good"), "line 2, field 'rejected': expected a response that differs"),
         (GOOD + "7\n", "line 2: expected an object with named columns, found 7"),
-        ("[]", "line 1: found a JSON array"),
+        ("[]", "line 1: expected one JSON object per line, found an array"),
         ('{"good": 1}\n', "no column 'chosen'"),
     ],
 )
