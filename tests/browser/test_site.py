@@ -95,7 +95,7 @@ def test_the_package_is_told_by_whole_sentences_and_import_paths(page: Page, sit
     text = page.locator("article").inner_text()
     fields = {field.rstrip(":\n ") for field in page.locator("dl.field-list > dt").all_text_contents()}
     assert fields == {"Parameters", "Returns", "Raises"}  # and no Type, torn out of a sentence
-    assert "How strongly the optimum is held to the reference: larger stays closer." in text
+    assert "Strength of the pull towards the reference: larger values stay closer." in text
     assert "Args" not in text
     assert page.locator("dt.sig", has_text="dpo_teach.losses.compute_dpo_loss").count() == 1
     assert page.locator("p", has_text="Arguments are those of load_pairs").get_by_role("link").count() == 1
