@@ -85,7 +85,7 @@ def dpo_losses(
 
     Rafailov et al. 2023, equation 7, for one pair.
 
-    Args: see `compute_dpo_loss`.
+    Args: as `compute_dpo_loss`.
 
     Returns:
         One loss per pair, at least 0, nats; NaN where a logp is NaN.
@@ -134,7 +134,7 @@ def margin(
     σ(m) is the probability that the policy assigns to the label. A positive margin, with σ(m) > 1/2, means that the
     policy has moved in the right direction from the reference. Rafailov et al. 2023, section 4.
 
-    Args, Raises: see `compute_dpo_loss`.
+    Args, Raises: as `compute_dpo_loss`.
 
     Returns:
         One margin per pair, nats.

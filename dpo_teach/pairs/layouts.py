@@ -30,7 +30,8 @@ __all__ = ["Layout", "find_layout", "pair_from_row"]
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant"}
 ASSISTANT_TURN = "\n\nAssistant:"
 NAME_THE_PROMPT = (
-    "name the prompt column with columns (--columns), or build the prompt with prompt_template (--prompt-template)"
+    "name the prompt column with columns (--columns prompt NAME), or build the prompt with prompt_template "
+    "(--prompt-template)"
 )
 # Names of columns that probably contain the prompt.
 PROMPT_LIKE = ("question", "instruction", "query", "input", "context", "problem")
@@ -94,7 +95,7 @@ def _check_columns(table: RawTable, layout: Layout) -> None:
     for column in (layout.chosen, layout.rejected, layout.prompt, *from_template):
         if column is not None and column not in table.columns:
             what = f"no column {column!r}{' (named in prompt_template)' if column in from_template else ''}"
-            hint = closest(column, table.columns) or "; name the columns to read with columns (--columns)"
+            hint = closest(column, table.columns) or "; name the right one with columns (--columns chosen NAME)"
             raise PairError(f"{table.source}: {what}, found {listing(table.columns)}{hint}")
     if layout.prompt is None and layout.template is None:
         _check_implicit(table, layout)

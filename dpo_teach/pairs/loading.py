@@ -84,7 +84,7 @@ def survey_pairs(
 ) -> PairSurvey:
     """Read the same sources as `load_pairs`, but report every invalid row instead of the first.
 
-    Args: see `load_pairs`.
+    Args: as `load_pairs`.
 
     Returns:
         The valid pairs and the first problem of every invalid row, both in the order of the source.

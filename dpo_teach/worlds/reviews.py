@@ -53,7 +53,7 @@ def true_reward(response: str) -> float:
         response: the text after the prompt, with its leading space.
 
     Returns:
-        The reward, in nats: the annotator prefers y to y' with probability σ(r*(y) - r*(y')).
+        The reward, in nats. The annotator prefers y to y' with probability σ(r*(y) - r*(y')).
 
     >>> true_reward(" The acting was superb, but the plot was not at all clever. Four stars.")
     0.5
