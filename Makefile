@@ -99,7 +99,7 @@ handout: install  ## write copies of the notebooks without outputs and therefore
 	@$(PY) -m nbconvert --log-level=WARN --to notebook --ClearOutputPreprocessor.enabled=True \
 	    --output-dir build/handout notebooks/*.ipynb
 
-base-model preferences policy example-runs: install  ## rebuild a bundled asset (base-model: 12 minutes on two cores)
+base-model preferences policy example-runs snapshots: install  ## rebuild a bundled asset (base-model: 12 minutes on two cores)
 	@$(PY) -m tools.make_assets $@
 frontier: install  ## measure notebook 02's frontier again (one to two hours; resumes where it stopped)
 	@.venv/bin/dpo-teach frontier --output runs/frontier/results.json

@@ -4,6 +4,7 @@
     python -m tools.make_assets preferences   # reviews-preferences: sampled from that model, labelled by the annotator
     python -m tools.make_assets policy        # reviews-gpt2-dpo: that model after DPO on those pairs
     python -m tools.make_assets example-runs  # runs: the curves of five runs, four of them faulty, for an exercise
+    python -m tools.make_assets snapshots     # runs: policies of long runs and of runs at several rates, evaluated
 
 Everything is generated from the project's own grammar and a random seed.
 """
@@ -27,6 +28,7 @@ from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import sample_responses
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
 from dpo_teach.worlds import reviews
+from tools.snapshots import record
 
 __all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
 
@@ -163,7 +165,8 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 
 def main() -> None:
     """Build one of the assets, named on the command line."""
-    makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs}
+    makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs,
+              "snapshots": record}  # fmt: skip
     parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
     parser.add_argument("asset", choices=makers)
     asset = parser.parse_args().asset

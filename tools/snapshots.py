@@ -45,11 +45,11 @@ RUNS = [
 
 def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
     """Train and evaluate what the file lacks, and add a line for each evaluation."""
-    done = (
-        {(one.beta, one.learning_rate, one.seed, one.steps) for one in read_snapshots(output)}
-        if output.exists()
-        else ()
-    )
+    found = read_snapshots(output) if output.exists() else []
+    done = {(one.beta, one.learning_rate, one.seed, one.steps) for one in found}
+    missing = [run for run in runs if (run.beta, run.learning_rate, run.seed, run.evaluated_at[-1]) not in done]
+    if not missing:
+        return
     reference, tokenizer = load_model("reviews-gpt2")
     reference = freeze_reference(reference)
     train, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
@@ -67,23 +67,17 @@ def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
             reference_kl_error=log_ratios.std().item() / len(drawn) ** 0.5,
         )  # fmt: skip
 
-    for run in tqdm(runs, unit="run"):
+    for run in tqdm(missing, unit="run"):
         steps = run.evaluated_at[-1]
-        if (run.beta, run.learning_rate, run.seed, steps) in done:
-            continue
         policy, _ = load_model("reviews-gpt2")
-        found: list[Snapshot] = []
+        taken: list[Snapshot] = []
 
-        def on_step(row: dict[str, Any], policy: Any = policy, run: Run = run, found: list[Snapshot] = found) -> None:
+        def on_step(row: dict[str, Any], policy: Any = policy, run: Run = run, taken: list[Snapshot] = taken) -> None:
             if row["step"] in run.evaluated_at:
-                found.append(evaluate(policy, run, row["step"]))
+                taken.append(evaluate(policy, run, row["step"]))
 
         config = DPOConfig(beta=run.beta, learning_rate=run.learning_rate, seed=run.seed, max_steps=steps,
                            epochs=-(-steps * 32 // len(train)))  # fmt: skip
         DPOTrainer(policy, tokenizer, train, config, on_step=on_step).train()
         with output.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in found)
-
-
-if __name__ == "__main__":
-    record()
+            file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in taken)
