@@ -80,7 +80,7 @@ _LIMITS = (
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(_allowed(runs, most_kl, 0.0)),
-        "The limit on KL is kept, the one on fluency is not. A mean reward can be high though many texts are broken.",
+        "The limit on KL is kept, the one on fluency is not. A mean reward can be high although many texts are broken.",
     ),
     Mistake(
         lambda runs, most_kl, least_fluency: _best(_allowed(runs, float("inf"), least_fluency)),

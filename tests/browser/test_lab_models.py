@@ -99,7 +99,7 @@ def test_before_and_after_in_notebook_04(lab: Lab, learner: Page) -> None:
     second = check()
     assert second[0] == "My sister dragged us to Glass River."
     assert first[1:] != second[1:]
-    root.locator('[data-name="other-dice"]').focus()
+    root.locator('[data-name="next-seed"]').focus()
     learner.keyboard.press("Enter")
     learner.wait_for_timeout(4000)
     assert check()[1:] != second[1:]
