@@ -199,9 +199,8 @@ def _warn_of_trained_pairs(policy: str, pairs: "Sequence[PreferencePair]") -> No
     seen = sum(fingerprint_text(pair.prompt, pair.chosen) in trained_on for pair in pairs)
     if seen:
         logger.warning(
-            "%s was trained on %d of these %d pairs, and what it learned by heart counts as right: accuracy and margin "
-            "do not describe new pairs. Hold pairs out with the same --hold-out in train and evaluate", policy, seen,
-            len(pairs),
+            "%s was trained on %d of these %d pairs: accuracy and margin on them do not carry over to new pairs; hold "
+            "pairs out with the same --hold-out in train and evaluate", policy, seen, len(pairs),
         )  # fmt: skip
 
 

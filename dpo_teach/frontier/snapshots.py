@@ -19,10 +19,10 @@ class Snapshot:
         beta: the run's β.
         learning_rate: its peak learning rate.
         seed: decides the order of the pairs, and the samples.
-        steps: the run's length in steps.
-        step: after how many of them the policy was evaluated.
-        pairs: how it scores 512 held-out pairs.
-        reviews: what it writes to their prompts.
+        steps: the length of the run.
+        step: the step after which the policy was evaluated.
+        pairs: its scores on 512 held-out pairs.
+        reviews: the scores of its new responses to their prompts.
         reference_kl: KL(π_ref ‖ π), estimated from 2,048 responses of the reference to the same prompts, nats.
         reference_kl_error: its standard error.
     """

@@ -5,12 +5,10 @@ from statistics import fmean, stdev
 
 from dpo_teach.frontier.snapshots import Snapshot
 from dpo_teach.plots.style import (
-    CHOSEN,
     INK,
     MUTED,
     POLICY,
     REFERENCE,
-    REJECTED,
     SERIES,
     FigureWithAlt,
     new_figure,
@@ -21,11 +19,11 @@ from dpo_teach.plots.tables import Table
 
 __all__ = ["plot_identity", "plot_long_run", "tabulate_rates"]
 
-_PANELS: dict[str, tuple[str, Callable[[Snapshot], float]]] = {
-    "Preference accuracy, held out": (CHOSEN, lambda one: one.pairs.preference_accuracy),
-    "Margin, held out, nats": (CHOSEN, lambda one: one.pairs.margin),
-    "True reward of new samples": (REJECTED, lambda one: one.reviews.true_reward),
-    "Fluency of new samples": (REJECTED, lambda one: one.reviews.fluency),
+_PANELS: dict[str, Callable[[Snapshot], float]] = {
+    "Preference accuracy, held out": lambda one: one.pairs.preference_accuracy,
+    "Margin, held out, nats": lambda one: one.pairs.margin,
+    "True reward of new samples": lambda one: one.reviews.true_reward,
+    "Fluency of new samples": lambda one: one.reviews.fluency,
 }
 
 
@@ -43,12 +41,12 @@ def plot_long_run(snapshots: Sequence[Snapshot], title: str) -> FigureWithAlt:
     figure = new_figure(9.0, 4.6)
     described = []
     with plot_style():
-        for axes, (name, (colour, value)) in zip(figure.subplots(2, 2, sharex=True).flat, _PANELS.items(), strict=True):
+        for axes, (name, value) in zip(figure.subplots(2, 2, sharex=True).flat, _PANELS.items(), strict=True):
             for seed in sorted({one.seed for one in snapshots}):
                 own = sorted((one.step, value(one)) for one in snapshots if one.seed == seed)
-                axes.plot(*zip(*own, strict=True), color=colour, alpha=0.35, linewidth=1)
+                axes.plot(*zip(*own, strict=True), color=POLICY, alpha=0.35, linewidth=1)
             means = [fmean(value(one) for one in snapshots if one.step == step) for step in steps]
-            axes.plot(steps, means, "o-", color=colour, markersize=4)
+            axes.plot(steps, means, "o-", color=POLICY, markersize=4)
             axes.set_title(name)
             if "accuracy" in name:
                 axes.set_ylim(0.5, 0.85)

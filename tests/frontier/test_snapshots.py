@@ -74,7 +74,7 @@ def test_runs_that_are_recorded_are_not_repeated(tmp_path: Path, recorded: list[
     assert read_snapshots(path) == recorded
 
 
-def test_a_long_run_gains_accuracy_and_loses_its_language(recorded: list[Snapshot]) -> None:
+def test_a_long_run_gains_accuracy_and_loses_fluency(recorded: list[Snapshot]) -> None:
     """DPO's over-optimisation, beta 1 and 640 steps: in every seed, and on average by several standard errors."""
     long = [one for one in recorded if one.steps == 640]
 
