@@ -47,14 +47,19 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page in a theme (dark by default); a traceback in the log of server or kernel fails the test."""
+    """A page in a theme (dark by default); a traceback in the log of server or kernel fails the test.
+
+    The log is read before the kernels are shut down: ipykernel sometimes reports that the socket for
+    its last status message has gone.
+    """
     lab.set_theme(getattr(request, "param", "dark"))
     page.set_viewport_size({"width": 1280, "height": 1000})
     before = len(lab.log())
     yield page
     page.goto("about:blank")
+    log = lab.log()[before:]
     lab.close_kernels()
-    assert "Traceback" not in lab.log()[before:], lab.log()[before:]
+    assert "Traceback" not in log, log
 
 
 @pytest.fixture(scope="session")
