@@ -1,20 +1,32 @@
-"""Record policies during and after runs of DPO, for notebooks 03 and 04: `make snapshots`, half an hour on two cores.
+"""Record policies during and after training, for notebooks 02 to 04: `make snapshots`, an hour on two cores.
 
-Two questions, each with three seeds: what happens when DPO with a large β continues for ten epochs, and what do β and
-the learning rate each change in a run of 96 steps? Runs that are in the file already are not repeated.
+Four questions, each with three seeds. What happens when DPO with a large β continues for ten epochs? And PPO? What do β
+and the learning rate each change in a run of DPO of 96 steps? What happens when PPO exploits a reward model that was
+fitted to only 128 comparisons? Runs that are in the file already are not repeated.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import fmean
+from typing import Any, NamedTuple, get_args
 
 from tqdm.auto import tqdm
 
-from dpo_teach.evaluation import evaluate_pairs, evaluate_reviews, score_samples
-from dpo_teach.frontier.snapshots import Snapshot, read_snapshots
+from dpo_teach.evaluation import evaluate_pairs, judge_reviews, score_samples
+from dpo_teach.frontier.snapshots import Snapshot, Training, read_snapshots
 from dpo_teach.models import ASSETS, freeze_reference, load_model
 from dpo_teach.pairs import load_pairs
-from dpo_teach.sampling import sample_tokens
+from dpo_teach.rlhf import (
+    LearnedReward,
+    PPOConfig,
+    PPOTrainer,
+    RewardModel,
+    RewardModelConfig,
+    evaluate_reward_model,
+    train_reward_model,
+)
+from dpo_teach.sampling import decode, sample_tokens
 from dpo_teach.training import DPOConfig, DPOTrainer
 
 __all__ = ["RUNS", "Run", "record"]
@@ -23,10 +35,20 @@ OUTPUT = ASSETS / "runs" / "snapshots.jsonl"
 SAMPLE_SEEDS = range(100, 104)
 """Seeds of the reference's responses by which KL(π_ref ‖ π) is estimated; evaluations draw with the run's own seed."""
 
+STEPS_PER_ITERATION = 8
+"""Of PPO, in both settings below: 128 responses used twice or 64 used four times, 32 in a step."""
+
+PPO_SETTINGS: dict[str, tuple[int | None, dict[str, Any], dict[str, Any]]] = {
+    "ppo": (None, {"epochs": 3}, {"rollouts": 128, "epochs": 2}),
+    "ppo-128": (128, {"epochs": 8}, {"rollouts": 64, "epochs": 4, "max_new_tokens": 48}),
+}
+"""By method: how many pairs the reward model is fitted to (other ones for each seed), its settings, and PPO's."""
+
 
 class Run(NamedTuple):
-    """One run of DPO, and the steps after which its policy is evaluated; the last one ends the run."""
+    """One run, and the steps after which its policy is evaluated; the last one ends the run."""
 
+    method: Training
     beta: float
     learning_rate: float
     seed: int
@@ -37,47 +59,93 @@ RUNS = [
     run
     for seed in (0, 1, 2)
     for run in (
-        Run(1.0, 5e-4, seed, (32, 64, 96, 160, 240, 320, 480, 640)),
-        *(Run(beta, rate, seed, (96,)) for beta in (0.05, 0.3, 1.0) for rate in (1e-4, 2e-4, 5e-4, 1e-3)),
+        Run("dpo", 1.0, 5e-4, seed, (32, 64, 96, 160, 240, 320, 480, 640)),
+        *(Run("dpo", beta, rate, seed, (96,)) for beta in (0.05, 0.3, 1.0) for rate in (1e-4, 2e-4, 5e-4, 1e-3)),
+        *(Run("ppo-128", beta, 1e-3, seed, (0, 96)) for beta in (0.0, 0.2)),
+        Run("ppo", 1.0, 5e-4, seed, (160, 320, 480, 640)),
     )
 ]
 
 
-def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
-    """Train and evaluate what the file lacks, and add a line for each evaluation."""
-    found = read_snapshots(output) if output.exists() else []
-    done = {(one.beta, one.learning_rate, one.seed, one.steps) for one in found}
-    missing = [run for run in runs if (run.beta, run.learning_rate, run.seed, run.evaluated_at[-1]) not in done]
-    if not missing:
-        return
-    reference, tokenizer = load_model("reviews-gpt2")
-    reference = freeze_reference(reference)
-    train, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
-    prompts = [pair.prompt for pair in test]
-    drawn = [one for seed in SAMPLE_SEEDS for one in sample_tokens(reference, tokenizer, prompts, seed=seed)]
-    drawn_logps = score_samples(reference, drawn, tokenizer.pad_token_id)
+class Recorder:
+    """What the runs share: the reference, the pairs, and the reference's responses."""
 
-    def evaluate(policy: Any, run: Run, step: int) -> Snapshot:
-        log_ratios = drawn_logps - score_samples(policy, drawn, tokenizer.pad_token_id)
+    def __init__(self) -> None:
+        start, self.tokenizer = load_model("reviews-gpt2")
+        self.reference = freeze_reference(start)
+        self.train, self.test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
+        self.prompts = [pair.prompt for pair in self.test]
+        self.drawn = [one for seed in SAMPLE_SEEDS
+                      for one in sample_tokens(self.reference, self.tokenizer, self.prompts, seed=seed)]  # fmt: skip
+        self.drawn_logps = score_samples(self.reference, self.drawn, self.tokenizer.pad_token_id)
+
+    def measure(self, run: Run) -> list[Snapshot]:
+        """Train a policy, and evaluate it after the requested steps."""
+        policy, _ = load_model("reviews-gpt2")
+        found: list[Snapshot] = []
+        reward = self._fit_reward(run) if run.method in PPO_SETTINGS else None
+
+        def on_step(step: int) -> None:
+            if step in run.evaluated_at:
+                found.append(self._evaluate(policy, run, step, reward))
+
+        on_step(0)
+        if reward is None:
+            self._dpo(policy, run, on_step)
+        else:
+            self._ppo(policy, run, reward, on_step)
+        return found
+
+    def _dpo(self, policy: Any, run: Run, on_step: Callable[[int], None]) -> None:
+        steps = run.evaluated_at[-1]
+        config = DPOConfig(beta=run.beta, learning_rate=run.learning_rate, seed=run.seed, max_steps=steps,
+                           epochs=-(-steps * 32 // len(self.train)))  # fmt: skip
+        DPOTrainer(policy, self.tokenizer, self.train, config, on_step=lambda row: on_step(row["step"])).train()
+
+    def _ppo(self, policy: Any, run: Run, reward: LearnedReward, on_step: Callable[[int], None]) -> None:
+        config = PPOConfig(beta=run.beta, learning_rate=run.learning_rate, seed=run.seed,
+                           iterations=run.evaluated_at[-1] // STEPS_PER_ITERATION,
+                           **PPO_SETTINGS[run.method][2])  # fmt: skip
+        prompts = [pair.prompt for pair in self.train]
+        PPOTrainer(policy, self.tokenizer, prompts, reward, config,
+                   on_iteration=lambda row: on_step(int(row["iteration"]) * STEPS_PER_ITERATION)).train()  # fmt: skip
+
+    def _fit_reward(self, run: Run) -> LearnedReward:
+        count, settings, _ = PPO_SETTINGS[run.method]
+        pairs = self.train if count is None else self.train[run.seed * count : (run.seed + 1) * count]
+        model = RewardModel(load_model("reviews-gpt2").model)
+        train_reward_model(model, self.tokenizer, pairs, RewardModelConfig(seed=run.seed, **settings))
+        return LearnedReward(model, self.tokenizer)
+
+    def _evaluate(self, policy: Any, run: Run, step: int, reward: LearnedReward | None) -> Snapshot:
+        log_ratios = self.drawn_logps - score_samples(policy, self.drawn, self.tokenizer.pad_token_id)
+        samples = sample_tokens(policy, self.tokenizer, self.prompts, seed=run.seed)
+        learned, accuracy = None, None
+        if reward is not None:
+            learned = fmean(reward(self.prompts, decode(samples, self.tokenizer)))
+            accuracy = evaluate_reward_model(reward.model, self.tokenizer, self.test).accuracy
         return Snapshot(
-            run.beta, run.learning_rate, run.seed, run.evaluated_at[-1], step,
-            pairs=evaluate_pairs(policy, reference, tokenizer, test, beta=run.beta),
-            reviews=evaluate_reviews(policy, reference, tokenizer, prompts, seed=run.seed),
+            run.method, run.beta, run.learning_rate, run.seed, run.evaluated_at[-1], step,
+            pairs=evaluate_pairs(policy, self.reference, self.tokenizer, self.test,
+                                 beta=run.beta or 1.0),  # at β = 0 every margin would be 0
+            reviews=judge_reviews(policy, self.reference, self.tokenizer, samples),
             reference_kl=log_ratios.mean().item(),
-            reference_kl_error=log_ratios.std().item() / len(drawn) ** 0.5,
+            reference_kl_error=log_ratios.std().item() / len(self.drawn) ** 0.5,
+            learned_reward=learned, reward_accuracy=accuracy,
         )  # fmt: skip
 
+
+def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
+    """Do the runs that the file lacks, and add a line for each evaluation."""
+    methods: tuple[Training, ...] = get_args(Training) if output.exists() else ()
+    found = [one for method in methods for one in read_snapshots(method, output)]
+    done = {(one.method, one.beta, one.learning_rate, one.seed, one.steps) for one in found}
+    missing = [run for run in runs
+               if (run.method, run.beta, run.learning_rate, run.seed, run.evaluated_at[-1]) not in done]  # fmt: skip
+    if not missing:
+        return
+    recorder = Recorder()
     for run in tqdm(missing, unit="run"):
-        steps = run.evaluated_at[-1]
-        policy, _ = load_model("reviews-gpt2")
-        taken: list[Snapshot] = []
-
-        def on_step(row: dict[str, Any], policy: Any = policy, run: Run = run, taken: list[Snapshot] = taken) -> None:
-            if row["step"] in run.evaluated_at:
-                taken.append(evaluate(policy, run, row["step"]))
-
-        config = DPOConfig(beta=run.beta, learning_rate=run.learning_rate, seed=run.seed, max_steps=steps,
-                           epochs=-(-steps * 32 // len(train)))  # fmt: skip
-        DPOTrainer(policy, tokenizer, train, config, on_step=on_step).train()
+        snapshots = recorder.measure(run)
         with output.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in taken)
+            file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in snapshots)

@@ -1,21 +1,27 @@
-"""Policies during and after runs of DPO, evaluated: recorded by `make snapshots`, read by notebooks 03 and 04."""
+"""Policies during and after runs of DPO and PPO, evaluated: recorded by `make snapshots`, shown in the notebooks."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, Literal
 
 from dpo_teach.evaluation import PairScores, ReviewScores
 
-__all__ = ["Snapshot", "read_snapshots"]
+__all__ = ["Snapshot", "mean_and_error", "read_snapshots"]
+
+Training = Literal["dpo", "ppo", "ppo-128"]
+"""DPO; PPO on a reward model fitted to all pairs; PPO on one fitted to 128 of them, which is easy to exploit."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A policy after some steps of one run of DPO in the reviews world.
+    """A policy after some steps of one run in the reviews world.
 
     Args:
+        method: how it was trained.
         beta: the run's β.
         learning_rate: its peak learning rate.
         seed: decides the order of the pairs, and the samples.
@@ -25,8 +31,11 @@ class Snapshot:
         reviews: the scores of its new responses to their prompts.
         reference_kl: KL(π_ref ‖ π), estimated from 2,048 responses of the reference to the same prompts, nats.
         reference_kl_error: its standard error.
+        learned_reward: the mean learned reward of the new responses, for PPO.
+        reward_accuracy: the accuracy of its reward model on the held-out pairs, for PPO.
     """
 
+    method: Training
     beta: float
     learning_rate: float
     seed: int
@@ -36,6 +45,8 @@ class Snapshot:
     reviews: ReviewScores
     reference_kl: float
     reference_kl_error: float
+    learned_reward: float | None = None
+    reward_accuracy: float | None = None
 
     @property
     def mean_log_ratio(self) -> float:
@@ -52,11 +63,21 @@ class Snapshot:
         return cls(**{**row, "pairs": PairScores(**row["pairs"]), "reviews": ReviewScores(**row["reviews"])})
 
 
-def read_snapshots(path: Path | None = None) -> list[Snapshot]:
-    """The snapshots in a file, one JSON object per line; without a path, the bundled ones.
+def read_snapshots(method: Training = "dpo", path: Path | None = None) -> list[Snapshot]:
+    """The snapshots of one method in a file, one JSON object per line; without a path, in the bundled one.
 
-    >>> {snapshot.seed for snapshot in read_snapshots()}
+    >>> {snapshot.seed for snapshot in read_snapshots("ppo")}
     {0, 1, 2}
     """
     file = files("dpo_teach") / "assets" / "runs" / "snapshots.jsonl" if path is None else path
-    return [Snapshot.from_dict(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return [Snapshot.from_dict(row) for row in rows if row["method"] == method]
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of one value per seed, and its standard error, stdev / sqrt(seeds).
+
+    >>> mean_and_error([1.0, 3.0])
+    (2.0, 1.0)
+    """
+    return mean(values), stdev(values) / len(values) ** 0.5

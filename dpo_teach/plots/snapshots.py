@@ -1,9 +1,9 @@
 """Figures and tables of the recorded runs: a long run, an identity that holds for all of them, and rate against β."""
 
 from collections.abc import Callable, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
-from dpo_teach.frontier.snapshots import Snapshot
+from dpo_teach.frontier.snapshots import Snapshot, mean_and_error
 from dpo_teach.plots.style import (
     INK,
     MUTED,
@@ -109,9 +109,8 @@ def tabulate_rates(snapshots: Sequence[Snapshot]) -> Table:
 
     def cell(beta: float, rate: float) -> str:
         own = [one.reviews for one in snapshots if (one.beta, one.learning_rate) == (beta, rate)]
-        kls = [one.kl for one in own]
-        error = stdev(kls) / len(kls) ** 0.5
-        return f"KL {fmean(kls):.1f} ± {error:.1f}, fluency {fmean(one.fluency for one in own):.2f}"
+        kl, error = mean_and_error([one.kl for one in own])
+        return f"KL {kl:.1f} ± {error:.1f}, fluency {fmean(one.fluency for one in own):.2f}"
 
     rows = [[f"β = {beta:g}", *(cell(beta, rate) for rate in rates)] for beta in betas]
     return Table(["", *(f"rate {rate:g}" for rate in rates)], rows)

@@ -20,7 +20,7 @@ class TrainingConfig:
     """
 
     learning_rate: float = 3e-4
-    """Peak learning rate of AdamW. The default suits a million weights; papers use 5e-7 to 5e-6 for billions."""
+    """Peak learning rate of AdamW. The default suits a million weights; papers use 5e-7 to 1e-5 for billions."""
     epochs: int = 1
     """Number of passes over the training examples."""
     max_steps: int | None = None
