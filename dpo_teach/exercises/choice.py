@@ -10,7 +10,7 @@ from dpo_teach.exercises.exercise import Exercise, Verdict, quote, type_with_art
 __all__ = ["ChoiceExercise", "MatchExercise", "Question"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ChoiceExercise(Exercise):
     """Choose one answer.
 
@@ -57,7 +57,7 @@ class Question:
     diagnoses: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MatchExercise(Exercise):
     """Choose an answer for each label, in a dict such as `{"A": "both up", "B": ...}`.
 
@@ -101,7 +101,7 @@ class MatchExercise(Exercise):
         chosen = {label: _find_choice(choice, self.choices) for label, choice in given.items()}
         for label, choice in chosen.items():
             if choice is None:
-                choices = ", ".join(map(_quote_literal, self.choices))
+                choices = ", ".join(one if one.isdigit() else _quote_literal(one) for one in self.choices)
                 found = _quote_literal(given[label])
                 return Verdict("wrong", f"{label}: expected one of {choices}, found {found}.")
         return self._count(chosen) if given else self._unattempted()

@@ -84,7 +84,7 @@ def fallback_diagnosis(found: Sequence[Any], expected: Sequence[Any]) -> str:
     """Describe a result that no known mistake explains, by its type, its shape or its numbers.
 
     >>> fallback_diagnosis([1.0, 9.0], [1.0, 7.0])
-    'Not yet: in test case 2 your result is 9.0000, expected 7.0000. It matches none of the known mistakes.'
+    'In test case 2 your result is 9.0000, expected 7.0000. It matches none of the known mistakes; hint 2 may help.'
     """
     case = first_difference(found, expected)
     value, where = found[case], f"in test case {case + 1}"
@@ -98,7 +98,7 @@ def fallback_diagnosis(found: Sequence[Any], expected: Sequence[Any]) -> str:
     difference = f"your result is {format_numbers(theirs)}, expected {format_numbers(ours)}."
     if not theirs.isfinite().all():
         return f"{where.capitalize()} {difference} {_NOT_A_NUMBER if theirs.isnan().any() else _INFINITY}"
-    return f"Not yet: {where} {difference} {_describe_factor(found, expected)}"
+    return f"{where.capitalize()} {difference} {_describe_pattern(found, expected)}"
 
 
 def _describe_type(value: Any, expected: Any, where: str) -> str:
@@ -126,14 +126,22 @@ def _describe_shape(numbers: Tensor) -> str:
     return f"shape {tuple(numbers.shape)}" if numbers.dim() else "the shape () of a single number"
 
 
-def _describe_factor(found: Sequence[Any], expected: Sequence[Any]) -> str:
-    """Describe the factor between the learner's results and the right ones, if it is the same in all cases."""
+def _describe_pattern(found: Sequence[Any], expected: Sequence[Any]) -> str:
+    """Describe what the differences have in common in all cases: a factor, a sign or a direction."""
+    end = "It matches none of the known mistakes; hint 2 may help."
     theirs, ours = _concatenate(found), _concatenate(expected)
     if theirs is not None and ours is not None and theirs.shape == ours.shape and len(theirs) >= _MIN_FOR_FACTOR:
+        finite = theirs.isfinite()
+        theirs, ours = theirs[finite], ours[finite]
         factor = float(theirs @ ours / (ours @ ours))
         if factor and is_close(theirs / factor, ours):
             return f"In every test case it is {factor:.4g} times the right one."
-    return "It matches none of the known mistakes."
+        if (theirs * ours < 0).all():
+            return f"Every number has the wrong sign. {end}"
+        for word, all_off in (("large", theirs > ours + TOLERANCE), ("small", theirs < ours - TOLERANCE)):
+            if all_off.all():
+                return f"Every number is too {word}. {end}"
+    return end
 
 
 def _concatenate(results: Sequence[Any]) -> Tensor | None:

@@ -23,7 +23,8 @@ __all__ = [
 SOLUTIONS_OFF = "Your teacher has turned solutions off."
 
 _OFF = {"off", "0", "no", "false"}
-_SIGNS = {"solved": "✅", "unattempted": "✏️", "unfinished": "✏️", "wrong": "❌"}
+_WORDS = {"solved": "✅ Right.", "unattempted": "✏️", "unfinished": "✏️", "wrong": "❌ Not yet."}
+_EDGES = {"solved": "#2e8b57", "unattempted": "#8a8a8a", "unfinished": "#8a8a8a", "wrong": "#c2603a"}
 _LONGEST_QUOTE = 240
 
 
@@ -40,10 +41,11 @@ class Verdict:
     message: str
 
     def __repr__(self) -> str:
-        return f"{_SIGNS[self.status]} {self.message}"
+        return f"{_WORDS[self.status]} {self.message}"
 
-    def _repr_markdown_(self) -> str:
-        return repr(self)
+    def _repr_html_(self) -> str:
+        style = f"border-left: 4px solid {_EDGES[self.status]}; padding-left: 0.8em"
+        return f'<div style="{style}">{_paragraph(repr(self))}</div>'
 
 
 class DisplayText(str):
@@ -82,7 +84,7 @@ class Help:
         return hints + _folded("A solution", body)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Exercise:
     """A task whose answer can be checked.
 
@@ -110,6 +112,9 @@ class Exercise:
     def __post_init__(self) -> None:
         if len(self.hints) != 3:
             raise ValueError(f"hints of {self.name!r}: expected 3, found {len(self.hints)}")
+
+    def __repr__(self) -> str:
+        return f"Exercise {self.name!r} of notebook {self.notebook}: .check({self.answer_name}), .hint(1) to .hint(3)"
 
     def check(self, answer: Any) -> Verdict:
         """Compare an answer with the solution, and diagnose the mistake if it is a known one.

@@ -9,7 +9,9 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, ClassVar
 
 import torch
@@ -86,7 +88,7 @@ class Trial:
     to_see: str = "To see it"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FunctionExercise(Exercise):
     """Write a function.
 
@@ -95,9 +97,8 @@ class FunctionExercise(Exercise):
         name_in_notebook: the expression for this exercise in a cell of the notebook, such as "exercises.loss".
         cases: test cases, each with the arguments by name. Together they distinguish every mistake from the solution.
         mistakes: known mistakes, in the order in which they are compared.
-        trained: for a loss, the arguments with respect to which it is differentiated; its gradients must then be right
-            too. `exp` may overflow in the last case of a loss: if an answer is not finite there, its mistake is
-            recognised by the other cases.
+        trained: the arguments with respect to which the result is differentiated in training; the gradients must then
+            be right too.
         trial: how the function is run on a case.
         time_limit: seconds that the learner's function may take for all cases together.
     """
@@ -169,7 +170,9 @@ class FunctionExercise(Exercise):
                 text = self.trial.fallback(found, expected)
             return Verdict("wrong", f"{text} {self._to_see(first_difference(found, expected) + 1)}")
         complaint = self._find_wrong_gradient(answer) if self.trained else None
-        return Verdict("wrong", complaint) if complaint else Verdict("solved", self.praise)
+        if complaint:
+            return Verdict("wrong", complaint)
+        return Verdict("solved", self.praise + self._warn_of_changed_argument(answer))
 
     def _evaluate_nothing(self, answer: Callable[..., Any], found: Sequence[Any]) -> Verdict:
         if any(value is ... for value in found) or is_stub(answer):
@@ -180,11 +183,10 @@ class FunctionExercise(Exercise):
         )
 
     def _recognise(self, found: Sequence[Any]) -> Mistake | None:
-        """The first mistake with the same results."""
-        mistake = _find_mistake(self, found)
-        if mistake is None and self.trained and not _is_finite(found[-1]):
-            return _find_mistake(self, found[:-1])
-        return mistake
+        """The first mistake with the same results, or with the same finite results: `exp` overflows in many ways."""
+        finite = [number for number, value in enumerate(found) if _is_finite(value)]
+        mistake = _find_mistake(self, found, range(len(found)))
+        return mistake or (_find_mistake(self, found, finite) if 0 < len(finite) < len(found) else None)
 
     def _find_wrong_gradient(self, answer: Callable[..., Any]) -> str | None:
         """What is wrong with the gradients of a loss whose values are right; None if nothing is."""
@@ -203,6 +205,17 @@ class FunctionExercise(Exercise):
                 if not is_close(theirs[name], ours[name]):
                     return f"{_WRONG_GRADIENT.format(name=name)} {self._to_see(number)}"
         return None
+
+    def _warn_of_changed_argument(self, answer: Callable[..., Any]) -> str:
+        """A warning about an answer that modifies one of its arguments in place; empty if it does not."""
+        arguments = self.case(1)
+        before = copy_arguments(arguments)
+        with redirect_stdout(StringIO()):
+            run_limited(lambda: answer(*arguments.values()), self.time_limit)
+        for name, value in arguments.items():
+            if isinstance(value, Tensor) and not torch.equal(value, before[name]):
+                return _CHANGED_ARGUMENT.format(name=name)
+        return ""
 
     def _gradients(self, function: Callable[..., Any], case: Mapping[str, Any]) -> dict[str, Tensor | None]:
         return compute_gradients(function, self.trial.arguments(case), self.trained)
@@ -232,9 +245,13 @@ class FunctionExercise(Exercise):
         return f"{self.trial.to_see}, run `{self.answer_name}(**{self.name_in_notebook}.case({number}))`."
 
 
+_CHANGED_ARGUMENT = (
+    " One thing to change: your function modifies its argument `{name}` in place, for example by `-=` or `.sub_()`, so "
+    "that the caller's tensor holds other numbers afterwards. Compute a new tensor, as `a - b` does."
+)
 _WRONG_GRADIENT = (
     "The value is right, but its gradient with respect to `{name}` is not. "
-    "An optimizer uses only the gradient: `F.logsigmoid` has the right one."
+    "An optimizer uses only the gradient: `F.logsigmoid` and `F.log_softmax` have the right one."
 )
 
 
@@ -245,11 +262,11 @@ def _known_results(exercise: FunctionExercise, function: Callable[..., Any]) -> 
         return exercise.results(function)
 
 
-def _find_mistake(exercise: FunctionExercise, found: Sequence[Any]) -> Mistake | None:
-    """The first mistake with the same results in the first `len(found)` cases."""
+def _find_mistake(exercise: FunctionExercise, found: Sequence[Any], cases: Sequence[int]) -> Mistake | None:
+    """The first mistake with the same results in the cases with these indices."""
     for mistake in exercise.mistakes:
-        known = (_known_results(exercise, answer)[: len(found)] for answer in (mistake.answer, *mistake.also))
-        if any(all_close(found, results) for results in known):
+        known = (_known_results(exercise, answer) for answer in (mistake.answer, *mistake.also))
+        if any(all(is_close(found[case], results[case]) for case in cases) for results in known):
             return mistake
     return None
 

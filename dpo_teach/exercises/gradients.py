@@ -1,7 +1,7 @@
 """The exercises of notebook 03: the gradient weight, `sequence_logps`, and the signs of both logp changes."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,10 @@ __all__ = ["RESPONSES", "WORLDS", "first_step", "gradient_weight", "logp_signs",
 
 def _my_gradient_weight(margins: Tensor, beta: float) -> Tensor:
     return beta * torch.sigmoid(-margins)
+
+
+def _weight_with_beta(fixed: float) -> Callable[..., Tensor]:
+    return lambda margins, beta: fixed * torch.sigmoid(-margins)
 
 
 _WEIGHT_MISTAKES = (
@@ -109,6 +113,22 @@ _WEIGHT_MISTAKES = (
         "This is β times the loss of each pair, but the weight is β times its slope. "
         "The loss grows without limit on a pair that is badly wrong; the pull is never more than β.",
     ),
+    Mistake(
+        lambda margins, beta: torch.sigmoid(-margins) / torch.sigmoid(-margins).sum(),
+        "These are shares of the pull, which add up to 1, but the exercise asks for the pull itself. "
+        "A share says which pair of the batch decides; it does not say how hard the batch pulls.",
+    ),
+    Mistake(
+        lambda margins, beta: torch.sigmoid(-beta * margins),
+        "Beta is in the wrong place: it is missing in front, and the margin in the sigmoid contains it already. "
+        "The weight is β σ(-m).",
+    ),
+    Mistake(
+        _weight_with_beta(0.1),
+        "You use one fixed β, such as 0.1, whatever value is passed. "
+        "The weight is proportional to β; use the argument.",
+        also=tuple(map(_weight_with_beta, (0.01, 0.05, 0.2, 0.3, 0.5, 2.0, 5.0, 10.0))),
+    ),
 )
 
 gradient_weight = FunctionExercise(
@@ -184,6 +204,11 @@ def _shifted_back(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
 
 def _probability(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     return _my_sequence_logps(logits, ids, mask).exp()
+
+
+def _without_last(mask: Tensor) -> Tensor:
+    """The mask without the last token of each response."""
+    return mask & F.pad(mask[:, 1:], (0, 1))
 
 
 _softmax = functools.partial(torch.softmax, dim=-1)
@@ -296,14 +321,32 @@ _LOGPS_MISTAKES = (
         "This is the probability of each response, but the exercise asks for its logarithm. "
         "A product over a few hundred tokens is 0 in floating point, and nothing can be learned from 0.",
     ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids) * _without_last(mask)[:, 1:]).sum(1),
+        "The last token of each response is left out. "
+        "It is the end token: a model that is never trained on it does not learn where to stop.",
+        also=(lambda logits, ids, mask: (_scores(logits, ids) * mask[:, 1:])[:, :-1].sum(1),),
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids, lambda scores: scores).log_softmax(-1) * mask[:, 1:]).sum(1),
+        "You picked each token's logit first and took the log-softmax afterwards, so that the *positions* of a row "
+        "compete. "
+        "The words of the vocabulary must compete at each position: log-softmax first, then `gather`.",
+    ),
+    Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids, _softmax).log() * mask[:, 1:]).sum(1),
+        "You computed probabilities and took the logarithm afterwards: in the last test case a probability is 0 in "
+        "float32, as is a product over a few hundred tokens, and the logarithm of 0 is minus infinity. "
+        "`F.log_softmax` takes both steps at once.",
+    ),
 )
 
 
-def _logps_case(seed: int, lengths: Sequence[tuple[int, int]]) -> Mapping[str, Any]:
+def _logps_case(seed: int, lengths: Sequence[tuple[int, int]], scale: float = 2.0) -> dict[str, Any]:
     """Random logits and tokens for rows with these numbers of prompt and response tokens, padded on the right."""
     random = torch.Generator().manual_seed(seed)
     time = max(map(sum, lengths))
-    logits = 2 * torch.randn(len(lengths), time, _VOCABULARY, generator=random, dtype=torch.float64)
+    logits = scale * torch.randn(len(lengths), time, _VOCABULARY, generator=random, dtype=torch.float64)
     input_ids = torch.randint(_PAD_ID + 1, _VOCABULARY, (len(lengths), time), generator=random)
     response_mask = torch.zeros(len(lengths), time, dtype=torch.bool)
     for row, (prompt, response) in enumerate(lengths):
@@ -311,6 +354,10 @@ def _logps_case(seed: int, lengths: Sequence[tuple[int, int]]) -> Mapping[str, A
         input_ids[row, prompt + response :] = _PAD_ID
     return {"logits": logits, "input_ids": input_ids, "response_mask": response_mask}
 
+
+_IMPROBABLE = _logps_case(2, [(2, 40)], scale=60.0)
+"""A response with tokens so improbable that their probabilities are 0 in float32."""
+_IMPROBABLE["logits"] = _IMPROBABLE["logits"].float()
 
 sequence_logps = FunctionExercise(
     name="sequence_logps",
@@ -330,8 +377,9 @@ sequence_logps = FunctionExercise(
     praise="That is log P(response given prompt), in nats: shifted, masked and summed. It agrees with the package.",
     solution=_my_sequence_logps,
     name_in_notebook="gradients.sequence_logps",
-    cases=(_logps_case(0, [(2, 3), (3, 1)]), _logps_case(1, [(1, 2), (2, 4), (3, 2)])),
+    cases=(_logps_case(0, [(2, 3), (3, 1)]), _logps_case(1, [(1, 2), (2, 4), (3, 2)]), _IMPROBABLE),
     mistakes=_LOGPS_MISTAKES,
+    trained=("logits",),
 )
 
 

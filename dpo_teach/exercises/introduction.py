@@ -66,6 +66,14 @@ def _with_epsilon(epsilon: float) -> Callable[..., Tensor]:
     return lambda *a: -(_margin(*a).sigmoid() + epsilon).log().mean()
 
 
+_FIXED_BETAS = (0.01, 0.05, 0.2, 0.3, 0.5, 2.0, 5.0, 10.0)
+"""Values of β that learners write into their code, besides the 0.1 of the notebook."""
+
+
+def _with_beta(fixed: float) -> Callable[..., Tensor]:
+    return lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, fixed)
+
+
 _LOG_RATIOS = (
     Mistake(
         lambda pc, pr, rc, rr, beta: _loss(pr, pc, rr, rc, beta),
@@ -104,6 +112,24 @@ _LOG_RATIOS = (
         lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc / rc - pr / rr)).mean(),
         "You divided log-probabilities by each other, but the logarithm of a ratio is a *difference* of logarithms. "
         "The inputs are logarithms already: policy minus reference is the log-ratio.",
+        also=(lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * ((pc / rc).log() - (pr / rr).log())).mean(),),
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * ((pc - rc).exp() - (pr - rr).exp())).mean(),
+        "You took the exponential of the log-ratios, so that you compare ratios. "
+        "The margin is β times the difference of the *logarithms* of the ratios: leave them as they are.",
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * ((pc - rc) - pr)).mean(),
+        "One of the two references is missing: one response is compared with its reference, and the other is not. "
+        "Each response needs its own: two log-ratios, then their difference.",
+        also=(lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - (pr - rr))).mean(),),
+    ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - rc - pr - rr)).mean(),
+        "Brackets are missing around the second log-ratio: without them, the reference of the rejected response is "
+        "subtracted, although it should be added. Write `(chosen - its reference) - (rejected - its reference)`.",
+        also=(lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - rc) - pr - rr).mean(),),
     ),
 )
 
@@ -114,9 +140,10 @@ _BETA = (
         "Without β, you cannot set how closely the policy stays to the reference.",
     ),
     Mistake(
-        lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, 0.1),
-        "You use β = 0.1 whatever value is passed. "
+        _with_beta(0.1),
+        "You use one fixed β, such as 0.1, whatever value is passed. "
         "A sweep over β would then train the same policy again and again; use the argument.",
+        also=tuple(map(_with_beta, _FIXED_BETAS)),
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, beta**2),
@@ -224,6 +251,12 @@ _LOGISTIC = (
         "You added a small number inside the logarithm, which caps the loss: at 18.4, if the number is 1e-8. "
         "The pairs that are most wrong would have no gradient; `F.logsigmoid` needs no such help.",
         also=tuple(map(_with_epsilon, _EPSILONS[1:])),
+    ),
+    Mistake(
+        lambda *a: F.binary_cross_entropy(_margin(*a).sigmoid(), torch.ones_like(a[0])),
+        "`F.binary_cross_entropy` takes the logarithm of the sigmoid in a separate step, and stops it at -100. "
+        "A pair with a margin of -200 then has no gradient: use `F.logsigmoid`, or "
+        "`F.binary_cross_entropy_with_logits`.",
     ),
 )
 
@@ -375,6 +408,18 @@ _REWARD_MISTAKES = (
         "This is the mean reward of the batch, but the exercise asks for one reward for each response. "
         "A mean cannot say which of two responses is preferred.",
     ),
+    Mistake(
+        lambda policy, reference, beta: 0.1 * (policy - reference),
+        "You use one fixed β, such as 0.1, whatever value is passed. "
+        "Rewards of runs with different β would then not be on the scale of the preferences; use the argument.",
+        also=tuple(lambda policy, reference, beta, fixed=fixed: fixed * (policy - reference) for fixed in _FIXED_BETAS),
+    ),
+    Mistake(
+        lambda policy, reference, beta: beta * (policy.exp() / reference.exp()).log(),
+        "You went back from log-probabilities to probabilities: in the last test case they are 0 in float32, and 0 "
+        "divided by 0 is not a number. "
+        "The responses of real models have a few hundred tokens: subtract the logarithms, and never take `exp`.",
+    ),
 )
 
 implicit_reward = FunctionExercise(
@@ -388,10 +433,13 @@ implicit_reward = FunctionExercise(
         "The reward is the log-ratio times β, nothing else. Mind the brackets: the difference comes first.",
     ),
     praise="That is the implicit reward. "
-    "It is right up to a constant for each prompt, which cancels in every comparison.",
+    "The true one differs from it by a constant for each prompt, which cancels in every comparison.",
     solution=_my_implicit_reward,
     name_in_notebook="exercises.implicit_reward",
-    cases=_random_cases(("policy_logps", "reference_logps"), (3, 4, 0.1), (4, 3, 0.5), (5, 1, 2.0)),
+    cases=(
+        *_random_cases(("policy_logps", "reference_logps"), (3, 4, 0.1), (4, 3, 0.5), (5, 1, 2.0)),
+        {"policy_logps": torch.tensor([-300.0]), "reference_logps": torch.tensor([-180.0]), "beta": 1.0},
+    ),
     mistakes=_REWARD_MISTAKES,
 )
 

@@ -120,6 +120,20 @@ _LOSS_MISTAKES = (
         "log-ratio. A reward model sets its own scale, and would compensate for your factor with rewards that are ten "
         "times too large.",
     ),
+    Mistake(
+        lambda chosen, rejected: -torch.sigmoid(chosen - rejected).log().mean(),
+        "You took the logarithm in a separate step: at a difference of -200 the sigmoid is 0 in float32, and your loss "
+        "is infinite. `F.logsigmoid` takes both steps at once and stays finite.",
+    ),
+    Mistake(
+        lambda chosen, rejected: -(torch.sigmoid(chosen - rejected) + 1e-8).log().mean(),
+        "You added a small number inside the logarithm, which caps the loss: at 18.4, if the number is 1e-8. The pairs "
+        "that are most wrong would have no gradient; `F.logsigmoid` needs no such help.",
+        also=tuple(
+            lambda chosen, rejected, small=small: -(torch.sigmoid(chosen - rejected) + small).log().mean()
+            for small in (1e-12, 1e-10, 1e-9, 1e-7, 1e-6, 1e-5)
+        ),
+    ),
 )
 
 bradley_terry = FunctionExercise(
@@ -152,6 +166,7 @@ bradley_terry = FunctionExercise(
             "chosen_rewards": torch.tensor([-3.0, 0.7], dtype=torch.float64),
             "rejected_rewards": torch.tensor([3.0, 0.2], dtype=torch.float64),
         },
+        {"chosen_rewards": torch.tensor([-150.0]), "rejected_rewards": torch.tensor([50.0])},
     ),
     mistakes=_LOSS_MISTAKES,
     trained=("chosen_rewards", "rejected_rewards"),

@@ -103,12 +103,12 @@ def _stop(thread: threading.Thread) -> None:
 
 
 def compute_gradients(
-    loss_function: Callable[..., Any], arguments: Mapping[str, Any], trained: Sequence[str]
+    function: Callable[..., Any], arguments: Mapping[str, Any], trained: Sequence[str]
 ) -> dict[str, Tensor | None]:
-    """The gradient of a loss with respect to each named argument; None if the loss does not depend on it.
+    """The gradient of a result's sum with respect to each named argument; None if the result does not depend on it.
 
     Args:
-        loss_function: returns the loss; it may modify its arguments.
+        function: returns one number or several; it may modify its arguments.
         arguments: the arguments of the function, by name and in order.
         trained: the names of the arguments to differentiate with respect to.
     """
@@ -116,10 +116,10 @@ def compute_gradients(
     copies = {name: leaf.clone() for name, leaf in leaves.items()}  # a leaf must not be modified in place
     with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the check of the values has printed it already
         warnings.simplefilter("ignore")  # PyTorch warns when a tensor with a gradient becomes a number
-        loss = loss_function(*{**arguments, **copies}.values())
-    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        result = function(*{**arguments, **copies}.values())
+    if not isinstance(result, Tensor) or not result.requires_grad:
         return dict.fromkeys(trained)
-    return dict(zip(leaves, torch.autograd.grad(loss, tuple(leaves.values()), allow_unused=True), strict=True))
+    return dict(zip(leaves, torch.autograd.grad(result.sum(), tuple(leaves.values()), allow_unused=True), strict=True))
 
 
 # Describing what went wrong
@@ -171,6 +171,10 @@ def describe_wrong_parameters(function: Callable[..., Any], expected: Callable[.
         signature.bind(*names)
     except TypeError:
         values = "1 value" if len(names) == 1 else f"{len(names)} values"
+        if next(iter(signature.parameters), "") == "self":
+            return (
+                "Your function is a method that needs an instance as `self`: pass a bound one, as in `Thing().method`."
+            )
         return (
             f"Your function cannot be called with {values}, {quote(', '.join(names))}. "
             "Leave the first line of the stub as it was."
@@ -214,21 +218,22 @@ _DETACHING = {
 
 
 def explain_detached(function: Callable[..., Any], argument: str | None = None) -> str:
-    """Explain that a loss has no gradient, and which call may have detached it.
+    """Explain that a result has no gradient, and which call may have detached it.
 
     Args:
         function: what the learner wrote.
         argument: the argument with respect to which there is no gradient; None for all of them.
 
     >>> explain_detached(lambda x: x.mean().item()).split(". ")[0]
-    'The value is right, but the loss has no gradient: `.item()` cuts it off'
+    'The value is right, but it has no gradient: `.item()` cuts it off'
     """
     suspects = list(dict.fromkeys(_find_detaching(_code_of(function))))
     where = f" with respect to `{argument}`" if argument else ""
     blamed = " or ".join(suspects) or "something like `.item()`, `.detach()`, `torch.no_grad()` or NumPy"
     return (
-        f"The value is right, but the loss has no gradient{where}: {blamed} cuts it off. "
-        "An optimizer can do nothing with such a loss: use PyTorch tensors from the first line to `return`."
+        f"The value is right, but it has no gradient{where}: {blamed} cuts it off. "
+        "An optimizer can do nothing with it, and the loss would stay at ln 2: use PyTorch tensors from the first line "
+        "to `return`."
     )
 
 

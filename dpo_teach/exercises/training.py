@@ -65,7 +65,7 @@ def _show_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> str:
 def _fallback_for_steps(found: Sequence[Any], expected: Sequence[Any]) -> str:
     difference = _show_wrong_loss(found, expected)
     if _first_wrong_loss(found, expected)[1] == 0:
-        return f"Not yet: your loss is wrong even in the first step, before any weight has changed. {difference}"
+        return f"Your loss is wrong even in the first step, before any weight has changed. {difference}"
     return (
         "The loss that you return is right in the first step, but your step does not change the weights as it should. "
         f"Compare it line by line with the loop of section 4. {difference}"
@@ -90,9 +90,14 @@ _THREE_STEPS = Trial(
 
 
 def _start(seed: int) -> tuple[Any, torch.optim.Optimizer, list[tuple[TokenBatch, Tensor]]]:
-    """A fresh policy, its optimizer, and for each step a batch with its logps under the fresh policy."""
+    """A fresh policy, its optimizer, and for each step a batch with its reference logps.
+
+    With seed 0 the reference is the fresh policy. With seed 1 it is another one, so that comparing the policy with
+    itself gives another loss.
+    """
     policy = _tiny_policy(seed)
-    steps = [(collate_pairs(pairs, _PAD), pair_logps(policy, pairs, _PAD)) for pairs in _batches(seed)]
+    apart = 0.5 * seed * torch.tensor([1.0, -1.0])
+    steps = [(collate_pairs(pairs, _PAD), pair_logps(policy, pairs, _PAD) + apart) for pairs in _batches(seed)]
     return policy, torch.optim.SGD(policy.parameters(), lr=0.1), steps
 
 
@@ -201,6 +206,23 @@ def _step_from_itself(policy: Any, optimizer: Any, batch: TokenBatch, reference_
     return _descend(policy, optimizer, _compute_loss(policy, batch, torch.stack(split_pairs(itself), dim=1), beta))
 
 
+def _step_without_pull(policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float) -> float:
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    return _descend(policy, optimizer, compute_dpo_loss(chosen, rejected, chosen, rejected, beta))
+
+
+def _step_on_rejected_first(
+    policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float
+) -> float:
+    rejected, chosen = split_pairs(response_logps(policy, batch))
+    loss = compute_dpo_loss(chosen, rejected, reference_logps[:, 0], reference_logps[:, 1], beta)
+    return _descend(policy, optimizer, loss)
+
+
+def _step_with_beta(fixed: float) -> Callable[..., float]:
+    return lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, fixed))
+
+
 def _step_clipped_by_value(
     policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float
 ) -> float:
@@ -262,9 +284,25 @@ _STEP_MISTAKES = (
         "on the loss itself, since the optimizer already steps against the gradient.",
     ),
     Mistake(
-        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, 0.1)),
+        _step_with_beta(0.1),
         "You use β = 0.1 whatever value is passed in: it is the default of `compute_dpo_loss`. Runs that are meant to "
         "differ in β would all be the same run.",
+    ),
+    Mistake(
+        _step_with_beta(0.3),
+        "You use one fixed β, perhaps the 0.3 of the loop in section 4, whatever value is passed in. Use the argument "
+        "`beta`, or runs that are meant to differ in β would all be the same run.",
+        also=tuple(map(_step_with_beta, (0.01, 0.05, 0.2, 0.5, 1.0, 2.0))),
+    ),
+    Mistake(
+        _step_without_pull,
+        "Your reference is the policy itself, in the same computation: whatever moves the policy moves the reference, "
+        "the two pulls cancel, and the gradient is zero. Use `reference_logps`, which were computed beforehand.",
+    ),
+    Mistake(
+        _step_on_rejected_first,
+        "The two halves of the policy's logps are swapped: the chosen responses come first in a batch. As it is, the "
+        "rejected logps are compared with the reference of the chosen ones.",
     ),
     Mistake(
         lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, torch.zeros_like(r), beta)),

@@ -104,7 +104,8 @@ def test_unknown_labels_and_choices_are_reported(exercise: MatchExercise) -> Non
     assert exercise.check({"Z": "healthy"}).message == f'Unknown label `"Z"`: the labels are {listed(labels)}.'
     assert exercise.check({1: "healthy"}).message.startswith("Unknown label `1`")
     strange = exercise.check({labels[0]: "sideways"}).message
-    assert strange.startswith(f'{labels[0]}: expected one of `"{exercise.choices[0]}"`, ')
+    shown = exercise.choices[0] if exercise.choices[0].isdigit() else f'`"{exercise.choices[0]}"`'
+    assert strange.startswith(f"{labels[0]}: expected one of {shown}, ")
     assert strange.endswith('found `"sideways"`.')
     no_dict = exercise.check(list(exercise.choices)).message
     assert no_dict.startswith(f'Expected a dict, `{exercise.answer_name} = {{"{labels[0]}": ..., "{labels[1]}": ..., ')

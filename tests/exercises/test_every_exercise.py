@@ -109,7 +109,7 @@ def test_the_solution_cell_solves_the_exercise(exercise: Exercise) -> None:
         (rlhf.bradley_terry, bradley_terry_loss),
         (rlhf.bradley_terry, lambda c, r: F.binary_cross_entropy_with_logits(c - r, torch.ones_like(c))),
         (rlhf.bradley_terry, lambda c, r: -torch.stack([c, r]).log_softmax(0)[0].mean()),
-        (rlhf.bradley_terry, lambda c, r: -torch.sigmoid(c.float() - r.float()).log().mean()),
+        (rlhf.bradley_terry, lambda c, r: F.softplus(r.float() - c.float()).mean()),
         (gradients.gradient_weight, gradient_weight),
         (gradients.gradient_weight, lambda m, b: (b * (1 - torch.sigmoid(m))).float().numpy()),
         (gradients.sequence_logps, sequence_logps),
@@ -226,7 +226,22 @@ def test_hints_are_available_one_by_one_and_the_solution_is_folded(exercise: Exe
 @every_exercise
 def test_hints_and_verdicts_are_one_line_each(exercise: Exercise) -> None:
     assert not any("\n" in text for text in (*exercise.hints, exercise.task, exercise.praise))
-    assert exercise.check(None)._repr_markdown_() == f"✏️ Nothing to check yet. {exercise.task}"
+    assert repr(exercise.check(None)) == f"✏️ Nothing to check yet. {exercise.task}"
+
+
+@every_exercise
+def test_the_repr_of_an_exercise_does_not_give_its_answer(exercise: Exercise) -> None:
+    assert len(repr(exercise)) < 120
+    assert exercise.name in repr(exercise)
+
+
+def test_right_and_wrong_differ_in_words_and_in_colour() -> None:
+    right, wrong = (Verdict(status, "Take the `mean`.") for status in ("solved", "wrong"))
+    assert repr(right) == "✅ Right. Take the `mean`."
+    assert repr(wrong) == "❌ Not yet. Take the `mean`."
+    edges = {re.search("border-left: 4px solid (#......)", one._repr_html_())[1] for one in (right, wrong)}
+    assert len(edges) == 2
+    assert "Not yet. Take the <code>mean</code>." in wrong._repr_html_()
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])

@@ -94,7 +94,10 @@ def test_an_answer_may_detach_the_reference_and_modify_its_arguments() -> None:
         pr -= rr.detach()
         return F.softplus(-(pc.sub_(pr).mul_(beta))).mean()
 
-    assert loss.check(in_place) == Verdict("solved", loss.praise)
+    verdict = loss.check(in_place)
+    assert verdict.status == "solved"
+    assert verdict.message.startswith(loss.praise)
+    assert "modifies its argument `policy_chosen` in place" in verdict.message
 
 
 def test_the_gradient_is_checked_even_under_no_grad() -> None:

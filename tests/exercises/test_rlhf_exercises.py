@@ -23,7 +23,7 @@ WORDS = {"1": "one", "2": "two", "3": "three", "4": "four"}
 def test_the_message_for_an_unknown_mistake_has_both_numbers_and_their_factor() -> None:
     # leads 0.8, -1.4, 1.0, 2.6: -log σ is 0.3711, 1.6204, 0.3133, 0.0716, mean 0.5941; a third of it is 0.1980
     message = bradley_terry.check(lambda c, r: torch.log1p(torch.exp(r - c)).mean() / 3).message
-    text = "Not yet: in test case 1 your result is 0.1980, expected 0.5941."
+    text = "In test case 1 your result is 0.1980, expected 0.5941."
     assert message.startswith(f"{text} In every test case it is 0.3333 times the right one.")
 
 
@@ -72,8 +72,7 @@ def test_no_diagnosis_reveals_the_correct_count_in_digits_or_words() -> None:
 
 def test_a_count_that_is_not_a_choice_is_reported_with_the_choices() -> None:
     message = count_models.check({"DPO": 0}).message
-    assert message.startswith("DPO: ")
-    assert all(f"`{found}`" in message for found in ('"1"', '"2"', '"3"', '"4"', "0"))
+    assert message == "DPO: expected one of 1, 2, 3, 4, found `0`."
 
 
 # The term that keeps PPO near the reference

@@ -41,7 +41,7 @@ def test_an_unknown_mistake_is_described_by_its_first_loss_or_by_its_weights() -
         return loss
 
     assert message(smooth) == (
-        "Not yet: your loss is wrong even in the first step, before any weight has changed. "
+        "Your loss is wrong even in the first step, before any weight has changed. "
         "In step 1 of test case 1 you return 0.9431, and 0.6931 is right. "
         "To see its first step, run `my_training_step(**training_step.case(1))`."
     )
@@ -77,6 +77,6 @@ def test_an_error_names_its_line_even_under_a_decorator() -> None:
 
 @pytest.mark.parametrize("other", [7.0, -1.0])
 def test_the_message_for_an_unknown_beta_includes_the_correct_one(other: float) -> None:
-    text = f"Not yet: in test case 1 your result is {other:.4f}, expected 0.3000."
+    text = f"In test case 1 your result is {other:.4f}, expected 0.3000."
     assert choose_beta.check(lambda *_: other).message.startswith(text)
     assert "cannot be called with 3 values, `runs, most_kl, least_fluency`" in choose_beta.check(lambda runs: 1).message

@@ -26,10 +26,9 @@ TO_BE_READ = {("02_dpo_vs_rlhf", "goodhart-read"), ("04_training", "side-by-side
 
 # Figures whose title is asserted in another cell, and that cell.
 ASSERTED_IN = {
-    ("01_introduction", "log-ratios-seen"): "log-ratios",
     ("02_dpo_vs_rlhf", "frontier-drawn"): "limit-checked",
     ("03_loss_and_gradients", "the-loss-drawn"): "two-regimes-checked",
-    ("03_loss_and_gradients", "relatives-drawn"): "relatives-optimised",
+    ("03_loss_and_gradients", "relatives-drawn"): "relatives-optimised-asserted",
     ("04_training", "frontier"): "beta-asserted",
 }
 

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, code_cells, read
+from strictness.claims import statements, titles
+from tools.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, after_questions, code_cells, read
 
 LINES = 16
-TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}
+TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input", "hide-output"}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "notes", "skip"}
 OPENING = ["you will be able to", "you need", "minutes to read", "seconds to run"]
 CLOSING = ["you now know", "where to go on"]
@@ -41,6 +42,9 @@ def violations(notebook: Notebook) -> Iterator[str]:
     for cell in code_cells(notebook):
         for breach in (*code_violations(cell), *output_violations(cell), *hidden_errors(cell)):
             yield f"{cell['id']}: {breach}"
+    for cell in after_questions(notebook):
+        for breach in given_away(cell):
+            yield f"{cell['id']}: gives the answer away before it is run: {breach}"
 
 
 def missing_parts(notebook: Notebook) -> Iterator[str]:
@@ -50,6 +54,18 @@ def missing_parts(notebook: Notebook) -> Iterator[str]:
         for words in expected:
             if not any(words in text for text in found):
                 yield f"{place}: expected the words {words!r}"
+
+
+def given_away(cell: Cell) -> Iterator[str]:
+    """What a learner can read in a cell that answers a question, before running it."""
+    if cell["outputs"] and not cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+        yield "its output is shown"
+    if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+        return
+    if any(isinstance(node, ast.Assert) for node in ast.walk(parsed(cell))):
+        yield "move its asserts to a cell tagged hide-input"
+    if any(True for node in statements(cell) for _ in titles(node)):
+        yield "its figure's title is shown: tag it hide-input"
 
 
 def code_violations(cell: Cell) -> Iterator[str]:

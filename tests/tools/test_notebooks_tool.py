@@ -225,8 +225,27 @@ def test_metadata_of_machine_and_time_is_removed_and_tags_are_kept():
     assert new["metadata"]["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"}
     assert set(new["metadata"]) == {"kernelspec", "language_info"}
     assert "version" not in new["metadata"]["language_info"]
-    kept = {"tags": [UNSTABLE], "jupyter": {"source_hidden": True}, "editable": False}
-    assert [cell["metadata"] for cell in new["cells"]] == [kept, {}]
+    assert [cell["metadata"] for cell in new["cells"]] == [{"tags": [UNSTABLE], "editable": False}, {}]
+
+
+def test_an_answer_is_folded_until_its_cell_is_run():
+    """From the question to the text after it; a cell tagged hide-input shows no source either."""
+    shown = [new_output("stream", text="98 GB")]
+    cells = [
+        new_markdown_cell("How much?", metadata={"tags": ["predict"]}),
+        new_markdown_cell("Take 7B."),
+        new_code_cell("count()", outputs=shown),
+        new_code_cell("nothing_shown = 1"),
+        new_code_cell("assert total == 98", metadata={"tags": ["hide-input"]}, outputs=shown),
+        new_markdown_cell("So it is 98."),
+        new_code_cell("count()", outputs=shown, metadata={"jupyter": {"outputs_hidden": True}}),
+    ]
+    folded = [cell["metadata"] for cell in normalise(new_notebook(cells=cells))["cells"]]
+    assert folded[2] == {"tags": ["hide-output"], "jupyter": {"outputs_hidden": True}}
+    assert folded[3] == {}
+    both = {"outputs_hidden": True, "source_hidden": True}
+    assert folded[4] == {"tags": ["hide-input", "hide-output"], "jupyter": both}
+    assert folded[6] == {}
 
 
 def test_neighbouring_streams_are_joined_with_stdout_first():

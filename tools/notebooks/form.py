@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "NotebookError",
+    "after_questions",
     "code_cells",
     "keep_unstable_outputs",
     "normalise",
@@ -72,11 +73,15 @@ def normalise(notebook: Notebook) -> Notebook:
     """A copy of the notebook with only what a reader sees and a second run reproduces.
 
     No widget state, times, or versions of Python and matplotlib; cells are numbered from 1 and have readable ids.
+    Outputs that answer a question ("Predict, then run") are folded until the cell is run, and so are the sources of
+    cells tagged `hide-input`: in JupyterLab by the cell's metadata, on the site by its tags.
     """
     notebook = copy.deepcopy(notebook)
     notebook.update(nbformat=4, nbformat_minor=5, metadata=copy.deepcopy(METADATA))
     _name_cells(notebook["cells"])
+    answers = {cell["id"] for cell in after_questions(notebook)}
     for cell in notebook["cells"]:
+        _fold(cell, answers)
         kept = {key: value for key, value in cell["metadata"].items() if key in CELL_METADATA and value not in ([], {})}
         cell.update(metadata=kept, source=cell["source"].strip("\n"))
     for count, cell in enumerate(code_cells(notebook), start=1):
@@ -116,6 +121,18 @@ def code_cells(notebook: Notebook) -> list[Cell]:
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
+def after_questions(notebook: Notebook) -> Iterator[Cell]:
+    """The code cells that answer a question: those between a cell tagged `predict` and the text that follows them."""
+    asked = answered = False
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and asked:
+            answered = True
+            yield cell
+        elif cell["cell_type"] != "code":
+            asked = "predict" in cell["metadata"].get("tags", []) or (asked and not answered)
+            answered = False
+
+
 def unfit_outputs(notebook: Notebook) -> Iterator[str]:
     """Yield one line for each output that shows an error or a path of the machine that ran the notebook."""
     for cell in code_cells(notebook):
@@ -126,6 +143,18 @@ def unfit_outputs(notebook: Notebook) -> Iterator[str]:
             found = MACHINE_PATH.search(output.get("text", "") + "\n".join(map(_text, shown.values())))
             if found:
                 yield f"{cell.get('id')}: the output contains a path of this machine, {found.group()}"
+
+
+def _fold(cell: Cell, answers: set[str]) -> None:
+    """Hide an answer's output and the source of a cell tagged `hide-input`; show everything else."""
+    tags = [tag for tag in cell["metadata"].get("tags", []) if tag != "hide-output"]
+    hidden = {}
+    if cell["id"] in answers and cell.get("outputs"):
+        tags.append("hide-output")
+        hidden["outputs_hidden"] = True
+    if "hide-input" in tags:
+        hidden["source_hidden"] = True
+    cell["metadata"].update(tags=tags, jupyter=hidden)
 
 
 def _name_cells(cells: list[Cell]) -> None:

@@ -37,6 +37,9 @@ WEIGHT = {
     "log-sigmoid": (lambda m, b: b * F.logsigmoid(-m), "took the log-sigmoid"),
     "loss": (lambda m, b: F.softplus(-m), "This is the loss of each pair"),
     "beta times the loss": (lambda m, b: b * F.softplus(-m), "β times the loss"),
+    "shares": (lambda m, b: b * sigma(-m) / (b * sigma(-m)).sum(), "shares of the pull"),
+    "beta inside": (lambda m, b: sigma(-b * m), "in the wrong place"),
+    "fixed beta": (lambda m, b: 0.1 * sigma(-m), "one fixed β"),
 }
 
 WEIGHT_OTHER_FORMS = [
@@ -44,6 +47,7 @@ WEIGHT_OTHER_FORMS = [
     (lambda m, b: sigma(m) * sigma(-m), "differentiated the sigmoid"),
     (lambda m, b: torch.log(sigma(-m)), "took the log-sigmoid"),
     (lambda m, b: -b * F.softplus(-m), "took the log-sigmoid"),
+    (lambda m, b: 0.3 * sigma(-m), "one fixed β"),
 ]
 
 # sequence_logps. Padding has the id 0.
@@ -125,12 +129,29 @@ LOGPS = {
         lambda x, ids, mask: token_logps(x, ids).exp().where(mask[:, 1:], 1).prod(1),
         "probability of each response",
     ),
+    "end token dropped": (
+        lambda x, ids, mask: torch.stack([token_logps(x, ids)[i, mask[i, 1:]][:-1].sum() for i in range(len(ids))]),
+        "last token of each response",
+    ),
+    "gathered first": (
+        lambda x, ids, mask: (log_softmax(pick(x[:, :-1], ids[:, 1:])) * mask[:, 1:]).sum(1),
+        "positions* of a row",
+    ),
+    "log of softmax": (
+        lambda x, ids, mask: (pick(x.softmax(-1).log()[:, :-1], ids[:, 1:]).where(mask[:, 1:], 0)).sum(1),
+        "logarithm afterwards",
+    ),
 }
 
 LOGPS_OTHER_FORMS = [
     (lambda x, ids, mask: token_logps(x, ids).masked_fill(~mask[:, 1:], -torch.inf).sum(1), "give minus infinity"),
     (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1) / ids.shape[1], "over the whole row"),
     (lambda x, ids, mask: (pick(log_softmax(x), ids)[:, :-1] * mask[:, :-1]).sum(1), "cut the last position off"),
+    (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:])[:, :-1].sum(1), "last token of each response"),
+    (
+        lambda x, ids, mask: pick(x.softmax(-1)[:, :-1], ids[:, 1:]).where(mask[:, 1:], 1).prod(1).log(),
+        "logarithm afterwards",
+    ),
 ]
 
 WRONG_ANSWERS = {gradients.gradient_weight: WEIGHT, gradients.sequence_logps: LOGPS}

@@ -90,6 +90,16 @@ LOSS = {
     "divided twice": (lambda *a: F.softplus(-margin(*a)).mean() / a[0].numel(), "size of the batch twice"),
     "log of the mean": (lambda *a: -torch.log(margin(*a).sigmoid().mean()), "averaged the probabilities"),
     "mean first": (lambda pc, pr, rc, rr, b: -F.logsigmoid(margin(pc, pr, rc, rr, b).mean()), "averaged the margins"),
+    "ratios": (
+        lambda pc, pr, rc, rr, b: F.softplus(b * (torch.exp(pr - rr) - torch.exp(pc - rc))).mean(),
+        "exponential of the log-ratios",
+    ),
+    "one reference": (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc - pr)).mean(), "One of the two references"),
+    "no brackets": (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc - pr - rr)).mean(), "Brackets are missing"),
+    "clamped logarithm": (
+        lambda *a: F.binary_cross_entropy(torch.sigmoid(margin(*a)), torch.ones_like(a[0])),
+        "stops it at -100",
+    ),
 }
 
 LOSS_OTHER_FORMS = [
@@ -107,6 +117,10 @@ LOSS_OTHER_FORMS = [
     (lambda pc, pr, rc, rr, b: -(b * (pc - pr)).sigmoid().log().mean(), "reference is missing"),
     (lambda *a: torch.log1p(torch.exp(-margin(*a))).sum(), "summed over the batch"),
     (lambda *a: margin(*a).sigmoid().log().mean(), "sign flipped"),
+    (lambda pc, pr, rc, rr, b: F.softplus(b * (torch.log(pr / rr) - torch.log(pc / rc))).mean(), "divided log-prob"),
+    (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - pr + rr)).mean(), "One of the two references"),
+    (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc) + pr + rr).mean(), "Brackets are missing"),
+    (lambda pc, pr, rc, rr, b: F.softplus(-margin(pc, pr, rc, rr, 0.3)).mean(), "one fixed β"),
 ]
 
 # The implicit reward
@@ -127,9 +141,13 @@ REWARD = {
     "log of the difference": (lambda p, r, b: b * torch.log(p - r), "logarithm of the difference"),
     "ratio of probabilities": (lambda p, r, b: b * p.exp() / r.exp(), "ratio of the probabilities"),
     "mean": (lambda p, r, b: (b * (p - r)).mean(), "mean reward of the batch"),
+    "fixed beta": (lambda p, r, b: 0.1 * p - 0.1 * r, "one fixed β"),
+    "by probabilities": (lambda p, r, b: b * torch.log(p.exp() / r.exp()), "went back from log-probabilities"),
 }
 
 REWARD_OTHER_FORMS = [
+    (lambda p, r, b: 0.2 * (p - r), "one fixed β"),
+    (lambda p, r, b: b * (p.exp().log() - r.exp().log()), "went back from log-probabilities"),
     (lambda p, r, b: p / r, "You took a ratio of log-probabilities"),
     (lambda p, r, b: b * torch.log(p) - b * torch.log(r), "quotient of logarithms"),
 ]

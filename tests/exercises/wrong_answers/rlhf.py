@@ -49,6 +49,8 @@ BRADLEY_TERRY = {
         "each response on its own",
     ),
     "beta of DPO": (lambda c, r: -F.logsigmoid(0.1 * (c - r)).mean(), "factor of 0.1"),
+    "log of sigmoid": (lambda c, r: -torch.log(sigma(c - r)).mean(), "in a separate step"),
+    "epsilon": (lambda c, r: -torch.log(torch.sigmoid(c - r) + 1e-6).mean(), "added a small number"),
 }
 
 # The KL-penalised reward

@@ -59,6 +59,16 @@ def own_reference(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
     return compute_dpo_loss(chosen, rejected, chosen.detach(), rejected.detach(), beta)
 
 
+def attached_reference(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    chosen, rejected = split_pairs(response_logps(policy, batch))
+    return compute_dpo_loss(chosen, rejected, chosen, rejected, beta)
+
+
+def rejected_first(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
+    rejected, chosen = response_logps(policy, batch).chunk(2)
+    return compute_dpo_loss(chosen, rejected, *reference.T, beta)
+
+
 def summed(policy: Any, batch: Any, reference: Any, beta: float) -> Any:
     return own_loss(policy, batch, reference, beta) * len(reference)
 
@@ -174,12 +184,15 @@ STEP = {
     "clipped too late": (clipped_after_the_step, "not clipped"),
     "loss negated": (step_with(negative_loss), "sign of the loss is flipped"),
     "gradient ascent": (ascent, "gradient ascent"),
-    "default beta": (step_with(default_beta), "whatever value is passed in"),
+    "default beta": (step_with(default_beta), "default of `compute_dpo_loss`"),
+    "beta of the loop": (step_with(lambda p, b, r, beta: own_loss(p, b, r, 0.3)), "one fixed β"),
+    "no pull": (step_with(attached_reference), "the two pulls cancel"),
+    "rejected first": (step_with(rejected_first), "two halves"),
     "no reference": (step_with(no_reference), "reference is missing"),
     "crossed references": (step_with(crossed_references), "two columns"),
     "swapped": (step_with(swapped), "margin has the wrong sign"),
     "every second row": (step_with(every_second_row), "every second row"),
-    "policy as its reference": (step_with(own_reference), "reference is the policy itself"),
+    "policy as its reference": (step_with(own_reference), "the policy itself at the current step"),
     "loss afterwards": (loss_afterwards, "loss after the step"),
     "clipped by value": (clipped_by_value, "by its value"),
     "sum": (step_with(summed), "summed over the batch"),
