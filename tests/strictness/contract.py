@@ -10,7 +10,7 @@ from strictness.claims import statements, titles
 from tools.notebooks.form import MACHINE_PATH, UNSTABLE, Cell, Notebook, after_questions, code_cells, read
 
 LINES = 16
-TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input", "hide-output"}
+TAGS = {UNSTABLE, "exercise", "check", "hint", "solution", "predict", "hide-input"}
 SLIDE_TYPES = {"slide", "subslide", "fragment", "-", "notes", "skip"}
 OPENING = ["you will be able to", "you need", "minutes to read", "seconds to run"]
 CLOSING = ["you now know", "where to go on"]

@@ -241,10 +241,10 @@ def test_an_answer_is_folded_until_its_cell_is_run():
         new_code_cell("count()", outputs=shown, metadata={"jupyter": {"outputs_hidden": True}}),
     ]
     folded = [cell["metadata"] for cell in normalise(new_notebook(cells=cells))["cells"]]
-    assert folded[2] == {"tags": ["hide-output"], "jupyter": {"outputs_hidden": True}}
+    assert folded[2] == {"jupyter": {"outputs_hidden": True}}
     assert folded[3] == {}
     both = {"outputs_hidden": True, "source_hidden": True}
-    assert folded[4] == {"tags": ["hide-input", "hide-output"], "jupyter": both}
+    assert folded[4] == {"tags": ["hide-input"], "jupyter": both}
     assert folded[6] == {}
 
 

@@ -74,7 +74,7 @@ def normalise(notebook: Notebook) -> Notebook:
 
     No widget state, times, or versions of Python and matplotlib; cells are numbered from 1 and have readable ids.
     Outputs that answer a question ("Predict, then run") are folded until the cell is run, and so are the sources of
-    cells tagged `hide-input`: in JupyterLab by the cell's metadata, on the site by its tags.
+    cells tagged `hide-input`.
     """
     notebook = copy.deepcopy(notebook)
     notebook.update(nbformat=4, nbformat_minor=5, metadata=copy.deepcopy(METADATA))
@@ -147,14 +147,12 @@ def unfit_outputs(notebook: Notebook) -> Iterator[str]:
 
 def _fold(cell: Cell, answers: set[str]) -> None:
     """Hide an answer's output and the source of a cell tagged `hide-input`; show everything else."""
-    tags = [tag for tag in cell["metadata"].get("tags", []) if tag != "hide-output"]
     hidden = {}
     if cell["id"] in answers and cell.get("outputs"):
-        tags.append("hide-output")
         hidden["outputs_hidden"] = True
-    if "hide-input" in tags:
+    if "hide-input" in cell["metadata"].get("tags", []):
         hidden["source_hidden"] = True
-    cell["metadata"].update(tags=tags, jupyter=hidden)
+    cell["metadata"]["jupyter"] = hidden
 
 
 def _name_cells(cells: list[Cell]) -> None:
