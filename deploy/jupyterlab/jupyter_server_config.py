@@ -55,7 +55,7 @@ def states_on_disk(file: Path) -> States:
     """The states in the file that is going to be overwritten; empty if there is no such notebook."""
     try:
         return states_of(json.loads(file.read_text(encoding="utf-8"))) or {}
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -98,7 +98,11 @@ class Lab:
 def run_cell(page: Page, notebook: str, cell_id: str) -> Locator:
     """Run one cell of the open notebook and return its outputs; an error in the cell fails the test."""
     cells = json.loads((NOTEBOOKS / notebook).read_text())["cells"]
-    index = next(i for i, cell in enumerate(cells) if cell["id"] == cell_id)
+    return run_cell_at(page, next(i for i, cell in enumerate(cells) if cell["id"] == cell_id))
+
+
+def run_cell_at(page: Page, index: int) -> Locator:
+    """Run the cell of this index as `run_cell` does."""
     page.evaluate(RUN, index)
     page.wait_for_function("() => window.ran", timeout=120_000)
     output = page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".jp-Cell-outputWrapper")
