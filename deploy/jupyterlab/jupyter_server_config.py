@@ -1,15 +1,20 @@
-"""Settings of the server under JupyterLab: saved notebooks keep their widgets.
+"""Settings of the server under JupyterLab: saved notebooks keep their widgets, and folded outputs stay secret.
 
 JupyterLab saves the state of the widgets that its page knows (`saveState` in labconfig), so that explorers move again
-after the notebook is reopened. But a page forgets widgets when the kernel restarts, and does not save those that it read
-from the file. Without their state, the next page would show "Error displaying widget: model not found". So before each
-save, `keep_widgets` adds the missing states from the file on disk. If a state is in neither, the output shows its picture.
+after the notebook is reopened. But a page forgets widgets when the kernel restarts, and does not save those that it
+read from the file. Without their state, the next page would show "Error displaying widget: model not found". So before
+each save, `keep_widgets` adds the missing states from the file on disk. If a state is in neither, the
+output shows its picture.
+
+The style in `custom` hides the first line of a folded output. A style in the user's own configuration replaces it.
 """
 
 import json
 import re
 from pathlib import Path
 from typing import Any
+
+from jupyter_core.paths import jupyter_config_dir
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -82,3 +87,6 @@ def with_references(model_id: str, known: States) -> States:
 if "get_config" in globals():  # not in tests, which import this file
     c = get_config()  # type: ignore[name-defined]  # noqa: F821
     c.ContentsManager.pre_save_hook = keep_widgets
+    folders = [Path(jupyter_config_dir()), Path(__file__).resolve().parent]
+    c.ServerApp.tornado_settings = {"static_custom_path": [str(folder / "custom") for folder in folders]}
+    c.LabApp.custom_css = True

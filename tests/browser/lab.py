@@ -49,12 +49,6 @@ class Lab:
         """Set the theme, light or dark, for pages opened from now on."""
         _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
 
-    def set_style(self, css: str) -> None:
-        """Set the style that `--custom-css` loads for pages opened from now on."""
-        path = self.folder / "config" / "custom" / "custom.css"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(css)
-
     def open(self, page: Page, notebook: str) -> None:
         """Open a notebook and wait until its kernel is ready."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
@@ -121,8 +115,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         shutil.copy(notebook, folder / "root")
     _put(folder, ("notebook-extension", "tracker"), {"windowingMode": "none"})
     port = free_port()
-    Lab(folder, "").set_style("")
-    flags = ["--no-browser", "--allow-root", "--custom-css", "--expose-app-in-browser",
+    flags = ["--no-browser", "--allow-root", "--expose-app-in-browser",
              "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
              f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",

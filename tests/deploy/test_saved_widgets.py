@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from load_module import load_module
+from traitlets.config import PyFileConfigLoader
 
 SETTINGS = Path(__file__).parents[2] / "deploy" / "jupyterlab" / "jupyter_server_config.py"
 server = load_module(SETTINGS)
@@ -99,3 +100,12 @@ def test_other_files_are_saved_as_they_are(tmp_path: Path) -> None:
 def test_jupyterlab_saves_the_states() -> None:
     settings = json.loads((SETTINGS.parent / "labconfig" / "default_setting_overrides.json").read_text())
     assert settings["@jupyter-widgets/jupyterlab-manager:plugin"] == {"saveState": True}
+
+
+def test_the_style_of_the_course_is_loaded_unless_the_user_has_one(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    settings = PyFileConfigLoader(SETTINGS.name, str(SETTINGS.parent)).load_config()
+    assert settings.LabApp.custom_css
+    folders = settings.ServerApp.tornado_settings["static_custom_path"]
+    assert folders == [str(tmp_path / "custom"), str(SETTINGS.parent / "custom")]
+    assert (SETTINGS.parent / "custom" / "custom.css").is_file()

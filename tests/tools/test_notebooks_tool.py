@@ -214,7 +214,7 @@ def test_metadata_of_machine_and_time_is_removed_and_tags_are_kept():
                     "tags": [UNSTABLE],
                     "execution": {"iopub.execute_input": "2026-01-01T00:00:00Z"},
                     "scrolled": True,
-                    "jupyter": {"source_hidden": True},
+                    "jupyter": {"source_hidden": True, "outputs_hidden": True},
                     "editable": False,
                 },
             ),
@@ -225,7 +225,11 @@ def test_metadata_of_machine_and_time_is_removed_and_tags_are_kept():
     assert new["metadata"]["kernelspec"] == {"display_name": "Python 3", "language": "python", "name": "python3"}
     assert set(new["metadata"]) == {"kernelspec", "language_info"}
     assert "version" not in new["metadata"]["language_info"]
-    kept = {"tags": [UNSTABLE], "jupyter": {"source_hidden": True}, "editable": False}
+    kept = {
+        "tags": [UNSTABLE],
+        "jupyter": {"source_hidden": True, "outputs_hidden": True},
+        "editable": False,
+    }
     assert [cell["metadata"] for cell in new["cells"]] == [kept, {}]
 
 
