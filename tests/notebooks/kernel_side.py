@@ -11,7 +11,7 @@ import torch
 
 from dpo_teach.rlhf import PPOConfig, RewardModelConfig, reward_model
 from dpo_teach.training import DPOConfig
-from dpo_teach.widgets import annotation_experiment
+from dpo_teach.widgets import Annotator, annotation_experiment
 
 LONGEST, DIGITS = 64, 4
 TIMES = "seconds"  # in the names of values that differ from run to run
@@ -33,6 +33,7 @@ limit(DPOConfig, max_steps=10)
 object.__setattr__(annotation_experiment.SETTINGS, "max_steps", 4)
 limit(PPOConfig, iterations=1, rollouts=16, epochs=1, max_new_tokens=24)
 limit(RewardModelConfig, epochs=1)
+Annotator._measure = lambda self: {}  # takes longer than the training
 plan_of, pair_rewards = reward_model._plan, reward_model._all_rewards
 reward_model._plan = lambda *values: plan_of(*values)[:3]
 reward_model._all_rewards = lambda model, pairs, pad: pair_rewards(model, pairs[:32], pad)
