@@ -17,7 +17,7 @@ model, tokenizer = load_model("reviews-gpt2")
 pairs = load_pairs("reviews-preferences", split="train")[:16]
 train_reward_model(RewardModel(load_model("reviews-gpt2").model), tokenizer, pairs, RewardModelConfig(epochs=1))
 config = PPOConfig(beta=0.5, iterations=2, rollouts=4, epochs=1, max_new_tokens=8)
-PPOTrainer(load_model("reviews-gpt2").model, tokenizer, ["We saw it."], lambda prompts, texts: [0.0] * 4, config).train()
+PPOTrainer(load_model("reviews-gpt2").model, tokenizer, ["A film."], lambda prompts, texts: [0.0] * 4, config).train()
 rows = DPOTrainer(model, tokenizer, pairs, DPOConfig(batch_size=4, max_steps=3)).train()
 """
 

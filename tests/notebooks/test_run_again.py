@@ -89,7 +89,7 @@ def affected(cells: list[Cell], first: str) -> list[Cell]:
     start = next(place for place, cell in enumerate(cells) if cell["id"] == first)
     changed, found = set[str](), []
     for cell in cells[start:]:
-        if cell["id"] == first or changed & names_used(cell):
+        if cell["id"] == first or changed & (names_used(cell) - names_bound(cell, changed=False)):
             changed |= names_bound(cell) - names_imported(cell)
             found.append(cell)
         else:
