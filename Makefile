@@ -54,10 +54,10 @@ help:  ## list the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z -]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo; sed -n 's/^#://p' Makefile
 
-lab: install  ## open the notebooks in JupyterLab (the first time, this also installs everything)
+lab: install  ## open the notebooks in JupyterLab, or START=... (the first time, this also installs everything)
 	@echo "Opening $(START) in JupyterLab. Press Ctrl-C twice to stop it."
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projector import write_lab_settings as w; w("$(LARGE)")')
-	@$(WARM_UP) >/dev/null 2>&1 & $(LAB_ENV) $(PY) -m jupyterlab $(LAB_ARGS) "$(START)"
+	@$(WARM_UP) >/dev/null 2>&1 & $(LAB_ENV) $(PY) -m jupyterlab --LabApp.default_url="/lab/tree/$(notdir $(filter %.ipynb,$(START)))" $(LAB_ARGS) "$(START)"
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
 	@$(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach tools $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the committed one."

@@ -16,7 +16,7 @@ root_doc = "index"
 exclude_patterns = ["README.md", "extra", "static", "extensions"]
 extensions = [
     *("myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
-    *("descriptions", "diagrams", "docstrings", "explorers", "papers", "readers"),
+    *("descriptions", "diagrams", "docstrings", "explorers", "folding", "papers", "readers"),
 ]
 
 # The notebooks with their saved outputs

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
 from dpo_teach.models import body_of, output_layers, takes_packed
+from dpo_teach.progress_line import progress_line
 
 __all__ = [
     "ResponseLogps",
@@ -178,12 +179,14 @@ def pair_logps(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
+    show = progress_line("log-probabilities: pair", len(pairs))
     with tqdm(total=len(pairs), desc="log-probabilities", unit="pair", disable=not (progress and pairs)) as bar:
         for start in range(0, len(by_length), batch_size):
             indices = by_length[start : start + batch_size]
             batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
             logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
             bar.update(len(indices))
+            show(start + len(indices))
     model.train(was_training)
     return logps
 

@@ -76,6 +76,7 @@ def write_lab_settings(folder: str | Path) -> None:
         "custom/custom.css": f"""\
 body .jp-RenderedHTMLCommon table {{ font-size: {13 * scale:.1f}px; }}
 body .jp-RenderedMermaid img {{ zoom: {scale:g}; }}
+body .jp-OutputPlaceholder .jp-PlaceholderText {{ display: none; }} /* as in deploy/jupyterlab/custom */
 body .jp-OutputArea-output pre {{ font-size: {13 * scale**0.6:.1f}px; word-break: normal; overflow-wrap: anywhere; }}
 """,
     }

@@ -27,6 +27,7 @@ from dpo_teach.models import (
     switch_dropout_off,
     takes_packed,
 )
+from dpo_teach.progress_line import progress_line
 from dpo_teach.runs.fingerprint import fingerprint_model, fingerprint_tokenizer
 from dpo_teach.runs.run import Metrics, Run
 from dpo_teach.training.accelerator import make_accelerator
@@ -154,6 +155,7 @@ class Trainer(ABC):
     def _take_steps(self) -> None:
         """Take the remaining steps."""
         run, config, plan = self.run, self.config, self._plan
+        show = progress_line("step", len(plan))
         with self._progress_bar() as bar:
             if run.pending is not None:  # the evaluation after the last step was interrupted
                 self._complete_step(run.pending)
@@ -175,6 +177,7 @@ class Trainer(ABC):
                     }  # fmt: skip
                 self._optimizer.zero_grad()
                 bar.update(int(run.pending["tokens"]))
+                show(step)
                 self._complete_step(run.pending)
         run.stop_if_requested()
 

@@ -49,12 +49,6 @@ class Lab:
         """Set the theme, light or dark, for pages opened from now on."""
         _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
 
-    def set_style(self, css: str) -> None:
-        """Set the style that `--custom-css` loads for pages opened from now on."""
-        path = self.folder / "config" / "custom" / "custom.css"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(css)
-
     def open(self, page: Page, notebook: str) -> None:
         """Open a notebook and wait until its kernel is ready."""
         page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
@@ -98,7 +92,11 @@ class Lab:
 def run_cell(page: Page, notebook: str, cell_id: str) -> Locator:
     """Run one cell of the open notebook and return its outputs; an error in the cell fails the test."""
     cells = json.loads((NOTEBOOKS / notebook).read_text())["cells"]
-    index = next(i for i, cell in enumerate(cells) if cell["id"] == cell_id)
+    return run_cell_at(page, next(i for i, cell in enumerate(cells) if cell["id"] == cell_id))
+
+
+def run_cell_at(page: Page, index: int) -> Locator:
+    """Run the cell of this index as `run_cell` does."""
     page.evaluate(RUN, index)
     page.wait_for_function("() => window.ran", timeout=120_000)
     output = page.locator(".jp-Notebook .jp-Cell").nth(index).locator(".jp-Cell-outputWrapper")
@@ -117,8 +115,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         shutil.copy(notebook, folder / "root")
     _put(folder, ("notebook-extension", "tracker"), {"windowingMode": "none"})
     port = free_port()
-    Lab(folder, "").set_style("")
-    flags = ["--no-browser", "--allow-root", "--custom-css", "--expose-app-in-browser",
+    flags = ["--no-browser", "--allow-root", "--expose-app-in-browser",
              "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={TOKEN}", "--ServerApp.password=",
              f"--ServerApp.root_dir={folder / 'root'}"]  # fmt: skip
     environment = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "CUDA_VISIBLE_DEVICES": "",

@@ -88,17 +88,26 @@ def test_a_new_learner_is_not_asked_about_news(lab: Lab, learner: Page) -> None:
     assert learner.locator(".Toastify__toast").all_inner_texts() == []
 
 
+def test_a_folded_output_shows_nothing_until_its_cell_is_run(lab: Lab, learner: Page) -> None:
+    name = "01_introduction.ipynb"
+    lab.open(learner, name)
+    output = learner.locator(".jp-Notebook .jp-Cell", has_text='count_memory(7e9, dtype="bfloat16"').locator(
+        ".jp-Cell-outputWrapper"
+    )
+    expect(output.locator(".jp-OutputPlaceholder")).to_be_visible()
+    assert "98 GB" not in output.inner_text()
+    run_cell(learner, name, "count-the-models")
+    assert "98 GB" in run_cell(learner, name, "memory-when-training").inner_text()
+
+
 def test_layout_on_a_projector_1280_pixels_wide(
     lab: Lab, learner: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sliders stay next to the flow, tables grow with the text, and printed words are not broken."""
     monkeypatch.setenv("DPO_TEACH_PROJECTOR", "1.6")
     write_lab_settings(tmp_path)
-    lab.set_style((tmp_path / "custom" / "custom.css").read_text())
-    try:
-        lab.open(learner, "01_introduction.ipynb")
-    finally:
-        lab.set_style("")
+    lab.open(learner, "01_introduction.ipynb")
+    learner.add_style_tag(path=tmp_path / "custom" / "custom.css")
     lab.ask_kernel("import dpo_teach\ndpo_teach.set_projector_scale(1.6)")
     learner.keyboard.press("Control+b")
     output = run_cell(learner, "01_introduction.ipynb", "loss-explorer")

@@ -1,11 +1,12 @@
 """The site works from a server and from disk, and loads nothing from other sites."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sites import NOTEBOOKS, ROOT, page_of, pages_of, wait_for_maths, words_of
 
 RAW_MATHS = """() => [...document.querySelectorAll('.math')].filter((e) => !e.querySelector('mjx-container svg') ||
@@ -166,3 +167,22 @@ def test_search_finds_the_margin(page: Page, base: str) -> None:
     page.reload()
     page.locator("article .highlighted").first.wait_for()
     assert page.locator("[data-explorer] .highlighted").count() == 0
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_outputs_that_the_notebook_folds_are_folded(page: Page, site: Path, notebook: Path) -> None:
+    cells = json.loads(notebook.read_text())["cells"]
+    folded = [cell for cell in cells if cell["metadata"].get("jupyter", {}).get("outputs_hidden")]
+    page.goto(f"{site.as_uri()}/{page_of(notebook)}")
+    details = page.locator("details.hide")
+    assert details.count() == len(folded)
+    assert page.locator("details.hide .cell_output, details.hide .output").count() >= len(folded)
+    for one in details.all():
+        output = one.locator(".output, .cell_output").first
+        expect(output).not_to_be_visible()
+        one.locator("summary").click()
+        expect(output).to_be_visible()
+    page.emulate_media(media="print")
+    page.reload()
+    for one in details.all():
+        expect(one.locator(".output, .cell_output").first).to_be_visible()

@@ -39,12 +39,28 @@ def violations(notebook: Notebook) -> Iterator[str]:
         path = MACHINE_PATH.search(cell["source"])
         if path:
             yield f"{cell['id']}: contains a path of one machine, {path.group()}"
+    for cell in answers(notebook):
+        if not cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
+            yield f"{cell['id']}: shows the answer to a prediction: set outputs_hidden in its metadata"
     for cell in code_cells(notebook):
         for breach in (*code_violations(cell), *output_violations(cell), *hidden_errors(cell)):
             yield f"{cell['id']}: {breach}"
     for cell in after_questions(notebook):
         for breach in given_away(cell):
             yield f"{cell['id']}: gives the answer away before it is run: {breach}"
+
+
+def answers(notebook: Notebook) -> Iterator[Cell]:
+    """The code cells with an output that answer a cell tagged `predict`: all down to the text that explains them."""
+    predicting = answered = False
+    for cell in notebook["cells"]:
+        if "predict" in cell["metadata"].get("tags", []):
+            predicting, answered = True, False
+        elif cell["cell_type"] == "markdown":
+            predicting = predicting and not answered
+        elif predicting and cell.get("outputs"):
+            answered = True
+            yield cell
 
 
 def missing_parts(notebook: Notebook) -> Iterator[str]:

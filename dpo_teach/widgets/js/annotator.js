@@ -2,6 +2,7 @@
 
 import { brief, button, html, percent, plain, setAttributes, setText, signed, svg, watch } from "./dom.js";
 import { frame } from "./frame.js";
+import { kernelNote } from "./kernel_note.js";
 import { chart, legendEntry, onResize, roundRange, setWidth } from "./chart.js";
 
 const KEYS = { ArrowLeft: "left", 1: "left", ArrowRight: "right", 2: "right", ArrowDown: "skip", s: "skip",
@@ -32,6 +33,7 @@ export function annotator({ model, el }) {
   const press = (event) => pressed(event, stateOf(model), send);
   root.addEventListener("keydown", press);
   const stops = [
+    kernelNote(model, body),
     watch(model, STATE, draw),
     ...curves.charts.map(({ node, fit }) => onResize(node, (width) => { fit(width); curves.draw(stateOf(model)); })),
   ];

@@ -2,6 +2,7 @@
 
 import { button, html, menu, plain, setAttributes, setText, signed, slider, uniqueId, watch } from "./dom.js";
 import { frame, trackDrag } from "./frame.js";
+import { kernelNote } from "./kernel_note.js";
 import { colourScale, logRatios, scaled, scaleEnd, tokenGroup, tokenName, total } from "./tokens.js";
 
 const WRITERS = ["reference", "policy"];
@@ -39,10 +40,11 @@ export function beforeAfter({ model, el }) {
     draw();
   };
   const drag = trackDrag(root, rescale);
+  const stopNote = kernelNote(model, body);
   const stop = watch(model, ["shown"], () => (drag.active ? draw() : rescale()));
   rescale();
   return () => {
-    [stop, form.stop, drag.stop].forEach((undo) => undo());
+    [stop, stopNote, form.stop, drag.stop].forEach((undo) => undo());
     close();
   };
 }

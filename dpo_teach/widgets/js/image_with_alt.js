@@ -2,6 +2,7 @@
 
 import { html, setAttributes, setText, watch } from "./dom.js";
 import { keepKeys } from "./frame.js";
+import { kernelNote } from "./kernel_note.js";
 
 export function imageWithAlt({ model, el }) {
   const picture = html("img", { class: "dt-picture" });
@@ -21,10 +22,12 @@ export function imageWithAlt({ model, el }) {
   };
   const stop = watch(model, ["value"], () => { draw(); announce(); });
   draw();
+  const stopNote = kernelNote(model, root);
   el.append(root);
   keepPanelKeys(root);
   return () => {
     stop();
+    stopNote();
     clearTimeout(timer);
     URL.revokeObjectURL(shown);
     root.remove();

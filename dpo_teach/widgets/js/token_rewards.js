@@ -2,6 +2,7 @@
 
 import { assign, brief, button, html, menu, plain, setAttributes, setText, signed, slider, watch } from "./dom.js";
 import { frame, trackDrag } from "./frame.js";
+import { kernelNote } from "./kernel_note.js";
 import { sigmoid } from "./dpo.js";
 import { colourScale, logRatios, scaled, scaleEnd, strongest, tokenGroup, tokenName, total } from "./tokens.js";
 
@@ -51,11 +52,12 @@ export function tokenRewards({ model, el }) {
     draw();
   };
   const drag = trackDrag(root, rescale);
+  const stopNote = kernelNote(model, body);
   const stop = watch(model, ["shown", "note", "pair", "beta", "view"], () => (drag.active ? draw() : rescale()));
   rescale();
   return () => {
     clearTimeout(waiting);
-    [stop, controls.pair.stop, controls.beta.stop, controls.view.stop, drag.stop].forEach((undo) => undo());
+    [stop, stopNote, controls.pair.stop, controls.beta.stop, controls.view.stop, drag.stop].forEach((undo) => undo());
     close();
   };
 }
