@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from exercises.wrong_answers.introduction import margin
 
-from dpo_teach.exercises.exercise import Verdict
 from dpo_teach.exercises.introduction import loss
 from dpo_teach.exercises.rlhf import bradley_terry
 

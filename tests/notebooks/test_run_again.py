@@ -39,7 +39,7 @@ class Trial(NamedTuple):
 
 
 TRIALS = [
-    Trial("03", "thirty-steps", "lr = 6e-4", "lr = 1e-4"),
+    Trial("03", "the-rate", "lr = 6e-4", "lr = 1e-4"),
     Trial("03", "textbook-and-lean", "n = 32", "n = 48"),  # the text proposes 256, which takes minutes
     Trial("04", "live-curves", "our_beta, our_rate = 0.3, 5e-4", "our_beta, our_rate = 0.1, 15e-4"),
 ]

@@ -39,28 +39,12 @@ def violations(notebook: Notebook) -> Iterator[str]:
         path = MACHINE_PATH.search(cell["source"])
         if path:
             yield f"{cell['id']}: contains a path of one machine, {path.group()}"
-    for cell in answers(notebook):
-        if not cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
-            yield f"{cell['id']}: shows the answer to a prediction: set outputs_hidden in its metadata"
     for cell in code_cells(notebook):
         for breach in (*code_violations(cell), *output_violations(cell), *hidden_errors(cell)):
             yield f"{cell['id']}: {breach}"
     for cell in after_questions(notebook):
         for breach in given_away(cell):
             yield f"{cell['id']}: gives the answer away before it is run: {breach}"
-
-
-def answers(notebook: Notebook) -> Iterator[Cell]:
-    """The code cells with an output that answer a cell tagged `predict`: all down to the text that explains them."""
-    predicting = answered = False
-    for cell in notebook["cells"]:
-        if "predict" in cell["metadata"].get("tags", []):
-            predicting, answered = True, False
-        elif cell["cell_type"] == "markdown":
-            predicting = predicting and not answered
-        elif predicting and cell.get("outputs"):
-            answered = True
-            yield cell
 
 
 def missing_parts(notebook: Notebook) -> Iterator[str]:
@@ -74,9 +58,9 @@ def missing_parts(notebook: Notebook) -> Iterator[str]:
 
 def given_away(cell: Cell) -> Iterator[str]:
     """What a learner can read in a cell that answers a question, before running it."""
-    if cell["outputs"] and not cell["metadata"].get("jupyter", {}).get("outputs_hidden"):
-        yield "its output is shown"
-    if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+    if "hide-input" in cell["metadata"].get("tags", []):
+        if not cell["source"].startswith(("#", "from ", "import ")):
+            yield "JupyterLab shows its first line: begin with a comment or an import"
         return
     if any(isinstance(node, ast.Assert) for node in ast.walk(parsed(cell))):
         yield "move its asserts to a cell tagged hide-input"

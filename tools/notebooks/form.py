@@ -122,15 +122,16 @@ def code_cells(notebook: Notebook) -> list[Cell]:
 
 
 def after_questions(notebook: Notebook) -> Iterator[Cell]:
-    """The code cells that answer a question: those between a cell tagged `predict` and the text that follows them."""
+    """The code cells that answer a question: from a cell tagged `predict` to the text that follows the first output."""
     asked = answered = False
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "code" and asked:
-            answered = True
-            yield cell
+        if "predict" in cell["metadata"].get("tags", []):
+            asked, answered = True, False
         elif cell["cell_type"] != "code":
-            asked = "predict" in cell["metadata"].get("tags", []) or (asked and not answered)
-            answered = False
+            asked = asked and not answered
+        elif asked:
+            answered = answered or bool(cell["outputs"])
+            yield cell
 
 
 def unfit_outputs(notebook: Notebook) -> Iterator[str]:
