@@ -439,7 +439,7 @@ def test_the_loss_explorer_holds_together(page: Page, playground_url: str, width
         box, line = control.bounding_box(), place.locator(".dt-arrow").nth(arrow).bounding_box()
         assert box is not None
         assert line is not None
-        assert -1 <= line["y"] - (box["y"] + box["height"]) < 5
+        assert abs(line["y"] - (box["y"] + box["height"])) < 5
         start = line["x"] if arrow == 0 else line["x"] + line["width"]
         assert start == pytest.approx(box["x"] + box["width"] / 2, abs=4)
 

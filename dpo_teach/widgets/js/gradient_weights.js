@@ -20,7 +20,8 @@ export function gradientWeights({ model: traits, el }) {
                       html("div", { class: "dt-shares" }, ...pairs.map((pair) => pair.share)), whole);
   body.append(
     html("div", { class: "dt-controls" }, controls.batch.node, controls.beta.node, controls.moved.node),
-    html("div", { class: "dt-controls dt-four" }, ...pairs.map((pair) => pair.control.node)),
+    html("div", { class: "dt-controls dt-four" }, html("h4", {}, "Differences of the log-ratios, nats"),
+         ...pairs.map((pair) => pair.control.node)),
     html("div", { class: "dt-two" }, curve.node, shares),
   );
 
@@ -55,7 +56,7 @@ function makeControls(model) {
 
 function makePair(model, i) {
   const control = slider(model, {
-    name: `difference-${i}`, names: ["differences"], label: `pair ${i + 1}: difference, nats`, text: `pair ${i + 1}, nats`, low: -50, high: 50,
+    name: `difference-${i}`, names: ["differences"], label: `pair ${i + 1}: difference, nats`, text: `pair ${i + 1}`, low: -50, high: 50,
     least: -2000, most: 2000, show: (value) => signed(value, 1),
     get: () => model.get("differences")[i],
     set: (value) => assign(model, { differences: model.get("differences").map((old, j) => (j === i ? value : old)) }),

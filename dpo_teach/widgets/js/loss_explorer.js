@@ -135,11 +135,11 @@ function scaleOf(values) {
 function headline({ margin, chosenLogRatio, rejectedLogRatio }) {
   if (margin === 0 && chosenLogRatio !== 0) return "Both moved by the same amount: difference 0, loss ln 2.";
   if (margin === 0) return "The policy has not moved: loss ln 2, but the gradient is not zero.";
-  if (margin < 0) return "The policy moved towards the rejected response: loss above ln 2.";
+  if (margin < 0) return "Moved towards the rejected response: loss above ln 2.";
   if (chosenLogRatio < 0 && rejectedLogRatio < 0) {
     return "Both became less likely, the rejected one more so: loss below ln 2.";
   }
-  return "The policy moved towards the chosen response: loss below ln 2.";
+  return "Moved towards the chosen response: loss below ln 2.";
 }
 
 function inWords({ beta, agreement }, r) {
@@ -179,10 +179,10 @@ const ARROWS = [
   ["margin", "probability", "σ"], ["probability", "loss", "−log"], ["probability", "weight", "β (1 − P)"],
 ];
 
-const BOX_WIDTH = 112;
+const BOX_WIDTH = 106;
 const BOX_HEIGHT = 42;
 const PITCH = 68;
-const BEND = 8;
+const BEND = 6;
 
 function makeFlow() {
   const tip = uniqueId("tip");

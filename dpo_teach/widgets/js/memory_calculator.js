@@ -58,7 +58,8 @@ function makeControls(model) {
 }
 
 function legend() {
-  return html("p", { class: "dt-legend" }, ...PARTS.flatMap((part) => [html("i", { class: `dt-square dt-part-${part}` }), part]));
+  return html("p", { class: "dt-legend" }, ...PARTS.map((part) =>
+    html("span", { class: "dt-entry" }, html("i", { class: `dt-square dt-part-${part}` }), part)));
 }
 
 // The memory of a GPU, as a line through every bar and a number below them.
