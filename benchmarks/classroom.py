@@ -184,10 +184,10 @@ def move_in(page: Page, learner: Learner, notebook: str, cell: str, moves: int, 
     """Open a notebook, run one of its cells, and move its slider with the keyboard."""
     Lab(learner.hub.folder, f"{learner.hub.url}/user/{learner.name}").open(page, f"notebooks/{notebook}")
     output = run_cell(page, notebook, cell)
-    output.locator(".dpo-teach, img.dt-picture").first.wait_for(timeout=60_000)
+    output.locator(".dpo-teach").first.wait_for(timeout=60_000)
     page.wait_for_timeout(1000)
     output.evaluate(WATCH)
-    output.locator("input[type=range], .noUi-handle").first.focus()
+    output.locator("input[type=range]").first.focus()
     for i in range(moves):
         page.keyboard.press("ArrowRight" if i // 4 % 2 == 0 else "ArrowLeft")
         page.wait_for_timeout(pause)

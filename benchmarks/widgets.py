@@ -77,7 +77,7 @@ def measure_in_lab(page: Page, lab: Lab, notebook: str, cell: str, kind: str, mo
     """Measure one explorer of a notebook in JupyterLab."""
     lab.open(page, notebook)
     output = run_cell(page, notebook, cell)
-    output.locator(".dpo-teach, img.dt-picture").first.wait_for(timeout=30_000)
+    output.locator(".dpo-teach").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1000)
     measure(page, output, f"JupyterLab, {cell}", kind, moves)
     page.goto("about:blank")
@@ -88,7 +88,7 @@ def measure(page: Page, root: Locator, name: str, kind: str, moves: int) -> None
     """Move the first slider back and forth by keyboard and by pointer; print one row for each."""
     root.evaluate(WATCH)
     pause = 60 if kind == "browser" else 260  # the pace of a hand; leaves time for the kernel's picture
-    sliders = root.locator("input[type=range], .noUi-handle")
+    sliders = root.locator("input[type=range]")
     if sliders.count() == 0:
         by_menu(page, root.locator("select").first, moves, pause)
         report(page, f"{name}, by menu", kind)
@@ -113,14 +113,9 @@ def by_menu(page: Page, menu: Locator, moves: int, pause: int) -> None:
 def by_pointer(page: Page, slider: Locator, moves: int, pause: int) -> None:
     """Drag a slider's thumb back and forth."""
     slider.scroll_into_view_if_needed()
-    box = slider.evaluate("e => (e.closest('.noUi-target') ?? e).getBoundingClientRect().toJSON()")
-    thumb = slider.evaluate("e => e.type === 'range' ? (e.value - e.min) / (e.max - e.min) : null")
-    if thumb is None:
-        handle = slider.bounding_box()
-        assert handle is not None
-        start = handle["x"] + handle["width"] / 2
-    else:
-        start = box["x"] + 10 + thumb * (box["width"] - 20)
+    box = slider.evaluate("e => e.getBoundingClientRect().toJSON()")
+    thumb = slider.evaluate("e => (e.value - e.min) / (e.max - e.min)")
+    start = box["x"] + 10 + thumb * (box["width"] - 20)
     height = box["y"] + box["height"] / 2
     page.mouse.move(start, height)
     page.mouse.down()

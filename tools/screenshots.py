@@ -16,7 +16,7 @@ from PIL import Image
 
 from dpo_teach.models import ASSETS
 from dpo_teach.widgets.beta_tilt import BetaTilt
-from dpo_teach.widgets.explorer import Explorer
+from dpo_teach.widgets.explorer import SAVED, Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.loss_explorer import LossExplorer
@@ -35,13 +35,20 @@ TARGETS: dict[str, tuple[str, Explorer]] = {
 }
 """By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""
 
+README_PICTURE = "loss_explorer_confused.png"
+"""The one screenshot that is not the saved output of a cell."""
+
+ADD_NOTE = """(e, note) => { const p = document.createElement("p"); p.textContent = note; e.prepend(p);
+    p.style.cssText = "margin: -14px -18px 12px; padding: 6px 18px; border-radius: 10px 10px 0 0; font-weight: 600;" +
+        "background: var(--faint)"; }"""
+
 INDEX = ASSETS / "pictures" / "explorers.json"
 
 
 def fingerprint() -> str:
     """A hash of everything the screenshots depend on; if it changes, they are out of date."""
     targets = [[file, name, repr(explorer)] for file, (name, explorer) in TARGETS.items()]
-    text = json.dumps([bundle("playground"), stylesheet(), targets])
+    text = json.dumps([bundle("playground"), stylesheet(), targets, SAVED, ADD_NOTE])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -65,7 +72,10 @@ def take_screenshots(folder: Path = INDEX.parent) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": 900}, device_scale_factor=1.5)
             page.set_content(playground_page({name: explorer}))
             page.wait_for_timeout(500)
-            (folder / file).write_bytes(_small(page.locator(".dpo-teach").screenshot(type="png")))
+            card = page.locator(".dpo-teach")
+            if file != README_PICTURE:
+                card.evaluate(ADD_NOTE, SAVED)
+            (folder / file).write_bytes(_small(card.screenshot(type="png")))
             page.close()
         browser.close()
     files = {repr(explorer): file for file, (_, explorer) in TARGETS.items()}

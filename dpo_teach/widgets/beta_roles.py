@@ -1,13 +1,13 @@
 """The two roles of β under one slider: the slope of one pair's loss and the position of the optimum."""
 
-import ipywidgets as ipw
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dpo_teach.losses import gradient_weight
 from dpo_teach.plots import INK, MUTED, POLICY, REFERENCE, new_figure
-from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.widgets.explorer import Number
+from dpo_teach.widgets.panel import Panel
 from dpo_teach.worlds.tabular import film_world, kl, optimal_policy
 
 __all__ = ["BetaRoles"]
@@ -26,13 +26,12 @@ class BetaRoles(Panel):
     0.5
     """
 
-    beta = Control()
+    settings = ("beta",)
+
+    beta = Number(1.0, least=0.1, most=10.0)
 
     def __init__(self, *, beta: float = 1.0) -> None:
-        slider = ipw.FloatLogSlider(
-            value=beta, min=-1, max=1, step=0.05, description="β", readout_format=".2f", **slider_style(30)
-        )
-        super().__init__({"beta": slider}, "β does two things")
+        super().__init__("β does two things", {"beta": "β"}, logarithmic=("beta",), beta=beta)
 
     @property
     def slope(self) -> float:

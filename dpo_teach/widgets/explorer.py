@@ -7,7 +7,7 @@ import base64
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -17,12 +17,16 @@ import traitlets
 
 from dpo_teach.widgets.js_bundle import projector_style, stylesheet, widget_module
 
-__all__ = ["CUSTOM", "Explorer", "Number", "Numbers", "check_choice", "preset_of", "screenshot_of"]
+__all__ = ["CUSTOM", "SAVED", "Choice", "Explorer", "Number", "Numbers", "check_bounds", "check_choice", "preset_of",
+           "screenshot_of"]  # fmt: skip
 
 _PICTURES = files("dpo_teach.assets") / "pictures"
 
 CUSTOM = "your own"
 """The preset name of values that match no preset."""
+
+SAVED = "This is a picture. Run the cell to move it."
+"""What the saved picture of an explorer says: without a kernel, the controls on it do not move."""
 
 
 class Number(traitlets.Float[float, "float | int"]):
@@ -46,7 +50,7 @@ class Number(traitlets.Float[float, "float | int"]):
 
     def validate(self, obj: Any, value: Any) -> float:
         """Return the value as a float, or raise a TraitError that names the trait."""
-        return _check_bounds(value, str(self.name), self.least, self.most)
+        return check_bounds(value, str(self.name), self.least, self.most)
 
 
 class Numbers(traitlets.List[float]):
@@ -73,10 +77,38 @@ class Numbers(traitlets.List[float]):
         numbers = list(value)
         if self.count is not None and len(numbers) != self.count:
             raise traitlets.TraitError(f"{self.name} must be {self.count} numbers, found {len(numbers)}")
-        return [_check_bounds(number, f"{self.name}[{i}]", self.least, self.most) for i, number in enumerate(numbers)]
+        return [check_bounds(number, f"{self.name}[{i}]", self.least, self.most) for i, number in enumerate(numbers)]
 
 
-def _check_bounds(value: Any, name: str, least: float, most: float) -> float:
+class Choice(traitlets.Enum[str]):
+    """A trait that holds one of several strings, synchronised with the browser.
+
+    >>> class Flag(traitlets.HasTraits):
+    ...     colour = Choice(["red", "blue"])
+    >>> Flag(colour="green")
+    Traceback (most recent call last):
+    traitlets.traitlets.TraitError: colour must be one of red, blue, found 'green'
+    """
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__(list(choices), choices[0])
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> str:
+        """Return the value, or raise a TraitError that names the trait and the choices."""
+        return check_choice(str(self.name), value, self.values or ())
+
+
+def check_bounds(value: Any, name: str, least: float | int, most: float | int) -> float:
+    """Return the value as a float if it is a finite number between two bounds.
+
+    Raises:
+        traitlets.TraitError: it is not.
+
+    >>> check_bounds(9, "height", 0, 8)
+    Traceback (most recent call last):
+    traitlets.traitlets.TraitError: height must be between 0 and 8, found 9
+    """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not least <= value <= most:
         raise traitlets.TraitError(f"{name} must be between {least:g} and {most:g}, found {value!r}")
@@ -152,6 +184,19 @@ class Explorer(anywidget.AnyWidget):
         self._css = str(getattr(type(self), "_css", "")) + projector_style()
         super().__init__(**values)
         self.on_msg(self._run_command)
+        self._complete = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; once the explorer is complete, a new public name is a typing error."""
+        known = name.startswith("_") or name in self.__dict__ or hasattr(type(self), name)
+        if not known and self.__dict__.get("_complete"):
+            self._check_setting(name)
+        super().__setattr__(name, value)
+
+    def _check_setting(self, name: str) -> None:
+        if name not in self.settings:
+            settings = f"it has {', '.join(self.settings)}" if self.settings else "it has none"
+            raise AttributeError(f"{type(self).__name__} has no setting {name!r}; {settings}")
 
     def set(self, **values: Any) -> None:
         """Set several settings at once.
@@ -164,10 +209,7 @@ class Explorer(anywidget.AnyWidget):
             traitlets.TraitError: a setting does not accept its value; nothing is changed.
         """
         for name in values:
-            if name not in self.settings:
-                raise AttributeError(
-                    f"{type(self).__name__} has no setting {name!r}; it has {', '.join(self.settings)}"
-                )
+            self._check_setting(name)
         with self.hold_sync(), self.hold_trait_notifications():  # one message to the browser; all values or none
             for name, value in self._traits_of(values).items():
                 setattr(self, name, value)
@@ -177,26 +219,27 @@ class Explorer(anywidget.AnyWidget):
         return values
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Handle a change made in the browser; ipywidgets calls this."""
-        with self._errors_shown():
+        """Handle a change made in the browser; ipywidgets calls this, and would only log an error."""
+        with suppress(Exception), self._errors_shown():
             super().set_state(sync_data)
 
     def _run_command(self, _: Any, content: dict[str, Any], __: Any) -> None:
         """Handle a command from the browser."""
         arguments = dict(content)
         name = arguments.pop("command", "")
-        with self._errors_shown():
+        with suppress(Exception), self._errors_shown():
             if name not in self.commands:
                 raise ValueError(f"command must be one of {', '.join(self.commands)}, found {name!r}")
             getattr(self, name)(**arguments)
 
     @contextmanager
     def _errors_shown(self) -> Iterator[None]:
-        """Show an error in the widget and keep it in `error`: ipywidgets would only log it."""
+        """Show an error in the widget, keep it in `error` and raise it."""
         try:
             yield
         except Exception as error:
             self.error, self.error_message = error, f"{type(error).__name__}: {error}"
+            raise
         else:
             self.error, self.error_message = None, ""
 

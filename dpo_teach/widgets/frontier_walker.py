@@ -1,8 +1,9 @@
 """Walk along the measured frontier, and read texts that the policy at each point writes."""
 
 import textwrap
+from typing import Any
 
-import ipywidgets as ipw
+import traitlets
 from matplotlib.figure import Figure
 
 from dpo_teach.evaluation import ReviewScores
@@ -10,7 +11,8 @@ from dpo_teach.frontier.results import Result, Results, read_results
 from dpo_teach.frontier.settings import METHODS
 from dpo_teach.plots import INK, MUTED, new_figure
 from dpo_teach.plots.frontier import METHOD_STYLES, draw_frontier, mean_scores
-from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.widgets.explorer import Choice, check_bounds
+from dpo_teach.widgets.panel import Panel
 
 __all__ = ["FrontierWalker"]
 
@@ -27,21 +29,26 @@ class FrontierWalker(Panel):
         results: the results of a sweep; by default those bundled with the package.
     """
 
-    method = Control()
-    place = Control()
+    settings = ("method", "place")
+
+    method = Choice(_WALKED)
+    place = traitlets.CInt(1).tag(sync=True)  # the browser's menu sends text
 
     def __init__(self, *, method: str = "dpo", place: int = 1, results: Results | None = None) -> None:
         self.results = results or read_results()
         self._walks = {name: mean_scores(self.results, name)[::-1] for name in _WALKED}
-        places = min(map(len, self._walks.values()))
-        options = [(METHODS[name], name) for name in METHODS if name in _WALKED]
-        inputs = {
-            "method": ipw.Dropdown(options=options, value=method, description="method", **slider_style(70)),
-            "place": ipw.IntSlider(
-                value=place, min=0, max=places - 1, description="smaller β →", readout=False, **slider_style(90)
-            ),
+        betas = [f"{setting:g}" for setting, _ in min(self._walks.values(), key=len)]
+        options = {
+            "method": {name: METHODS[name] for name in _WALKED},
+            "place": {str(place): beta for place, beta in enumerate(betas)},
         }
-        super().__init__(inputs, "Walk along the frontier")
+        super().__init__(
+            "Walk along the frontier", {"method": "method", "place": "β"}, options=options, method=method, place=place
+        )
+
+    @traitlets.validate("place")
+    def _measured_place(self, proposal: Any) -> int:
+        return int(check_bounds(proposal["value"], "place", 0, min(map(len, self._walks.values())) - 1))
 
     @property
     def point(self) -> tuple[float, ReviewScores]:

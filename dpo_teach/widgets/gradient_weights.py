@@ -54,7 +54,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         if differences is None:
             differences = list(BATCHES.get(_check_batch(batch), BATCHES["the four examples"]))
         super().__init__(
-            presets={name: {"differences": list(values)} for name, values in BATCHES.items()},
+            presets={name: {"differences": list(values), "moved": 0.0} for name, values in BATCHES.items()},
             differences=differences,
             beta=beta,
             moved=moved,
@@ -62,7 +62,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
 
     @property
     def batch(self) -> str:
-        """The name of the batch in `BATCHES`, "your own" for other differences; setting it sets the differences."""
+        """The name of the batch in `BATCHES`, "your own" for other differences; setting it also resets `moved`."""
         return preset_of(tuple(self.differences), BATCHES)
 
     @batch.setter
@@ -70,7 +70,7 @@ class GradientWeights(Explorer, module="gradient_weights", render="gradientWeigh
         self.set(batch=name)
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A batch sets the four differences, unless differences are given as well."""
+        """A batch sets the four differences and moves none of them, unless these settings are given as well."""
         if "batch" in values:
             values = {**self.presets.get(_check_batch(values.pop("batch")), {}), **values}
         return values

@@ -28,8 +28,8 @@ _COLOURS = {
     "light-faint": FAINT,
 }
 
-_TWO_COLUMNS = 908
-"""The width that the loss explorer needs for two columns, pixels: 870, as in explorers.css, and a padding of 38."""
+_TWO_COLUMNS = 744
+"""The width that an explorer needs for two columns, pixels: twice 340 and a gap of 26, as in explorers.css, and a padding of 38."""
 
 _LEAST_ZOOM = 1.2
 """The smallest enlargement of an explorer on a projector, even if it then loses its second column."""
@@ -87,7 +87,7 @@ def stylesheet(*names: str) -> str:
 
 
 def projector_style() -> str:
-    """The CSS rules that enlarge explorers and panels on a projector; empty without one.
+    """The CSS rules that enlarge explorers on a projector; empty without one.
 
     A two-column explorer is enlarged less if it would otherwise lose a column: one rule for each tenth of the zoom.
     """
@@ -97,7 +97,6 @@ def projector_style() -> str:
     rules = [
         "",
         f":root {{ --dpo-teach-zoom: {scale:g}; }}",
-        ".dpo-teach-panel { zoom: var(--dpo-teach-zoom, 1); }",
         ":has(> .dpo-teach) { container: dpo-teach-parent / inline-size; }",
     ]
     for tenths in range(math.ceil(10 * scale) - 1, round(10 * _LEAST_ZOOM) - 1, -1):

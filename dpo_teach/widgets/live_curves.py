@@ -59,7 +59,7 @@ class LiveCurves(Panel):
         self.rows: list[dict[str, float]] = []
         self._drawn: list[dict[str, float]] = []
         self._handle: Any = None
-        super().__init__({}, "The run, step by step")
+        super().__init__("The run, step by step", {})
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         """Add the metrics of one step; the first step of a run clears the curves of an earlier run.
@@ -73,7 +73,7 @@ class LiveCurves(Panel):
         self.rows = [*self.rows, values] if values["step"] > 1 else [values]
         if values["step"] % self.every and values["step"] != self.steps:
             return
-        self.set()
+        self.redraw()
         if values["step"] == self.steps and self._handle is not None:
             self._handle.update(self)  # so that the saved notebook shows the whole run
 

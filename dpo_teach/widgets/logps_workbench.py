@@ -1,18 +1,29 @@
 """From logits to log-probabilities on seven positions, with a switch for each of the usual mistakes."""
 
-import ipywidgets as ipw
+import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from dpo_teach.plots import CHOSEN, INK, MUTED, REFERENCE, SERIES, new_figure
-from dpo_teach.widgets.panel import Control, Panel, slider_style
+from dpo_teach.widgets.explorer import Choice
+from dpo_teach.widgets.panel import Panel
 from dpo_teach.worlds.tiny_text import TinyText, count_logps, tiny_text
 
 __all__ = ["LogpsWorkbench"]
 
-_SHIFTS = {"one back (right)": "right", "none": "none", "one ahead (wrong way)": "wrong way"}
-_DEEPEST = -8.2
+_SHIFTS = {
+    "right": "the position before it (right)",
+    "none": "its own position",
+    "wrong way": "the position after it",
+}
+_LABELS = {
+    "shift": "a word's P comes from",
+    "count_prompt": "count the prompt",
+    "count_padding": "count the padding",
+    "mean": "take the mean",
+    "pad_left": "pad on the left",
+}
 
 
 class LogpsWorkbench(Panel):
@@ -29,30 +40,28 @@ class LogpsWorkbench(Panel):
     True
     """
 
-    shift = Control()
-    count_prompt = Control()
-    count_padding = Control()
-    mean = Control()
-    pad_left = Control()
+    settings = tuple(_LABELS)
+
+    shift = Choice(tuple(_SHIFTS))
+    count_prompt = traitlets.Bool(False).tag(sync=True)
+    count_padding = traitlets.Bool(False).tag(sync=True)
+    mean = traitlets.Bool(False).tag(sync=True)
+    pad_left = traitlets.Bool(False).tag(sync=True)
 
     def __init__(
         self, *, shift: str = "right", count_prompt: bool = False, count_padding: bool = False, mean: bool = False,
         pad_left: bool = False,
     ) -> None:  # fmt: skip
-        boxes = {
-            "count_prompt": (count_prompt, "count the prompt"),
-            "count_padding": (count_padding, "count the padding"),
-            "mean": (mean, "take the mean"),
-            "pad_left": (pad_left, "pad on the left"),
-        }
-        inputs: dict[str, ipw.Widget] = {
-            "shift": ipw.Dropdown(
-                options=list(_SHIFTS.items()), value=shift, description="logits used", **slider_style(100)
-            )
-        }
-        for name, (value, description) in boxes.items():
-            inputs[name] = ipw.Checkbox(value=value, description=description, indent=False)
-        super().__init__(inputs, "What a mistake does to log P(response)")
+        super().__init__(
+            "What a mistake does to log P(response)",
+            _LABELS,
+            options={"shift": _SHIFTS},
+            shift=shift,
+            count_prompt=count_prompt,
+            count_padding=count_padding,
+            mean=mean,
+            pad_left=pad_left,
+        )
 
     @property
     def text(self) -> TinyText:
@@ -93,17 +102,19 @@ class LogpsWorkbench(Panel):
         figure.set_layout_engine("none")
         self._headline = figure.text(0.015, 0.935, "", fontsize=12, fontweight="bold", va="center")
         self._draw_bars(figure.add_axes((0.075, 0.06, 0.905, 0.64)))
-        self.moving = [self._headline, *self._words, *self._parts, *self._bars, *self._numbers]
         return figure
 
     def _draw_bars(self, axes: Axes) -> None:
         places = range(7)
+        above = axes.get_xaxis_transform()  # words by the height of the axes, whose range follows the bars
         self._bars = axes.bar(places, 0, width=0.62, color=CHOSEN)
+        self._axes = axes
         self._numbers = [axes.text(place, 0, "", ha="center", va="top", color=INK) for place in places]
-        self._words = [axes.text(place, 1.0, "", ha="center", va="bottom", color=INK, fontsize=11) for place in places]
-        self._parts = [axes.text(place, 0.22, "", ha="center", va="bottom", color=MUTED) for place in places]
+        self._words = [axes.text(place, 1.11, "", ha="center", va="bottom", color=INK, fontsize=11, transform=above)
+                       for place in places]  # fmt: skip
+        self._parts = [axes.text(place, 1.03, "", ha="center", va="bottom", color=MUTED, transform=above) for place in places]
         axes.set_xlim(-0.6, 6.6)
-        axes.set_ylim(_DEEPEST, 0)
+        axes.grid(visible=False)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
         axes.axhline(0, color=MUTED, linewidth=1)
@@ -112,6 +123,7 @@ class LogpsWorkbench(Panel):
     def update(self) -> None:
         """Update the words, bars, numbers and the headline."""
         text, contributions = self.text, self.contributions.tolist()
+        self._axes.set_ylim(1.25 * min(-1.0, *contributions), 0)  # with space for the number below the deepest bar
         response, real = text.response_mask[0].tolist(), text.real_mask[0].tolist()
         for place, value in enumerate(contributions):
             part = "response" if response[place] else "prompt" if real[place] else "padding"
@@ -119,7 +131,7 @@ class LogpsWorkbench(Panel):
             self._parts[place].set_text(part)
             self._bars[place].set_height(value)
             self._bars[place].set_color({"response": CHOSEN, "prompt": SERIES[2], "padding": REFERENCE}[part])
-            self._numbers[place].set_y(value - 0.15)
+            self._numbers[place].set_y(value + 0.02 * self._axes.get_ylim()[0])
             self._numbers[place].set_text(f"{value:.4f}".replace("-", "−") if value else "not counted")
             self._numbers[place].set_color(INK if value else MUTED)
         right = count_logps(tiny_text()).sum().item()

@@ -8,11 +8,12 @@ import torch
 import traitlets
 
 from dpo_teach.losses import compute_dpo_loss, gradient_weight, margin
-from dpo_teach.widgets.explorer import CUSTOM, Explorer, Number, check_choice, preset_of
+from dpo_teach.widgets.explorer import CUSTOM, Explorer, Number, check_bounds, check_choice, preset_of
 
-__all__ = ["PRESETS", "LossExplorer", "PairNumbers", "read_pair"]
+__all__ = ["PRESETS", "LossExplorer", "PairNumbers", "move_apart", "read_pair"]
 
 _LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
+_LEAST, _MOST = -2000.0, 0.0  # log-probabilities, nats
 
 PRESETS: dict[str, tuple[float, float, float, float]] = {
     "example 1": (-50.0, -52.0, -51.0, -51.0),
@@ -37,7 +38,8 @@ class PairNumbers:
         probability: σ(margin), the probability that the policy gives to the annotator's choice.
         loss: -log σ(margin), nats.
         gradient_weight: β σ(-margin).
-        best_difference: the difference of log-ratios with the lowest expected loss, nats.
+        best_difference: the difference of log-ratios with the lowest expected loss, nats; infinite if all annotators
+            agree.
     """
 
     chosen_log_ratio: float
@@ -73,7 +75,7 @@ def read_pair(
         reference_chosen: log π_ref(y_w|x), nats.
         reference_rejected: log π_ref(y_l|x), nats.
         beta: above 0.
-        agreement: p, the share of annotators who prefer the chosen response; between 0 and 1.
+        agreement: p, the share of annotators who prefer the chosen response; above 0, up to 1.
 
     Returns:
         All intermediate values.
@@ -96,8 +98,40 @@ def read_pair(
         probability=torch.sigmoid(m).item(),
         loss=compute_dpo_loss(chosen, rejected, anchor_chosen, anchor_rejected, beta).item(),
         gradient_weight=gradient_weight(m, beta).item(),
-        best_difference=math.log(agreement / (1 - agreement)) / beta,
+        best_difference=math.inf if agreement == 1 else math.log(agreement / (1 - agreement)) / beta,
     )
+
+
+def move_apart(
+    difference: float,
+    *,
+    policy_chosen: float,
+    policy_rejected: float,
+    reference_chosen: float,
+    reference_rejected: float,
+) -> tuple[float, float]:
+    """The policy's log-probabilities with a given difference of the log-ratios; the reference stays.
+
+    Both move by the same amount in opposite directions, as the gradient of the loss moves them. If one of them reaches
+    a bound, -2000 or 0, the other moves further.
+
+    Args:
+        difference: chosen minus rejected log-ratio, nats; beyond the reach of the bounds, the nearest.
+        policy_chosen, policy_rejected, reference_chosen, reference_rejected: log-probabilities, nats.
+
+    Returns:
+        The new `policy_chosen` and `policy_rejected`.
+
+    >>> move_apart(
+    ...     6.0, policy_chosen=-50.0, policy_rejected=-52.0, reference_chosen=-51.0, reference_rejected=-51.0
+    ... )
+    (-48.0, -54.0)
+    """
+    widest = _MOST - _LEAST
+    gap = min(max(difference + reference_chosen - reference_rejected, -widest), widest)  # between the policy's two
+    middle = (policy_chosen + policy_rejected) / 2
+    chosen = min(max(middle + gap / 2, _LEAST, _LEAST + gap), _MOST, _MOST + gap)
+    return chosen, _within_bounds(chosen - gap)
 
 
 class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
@@ -106,24 +140,29 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
     Args:
         policy_chosen, policy_rejected, reference_chosen, reference_rejected: log-probabilities, nats, -2000 to 0.
         beta: 0.001 to 10.
-        agreement: the share of annotators who prefer the chosen response, 0.5 to 0.99.
+        agreement: the share of annotators who prefer the chosen response, 0.5 to 1.
         preset: a name from `PRESETS`, instead of the four log-probabilities.
 
     Raises:
         traitlets.TraitError: a value is out of range, or the preset is unknown.
 
-    >>> LossExplorer(preset="example 1").values.difference
-    2.0
+    Three more settings follow from the log-probabilities, and setting one moves those of the policy:
+    `chosen_log_ratio`, `rejected_log_ratio` and their `difference`.
+
+    >>> explorer = LossExplorer(preset="example 1")
+    >>> explorer.chosen_log_ratio = 5
+    >>> explorer.policy_chosen, explorer.difference
+    (-46.0, 6.0)
     """
 
-    settings = ("preset", *_LOGPS, "beta", "agreement")
+    settings = ("preset", *_LOGPS, "chosen_log_ratio", "rejected_log_ratio", "difference", "beta", "agreement")
 
-    policy_chosen = Number(-50.0, least=-2000.0, most=0.0)
-    policy_rejected = Number(-52.0, least=-2000.0, most=0.0)
-    reference_chosen = Number(-51.0, least=-2000.0, most=0.0)
-    reference_rejected = Number(-51.0, least=-2000.0, most=0.0)
+    policy_chosen = Number(-50.0, least=_LEAST, most=_MOST)
+    policy_rejected = Number(-52.0, least=_LEAST, most=_MOST)
+    reference_chosen = Number(-51.0, least=_LEAST, most=_MOST)
+    reference_rejected = Number(-51.0, least=_LEAST, most=_MOST)
     beta = Number(0.1, least=0.001, most=10.0)
-    agreement = Number(0.75, least=0.5, most=0.99)
+    agreement = Number(0.75, least=0.5, most=1.0)
     presets = traitlets.Dict().tag(sync=True)
 
     def __init__(
@@ -156,10 +195,47 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
     def preset(self, name: str) -> None:
         self.set(preset=name)
 
+    @property
+    def chosen_log_ratio(self) -> float:
+        """log π - log π_ref of the chosen response, nats; setting it moves `policy_chosen`."""
+        return self.policy_chosen - self.reference_chosen
+
+    @chosen_log_ratio.setter
+    def chosen_log_ratio(self, value: float | int) -> None:
+        self.set(chosen_log_ratio=value)
+
+    @property
+    def rejected_log_ratio(self) -> float:
+        """log π - log π_ref of the rejected response, nats; setting it moves `policy_rejected`."""
+        return self.policy_rejected - self.reference_rejected
+
+    @rejected_log_ratio.setter
+    def rejected_log_ratio(self, value: float | int) -> None:
+        self.set(rejected_log_ratio=value)
+
+    @property
+    def difference(self) -> float:
+        """Chosen minus rejected log-ratio, nats; setting it moves both log-probabilities of the policy, as `move_apart`."""
+        return self.chosen_log_ratio - self.rejected_log_ratio
+
+    @difference.setter
+    def difference(self, value: float | int) -> None:
+        self.set(difference=value)
+
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A preset sets the four log-probabilities, except those that are given as well."""
+        """A preset sets the four log-probabilities, except those that are given as well; a log-ratio one of the policy."""
         if "preset" in values:
             values = {**self.presets.get(_check_preset(values.pop("preset")), {}), **values}
+        logps = {name: values.get(name, getattr(self, name)) for name in _LOGPS}
+        for response in ("chosen", "rejected"):
+            if (name := f"{response}_log_ratio") in values:
+                reference = logps[f"reference_{response}"]
+                log_ratio = check_bounds(values.pop(name), name, _LEAST - reference, _MOST - reference)
+                values[f"policy_{response}"] = logps[f"policy_{response}"] = _within_bounds(reference + log_ratio)
+        if "difference" in values:
+            widest, middle = _MOST - _LEAST, logps["reference_rejected"] - logps["reference_chosen"]
+            difference = check_bounds(values.pop("difference"), "difference", middle - widest, middle + widest)
+            values["policy_chosen"], values["policy_rejected"] = move_apart(difference, **logps)
         return values
 
     @property
@@ -170,12 +246,18 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
     def describe(self) -> str:
         """The whole computation in one line."""
         v = self.values
+        optimum = "loss has no minimum" if self.agreement == 1 else f"optimum is a difference of {v.best_difference:.2f} nats"
         return (
             f"LossExplorer: log-ratios chosen {v.chosen_log_ratio:+.2f} and rejected {v.rejected_log_ratio:+.2f}, "
             f"difference {v.difference:+.2f}, times beta {self.beta:.3g} gives margin {v.margin:+.3f}, "
             f"probability {v.probability:.4f}, loss {v.loss:.4f}, gradient weight {v.gradient_weight:.4f}; "
-            f"with {100 * self.agreement:.0f} % agreement the optimum is a difference of {v.best_difference:.2f} nats"
+            f"with {100 * self.agreement:.0f} % agreement the {optimum}"
         )
+
+
+def _within_bounds(logp: float) -> float:
+    """A log-probability without the rounding error that would put it outside the bounds."""
+    return min(max(logp, _LEAST), _MOST)
 
 
 def _check_preset(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import get_args
 import traitlets
 
 from dpo_teach.memory import Dtype, Optimizer, PipelineMemory, byte_rules, count_memory
-from dpo_teach.widgets.explorer import Explorer, Number
+from dpo_teach.widgets.explorer import Choice, Explorer, Number
 
 __all__ = ["MemoryCalculator"]
 
@@ -30,8 +30,8 @@ class MemoryCalculator(Explorer, module="memory_calculator", render="memoryCalcu
     settings = ("billions", "dtype", "optimizer", "precomputed_reference", "lora")
 
     billions = Number(7.0, least=0.001, most=1000.0)
-    dtype = traitlets.Enum(get_args(Dtype), "bfloat16").tag(sync=True)
-    optimizer = traitlets.Enum(get_args(Optimizer), "adamw").tag(sync=True)
+    dtype = Choice(get_args(Dtype))
+    optimizer = Choice(get_args(Optimizer))
     precomputed_reference = traitlets.Bool(False).tag(sync=True)
     lora = traitlets.Bool(False).tag(sync=True)
     dtypes = traitlets.List(list(get_args(Dtype))).tag(sync=True)

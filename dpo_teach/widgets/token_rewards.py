@@ -12,7 +12,7 @@ from dpo_teach.batches import TokenizedPair, tokenize_pair
 from dpo_teach.losses import compute_implicit_reward
 from dpo_teach.models import context_length
 from dpo_teach.pairs import PreferencePair
-from dpo_teach.widgets.explorer import Explorer, Number
+from dpo_teach.widgets.explorer import Choice, Explorer, Number
 from dpo_teach.widgets.token_scores import ScoredResponse, score_responses
 
 __all__ = ["RESPONSES", "VIEWS", "TokenRewards"]
@@ -47,7 +47,7 @@ class TokenRewards(Explorer, module="token_rewards", render="tokenRewards", styl
 
     pair = traitlets.Int(1).tag(sync=True)
     beta = Number(0.1, least=0.001, most=10.0)
-    view = traitlets.Enum(VIEWS, VIEWS[0]).tag(sync=True)
+    view = Choice(VIEWS)
     count = traitlets.Int().tag(sync=True)
     shown = traitlets.Dict().tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)

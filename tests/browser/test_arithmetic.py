@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from dpo_teach.losses import gradient_weight
 from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
 from dpo_teach.widgets.js_bundle import bundle
-from dpo_teach.widgets.loss_explorer import read_pair
+from dpo_teach.widgets.loss_explorer import LossExplorer, move_apart, read_pair
 from dpo_teach.worlds.tabular import expected_reward, film_world, kl, log_partition, optimal_policy
 
 BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)
@@ -42,7 +42,7 @@ def assert_near(found: float, expected: float, where: object) -> None:
 def test_the_numbers_of_a_pair_match(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
     logps = (-2000.0, -61.3, -50.0, -0.25, 0.0)
     names = ("policyChosen", "policyRejected", "referenceChosen", "referenceRejected", "beta", "agreement")
-    grid = list(itertools.product(logps, logps, (-2000.0, -51.0, 0.0), (-51.0, 0.0), BETAS, (0.5, 0.75, 0.99)))
+    grid = list(itertools.product(logps, logps, (-2000.0, -51.0, 0.0), (-51.0, 0.0), BETAS, (0.5, 0.75, 1.0)))
     assert len(grid) >= 1000
     found = compute("readPair", [[dict(zip(names, point, strict=True))] for point in grid])
     for point, here in zip(grid, found, strict=True):
@@ -58,9 +58,34 @@ def test_the_numbers_of_a_pair_match(compute: Callable[[str, Sequence[Any]], lis
             ("probability", expected.probability),
             ("loss", expected.loss),
             ("gradientWeight", expected.gradient_weight),
-            ("bestDifference", expected.best_difference),
         ):
             assert_near(here[name], value, (name, point))
+        if point[5] == 1:
+            assert (here["bestDifference"], expected.best_difference) == (None, math.inf)  # JSON has no infinity
+        else:
+            assert_near(here["bestDifference"], expected.best_difference, point)
+
+
+def test_the_dot_and_the_log_ratios_move_the_policy_as_in_python(
+    compute: Callable[[str, Sequence[Any]], list[Any]],
+) -> None:
+    logps = (-2000.0, -61.3, -0.25, 0.0)
+    names = ("policyChosen", "policyRejected", "referenceChosen", "referenceRejected")
+    grid = list(itertools.product(logps, logps, logps, logps, (-4000.0, -20.0, -0.2, 0.0, 7.4, 1990.0)))
+    assert len(grid) >= 1000
+    calls = [[point[4], dict(zip(names, point[:4], strict=True))] for point in grid]
+    for point, here in zip(grid, compute("moveApart", calls), strict=True):
+        expected = move_apart(
+            point[4], policy_chosen=point[0], policy_rejected=point[1], reference_chosen=point[2],
+            reference_rejected=point[3],
+        )  # fmt: skip
+        for found, value in zip(here, expected, strict=True):
+            assert_near(found, value, point)
+    pairs = [(log_ratio, reference) for reference in (-61.3, -20.0) for log_ratio in (-1900.0, -0.7, 0.0, 3.3, 20.0)]
+    for (log_ratio, reference), found in zip(pairs, compute("policyAt", pairs), strict=True):
+        explorer = LossExplorer(reference_chosen=reference)
+        explorer.chosen_log_ratio = log_ratio
+        assert_near(found, explorer.policy_chosen, (log_ratio, reference))
 
 
 def test_the_tilt_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
@@ -113,7 +138,7 @@ def test_memory_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> N
 
 
 def test_the_mean_loss_over_annotators_matches(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
-    grid = list(itertools.product([-4000 + 55.5 * i for i in range(145)], BETAS, (0.5, 0.9)))
+    grid = list(itertools.product([-4000 + 55.5 * i for i in range(145)], BETAS, (0.5, 0.9, 1.0)))
     assert len(grid) >= 1000
     for point, here in zip(grid, compute("expectedLoss", grid), strict=True):
         d, beta, p = point

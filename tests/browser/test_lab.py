@@ -103,7 +103,7 @@ def test_a_folded_output_shows_nothing_until_its_cell_is_run(lab: Lab, learner: 
 def test_layout_on_a_projector_1280_pixels_wide(
     lab: Lab, learner: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sliders stay next to the flow, tables grow with the text, and printed words are not broken."""
+    """The sliders stay next to the curve, tables grow with the text, and printed words are not broken."""
     monkeypatch.setenv("DPO_TEACH_PROJECTOR", "1.6")
     write_lab_settings(tmp_path)
     lab.open(learner, "01_introduction.ipynb")
@@ -112,10 +112,10 @@ def test_layout_on_a_projector_1280_pixels_wide(
     learner.keyboard.press("Control+b")
     output = run_cell(learner, "01_introduction.ipynb", "loss-explorer")
     expect(output.locator(".dpo-teach")).to_be_visible(timeout=20_000)
-    sources, graph = (output.locator(name).bounding_box() for name in (".dt-sources", ".dt-graph-frame"))
+    sources, curve = (output.locator(name).bounding_box() for name in (".dt-pair", ".dt-plot"))
     assert sources is not None
-    assert graph is not None
-    assert sources["x"] + sources["width"] <= graph["x"] + 1, "expected the wide layout, found the narrow one"
+    assert curve is not None
+    assert sources["x"] + sources["width"] <= curve["x"] + 1, "expected the wide layout, found the narrow one"
     assert output.locator(".dpo-teach").evaluate("e => e.currentCSSZoom") >= 1.2
     numbers = run_cell(learner, "01_introduction.ipynb", "beta-tilt").locator(".dt-numbers dt")
     expect(numbers.first).to_be_visible(timeout=20_000)
@@ -148,19 +148,14 @@ def test_every_control_of_a_kernel_panel_in_its_notebook(lab: Lab, learner: Page
     def moved(act: str) -> None:
         expect(picture, f"{cell}: {act} changed nothing").not_to_have_attribute("src", before, timeout=5000)
 
-    for handle in output.locator(".noUi-handle").all():
+    for slider in output.locator("input[type=range]").all():
         for key in ("ArrowRight", "ArrowLeft"):
             before = picture.get_attribute("src") or ""
-            handle.focus()
+            slider.focus()
             learner.keyboard.press(key)
             moved(key)
         before = picture.get_attribute("src") or ""
-        box = handle.bounding_box()
-        assert box is not None
-        learner.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        learner.mouse.down()
-        learner.mouse.move(box["x"] + 60, box["y"] + 5, steps=5)
-        learner.mouse.up()
+        drag(learner, slider, 0.8)
         moved("the pointer")
     for menu in output.locator("select").all():
         before = picture.get_attribute("src") or ""

@@ -177,7 +177,7 @@ FAULTS = [
     Fault("an assert is emptied", "01", replace("count-the-models", "assert (rlhf.total", "assert True, (rlhf.total")),
     Fault("an import is broken", "01", replace("film-world", "import film_world", "import filmworld")),
     Fault("a widget has a callback that raises", "03",
-          add("beta-roles-asked", "BetaRoles().inputs['beta'].observe(lambda change: 1 / 0)")),
+          add("beta-roles-asked", "BetaRoles().observe(lambda change: 1 / 0, 'beta')")),
     Fault("a cell was never executed", "03", set_cell(CHECKED, execution_count=None, outputs=[])),
     Fault("a cell raises", "03", add(CHECKED, "1 / 0"), (DRAWN, CHECKED)),
     Fault("a cell raises and has a tag that allows it", "03",

@@ -9,7 +9,16 @@ import pytest
 import traitlets
 
 from dpo_teach.memory import Dtype, Optimizer, count_memory
-from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
+from dpo_teach.widgets import (
+    BetaRoles,
+    BetaTilt,
+    FrontierWalker,
+    GradientWeights,
+    LiveCurves,
+    LogpsWorkbench,
+    LossExplorer,
+    MemoryCalculator,
+)
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import PRESETS
@@ -24,6 +33,7 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LossExplorer, "beta", math.nan, "beta must be between 0.001 and 10, found nan"),
     (LossExplorer, "beta", "0.1", "beta must be between 0.001 and 10, found '0.1'"),
     (LossExplorer, "policy_chosen", 1.0, "policy_chosen must be between -2000 and 0, found 1.0"),
+    (LossExplorer, "agreement", 1.01, "agreement must be between 0.5 and 1, found 1.01"),
     (LossExplorer, "preset", "example 5", "preset must be one of example 1,.*found 'example 5'"),
     (BetaTilt, "beta", 0.0, "beta must be between 0.001 and 100, found 0.0"),
     (BetaTilt, "prompt", "Tomorrow.", "prompt must be one of We went on a rainy Tuesday.,.*found 'Tomorrow.'"),
@@ -32,7 +42,7 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
     (GradientWeights, "batch", "tomorrow", "batch must be one of at the start,.*found 'tomorrow'"),
     (MemoryCalculator, "billions", 0.0, "billions must be between 0.001 and 1000, found 0.0"),
-    (MemoryCalculator, "dtype", "float64", "int8.*not the str 'float64'"),
+    (MemoryCalculator, "dtype", "float64", "dtype must be one of int8, .*found 'float64'"),
 ]
 
 
@@ -50,12 +60,21 @@ def test_the_error_for_an_invalid_value_names_it(kind: type[Explorer], name: str
     assert repr(explorer) == before
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, BetaRoles, LogpsWorkbench, FrontierWalker])
 def test_the_error_for_an_unknown_setting_names_it(kind: type[Explorer]) -> None:
-    with pytest.raises(AttributeError, match=f"has no setting 'gamma'; it has {kind.settings[0]}"):
-        kind().set(gamma=1.0)
+    explorer, words = kind(), f"has no setting 'gamma'; it has {kind.settings[0]}"
+    with pytest.raises(AttributeError, match=words):
+        explorer.set(gamma=1.0)
+    with pytest.raises(AttributeError, match=words):
+        explorer.gamma = 1.0
+    assert not hasattr(explorer, "gamma")
     with pytest.raises(TypeError, match="gamma"):
         kind(gamma=1.0)
+
+
+def test_a_panel_without_settings_accepts_no_new_name_either() -> None:
+    with pytest.raises(AttributeError, match="LiveCurves has no setting 'step'; it has none"):
+        LiveCurves(steps=4, beta=0.1).step = 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,7 +87,7 @@ def test_equal_settings_give_equal_reprs(kind: type[Explorer]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
-    derived = {"preset", "batch", "prompt"}  # these are properties: only the underlying values are sent
+    derived = {"preset", "batch", "prompt", "chosen_log_ratio", "rejected_log_ratio", "difference"}  # these are properties: only the underlying values are sent
     assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)
 
@@ -225,6 +244,55 @@ def test_the_preset_name_follows_from_the_log_probabilities() -> None:
     assert explorer.preset == "example 4"
     explorer.set(preset="example 1", beta=0.5)
     assert (explorer.policy_chosen, explorer.beta) == (-50.0, 0.5)
+
+
+def test_a_log_ratio_moves_the_policy_and_keeps_the_reference() -> None:
+    explorer = LossExplorer()  # policy -50 and -52, reference -51 and -51
+    explorer.chosen_log_ratio = 5
+    assert [getattr(explorer, name) for name in LOGPS] == [-46.0, -52.0, -51.0, -51.0]
+    explorer.rejected_log_ratio = -2.5
+    assert [getattr(explorer, name) for name in LOGPS] == [-46.0, -53.5, -51.0, -51.0]
+    assert (explorer.chosen_log_ratio, explorer.rejected_log_ratio, explorer.difference) == (5.0, -2.5, 7.5)
+    explorer.set(reference_chosen=-40.0, chosen_log_ratio=-3.0)  # relative to the new reference
+    assert (explorer.policy_chosen, explorer.reference_chosen) == (-43.0, -40.0)
+    explorer.set(preset="both fell", rejected_log_ratio=2.0)
+    assert [getattr(explorer, name) for name in LOGPS] == [-55.0, -49.0, -51.0, -51.0]
+
+
+def test_a_difference_moves_both_by_the_same_amount_up_to_the_bounds() -> None:
+    explorer = LossExplorer()
+    explorer.difference = 6
+    assert [getattr(explorer, name) for name in LOGPS] == [-48.0, -54.0, -51.0, -51.0]
+    explorer.difference = -2
+    assert [getattr(explorer, name) for name in LOGPS] == [-52.0, -50.0, -51.0, -51.0]
+    explorer.difference = 110  # -51 + 55 would be above 0
+    assert [getattr(explorer, name) for name in LOGPS] == [0.0, -110.0, -51.0, -51.0]
+    explorer.set(difference=-2000)
+    assert [getattr(explorer, name) for name in LOGPS] == [-2000.0, 0.0, -51.0, -51.0]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("chosen_log_ratio", 52.0, "chosen_log_ratio must be between -1949 and 51, found 52.0"),
+        ("rejected_log_ratio", "1", "rejected_log_ratio must be between -1949 and 51, found '1'"),
+        ("difference", 2001, "difference must be between -2000 and 2000, found 2001"),
+    ],
+)
+def test_a_log_ratio_out_of_reach_of_the_policy_changes_nothing(name: str, value: Any, words: str) -> None:
+    explorer = LossExplorer()
+    before = repr(explorer)
+    for attempt in (lambda: setattr(explorer, name, value), lambda: explorer.set(**{name: value, "beta": 0.5})):
+        with pytest.raises(traitlets.TraitError, match=words):
+            attempt()
+    assert repr(explorer) == before
+
+
+def test_annotators_who_all_agree_leave_no_optimum() -> None:
+    explorer = LossExplorer(agreement=1.0)
+    assert explorer.values.best_difference == math.inf
+    assert repr(explorer).endswith("with 100 % agreement the loss has no minimum")
 
 
 def test_both_log_ratios_of_both_fell_are_negative() -> None:

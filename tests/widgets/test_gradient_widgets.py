@@ -41,6 +41,18 @@ def test_moving_all_pairs_changes_the_weights_but_not_their_order(weights: Gradi
     assert pulls == sorted(pulls, reverse=True)
 
 
+def test_a_batch_resets_the_common_move() -> None:
+    panel = GradientWeights()
+    panel.moved = -20.0
+    assert panel.batch == "the four examples"
+    panel.batch = "one badly wrong"
+    assert (panel.moved, tuple(panel.differences)) == (0.0, BATCHES["one badly wrong"])
+    panel.set(batch="the four examples", moved=3.0)
+    assert panel.moved == 3.0
+    panel.batch = "your own"  # changes nothing
+    assert panel.moved == 3.0
+
+
 def test_an_unknown_batch_is_rejected() -> None:
     with pytest.raises(TraitError, match=r"batch must be one of at the start,.*found 'tomorrow'"):
         GradientWeights(batch="tomorrow")

@@ -34,6 +34,9 @@ MAKERS: dict[str, Callable[[], Any]] = {
 RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
     ("LossExplorer", "preset"): lambda explorer: (*explorer.presets, CUSTOM),
     ("GradientWeights", "batch"): lambda weights: (*weights.presets, CUSTOM),
+    ("LossExplorer", "chosen_log_ratio"): lambda _: (-1949, 0, 51),
+    ("LossExplorer", "rejected_log_ratio"): lambda _: (-1949, 0, 51),
+    ("LossExplorer", "difference"): lambda _: (-2000, 0, 2000),
     ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts,
     ("TokenRewards", "pair"): lambda panel: range(1, panel.count + 1),
     ("BeforeAfter", "prompt"): lambda _: ("the plot", "the plot was very"),
@@ -47,15 +50,10 @@ def make(kind: type) -> Any:
     return MAKERS.get(kind.__name__, kind)()
 
 
-def settings(widget: Any) -> Iterable[str]:
-    """The names of the settings or controls."""
-    return widget.inputs if isinstance(widget, Panel) else widget.settings
-
-
 def range_of(widget: Any, name: str) -> Iterable[Any]:
     """The values of a setting: both ends and the middle, every choice, both states of a checkbox."""
     if isinstance(widget, Panel):
-        return settings_of(widget.inputs[name])
+        return settings_of(widget, name)
     trait = widget.traits().get(name)
     if isinstance(trait, Number):
         return between(trait)
@@ -76,14 +74,6 @@ def between(trait: Number | Numbers) -> tuple[float, ...]:
     return trait.least, (trait.least + trait.most) / 2, trait.most
 
 
-def move(widget: Any, name: str, value: Any) -> None:
-    """Set a value as a user does: a panel keeps an error in `error`, and an explorer raises it."""
-    if isinstance(widget, Panel):
-        widget.inputs[name].value = value
-    else:
-        widget.set(**{name: value})
-
-
 def test_the_notebooks_show_widgets() -> None:
     assert len(SHOWN) > 5
 
@@ -91,7 +81,7 @@ def test_the_notebooks_show_widgets() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SHOWN)
 def test_every_setting_over_its_range(kind: type) -> None:
-    names = list(settings(make(kind)))
+    names = list(make(kind).settings)
     assert names or kind.__name__ in NO_CONTROL
     for name in names:
         check_setting(make(kind), name)
@@ -101,7 +91,7 @@ def check_setting(widget: Any, name: str) -> None:
     """No value of a setting causes an error, and some value changes the repr."""
     reprs = {repr(widget)}
     for value in list(range_of(widget, name)):
-        move(widget, name, value)
+        widget.set(**{name: value})
         assert widget.error is None, f"{name} = {value}: {widget.error!r}"
         assert "nan" not in repr(widget)
         reprs.add(repr(widget))

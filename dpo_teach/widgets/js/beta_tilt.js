@@ -149,19 +149,13 @@ function makeFrontier() {
       const points = BETAS.map((beta) => tilt(reference, rewards, beta)).map((at) => [at.kl, at.reward]);
       const referenceReward = sum(reference.map((p, i) => p * rewards[i]));
       setAttributes(line, { d: picture.path([[0, referenceReward], ...points]) });
-      place(picture, start, [0, referenceReward], "dt-fill-reference");
-      place(picture, dot, [kl, reward], "dt-dot");
+      picture.place(start, [0, referenceReward]);
+      picture.place(dot, [kl, reward]);
     },
   };
 }
 
 const BETAS = Array.from({ length: 121 }, (_, i) => 10 ** (2 - i / 24));
-
-function place(picture, mark, point, name) {
-  const [x, y] = picture.clamp(point);
-  const off = x !== point[0] || y !== point[1];
-  setAttributes(mark, { cx: picture.px(x), cy: picture.py(y), class: off ? `${name} dt-off-chart` : name });
-}
 
 function headline(distance) {
   if (distance < 0.02) return "The optimum is almost the reference: KL is costly, or the rewards are similar.";

@@ -1,12 +1,13 @@
 // Drawing: charts with two axes, bars, legends. All nodes are created once; later, only ranges, widths and texts change.
 
-import { brief, html, setAttributes, setText, svg, uniqueId } from "./dom.js";
+import { brief, html, setAttributes, setText, svg, uniqueId, within } from "./dom.js";
 
 const TICKS = 9;
 const LEFT = 46;
 const RIGHT = 14;
 const TOP = 12;
 const BOTTOM = 40;
+const DOT = 8; // how far inside the axes a dot is that stands for a point outside
 
 // A chart with two axes.
 //   x, y          the ends of the axes, data
@@ -24,8 +25,10 @@ export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, 
   const yTicks = makeTicks(axes, "dt-y");
   const xName = svg("text", { class: "dt-name", "text-anchor": "end" }, xLabel);
   const yName = svg("text", { class: "dt-name", x: left, y: TOP - 1 }, yLabel);
+  const note = svg("text", { class: "dt-name", "text-anchor": "end", y: TOP - 1 }, "○ off the chart");
+  const outside = new Set();
   const node = svg("svg", { class: "dt-chart", role: "img", "aria-label": label, height: height + 8 },
-                   svg("defs", {}, svg("clipPath", { id: clip }, clipRect)), axes, marks, over, xName, yName);
+                   svg("defs", {}, svg("clipPath", { id: clip }, clipRect)), axes, marks, over, xName, yName, note);
   const top = TOP + 10;
   const bottom = height - BOTTOM;
 
@@ -36,6 +39,7 @@ export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, 
     setAttributes(node, { width, viewBox: `0 0 ${width} ${height + 8}` });
     setAttributes(clipRect, { x: left, y: top - 4, width: Math.max(width - left - RIGHT, 1), height: bottom - top + 8 });
     setAttributes(xName, { x: width - RIGHT, y: height - 2 });
+    setAttributes(note, { x: width - RIGHT });
     const count = width < 360 ? 4 : 6;
     placeTicks(xTicks, ticksOf(ranges.x, count), (tick, line, text) => {
       setAttributes(line, { x1: px(tick), x2: px(tick), y1: top, y2: bottom });
@@ -60,18 +64,23 @@ export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, 
     },
     // The path through points, as the attribute `d`.
     path: (points) => points.map(([a, b], i) => `${i ? "L" : "M"}${px(a).toFixed(2)} ${bounded(py(b)).toFixed(2)}`).join(""),
-    // A point outside the axes, moved to their edge.
-    clamp: ([a, b]) => [within(a, ranges.x), within(b, ranges.y)],
+    // Put a dot at a point, and return where it is. Outside the axes it becomes an open circle at their edge.
+    place(dot, [a, b]) {
+      const off = within(a, ranges.x) !== a || within(b, ranges.y) !== b;
+      const at = [px(a), py(b)];
+      const [cx, cy] = off ? [within(at[0], [left + DOT, width - RIGHT - DOT]), within(at[1], [top + DOT, bottom - DOT])] : at;
+      setAttributes(dot, { cx, cy });
+      dot.classList.toggle("dt-off-chart", off);
+      outside[off ? "add" : "delete"](dot);
+      setAttributes(note, { visibility: outside.size ? "visible" : "hidden" });
+      return [cx, cy];
+    },
   };
 }
 
 // SVG cannot draw coordinates with many digits; a point this far away is outside the chart in any case.
 function bounded(pixel) {
   return Math.min(Math.max(pixel, -5000), 5000);
-}
-
-function within(value, [low, high]) {
-  return Math.min(Math.max(value, low), high);
 }
 
 // The largest number of ticks that can be shown, created once.

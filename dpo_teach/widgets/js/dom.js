@@ -62,9 +62,16 @@ export function percent(share) {
   return `${(100 * share).toFixed(0)} %`;
 }
 
-// exp(log), as a power of ten where it is very large or small: it may exceed the largest float.
+// exp(log), with a power of ten where it is very large or small: it may exceed the largest float.
 export function exponential(log) {
-  return Math.abs(log) < 7 ? plain(Math.exp(log), 3) : `10^${plain(log / Math.LN10, 1)}`;
+  if (Math.abs(log) < 7) return plain(Math.exp(log), 3);
+  const power = Math.floor(log / Math.LN10);
+  const raised = [...String(power)].map((digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]).join("");
+  return `${(10 ** (log / Math.LN10 - power)).toFixed(1)} × 10${raised}`;
+}
+
+export function within(value, [low, high]) {
+  return Math.min(Math.max(value, low), high);
 }
 
 // The model: anywidget's, whose traits are those of the Python object, or kernelless_model.js on a page without Python.
@@ -141,29 +148,32 @@ export function throttled(model) {
 // Controls: labelled, for keyboard and pointer. Each has a `node`, and a `stop` that stops watching the model.
 
 // A slider for the usual values, with a number box for any value.
-//   name, label   the trait, and the label that people see
+//   name, label   the trait, and the label for screen readers
+//   text          the label on the page; `label` by default
 //   low, high     ends of the slider; `log` for a logarithmic one
-//   least, most   what the number box accepts; by default the ends of the slider
+//   least, most   what the number box accepts; by default the ends of the slider. `limits` returns both if they vary
 //   step, show    the slider's step; a function that formats a value
 //   get, set      read and write the value, if it is not a trait itself
 //   names         the traits on which the value depends; [name] by default
 export function slider(model, spec) {
-  const at = { least: spec.low, most: spec.high, step: 0.5, show: brief, names: [spec.name], ...spec };
+  const at = { least: spec.low, most: spec.high, step: 0.5, show: brief, names: [spec.name], text: spec.label, ...spec };
+  const limits = spec.limits ?? (() => [at.least, at.most]);
   const get = spec.get ?? (() => model.get(at.name));
   const set = spec.set ?? ((value) => assign(model, { [at.name]: value }));
-  const range = html("input", { type: "range", id: uniqueId("range") });
+  const range = html("input", { type: "range", id: uniqueId("range"), "aria-label": at.label });
   const box = html("input", { type: "text", inputmode: "decimal", class: "dt-box", autocomplete: "off",
                               "aria-label": `${at.label}, typed` });
-  const label = html("label", { for: range.id, class: "dt-label" }, at.label);
+  const label = html("label", { for: range.id, class: "dt-label" }, at.text);
   const error = html("span", { class: "dt-error", role: "alert", id: uniqueId("error") }, "");
   setAttributes(box, { "aria-describedby": error.id });
-  const node = html("div", { class: "dt-slider", "data-name": at.name }, label, range, box, error);
-  const position = (value) => (at.log ? Math.log10(value) : value);
+  const node = html("div", { class: "dt-slider", "data-name": at.name }, label, box, range, error);
+  const scale = () => (at.log ? powers(at.low, at.high) : linear(at));
 
   const refresh = () => {
     const value = get();
-    setAttributes(range, { min: position(at.low), max: position(at.high), step: at.log ? 0.01 : at.step });
-    const shown = Math.min(Math.max(position(value), position(at.low)), position(at.high));
+    const { min, max, step, place } = scale();
+    setAttributes(range, { min, max, step });
+    const shown = within(place(value), [min, max]);
     if (Number(range.value) !== shown) range.value = shown;
     setAttributes(range, { "aria-valuetext": `${at.show(value)}${at.unit ? ` ${at.unit}` : ""}` });
     if (box !== box.getRootNode().activeElement || !box.classList.contains("dt-typing")) box.value = at.show(value);
@@ -172,12 +182,16 @@ export function slider(model, spec) {
     Object.assign(at, { low, high });
     refresh();
   };
+  const complain = (text) => {
+    setText(error, text);
+    setAttributes(box, { "aria-invalid": text ? "true" : null });
+    box.classList.toggle("dt-typing", text !== ""); // keep the typed text, so that it can be corrected
+  };
 
   range.addEventListener("input", () => {
-    const value = at.log ? roundedPower(Number(range.value), at.low, at.high) : Number(range.value);
-    setText(error, "");
-    setAttributes(box, { "aria-invalid": null });
-    set(value);
+    complain("");
+    set(scale().at(Number(range.value)));
+    refresh(); // `set` may not have accepted all of it
   });
   let before = get(); // the value when the drag began
   range.addEventListener("pointerdown", () => {
@@ -191,22 +205,34 @@ export function slider(model, spec) {
   for (const end of ["change", "pointerup", "pointercancel"]) range.addEventListener(end, () => model.setDragging?.(false));
   box.addEventListener("input", () => box.classList.add("dt-typing"));
   box.addEventListener("change", () => {
-    box.classList.remove("dt-typing");
     const value = Number(box.value.replace("−", "-").replace(",", "."));
-    const good = box.value.trim() !== "" && value >= at.least && value <= at.most;
-    setAttributes(box, { "aria-invalid": good ? null : "true" });
-    setText(error, good ? "" : `${at.label}: enter a number from ${brief(at.least)} to ${brief(at.most)}`);
+    const [least, most] = limits();
+    const good = box.value.trim() !== "" && value >= least && value <= most;
+    complain(good ? "" : `${at.label}: enter a number from ${brief(least)} to ${brief(most)}`);
     if (good) set(value);
-    else box.classList.add("dt-typing"); // keep the typed text, so that it can be corrected
+  });
+  box.addEventListener("blur", () => { // whoever moves on sees the value that counts
+    complain("");
+    refresh();
   });
   refresh();
   return { node, range, box, refresh, setEnds, stop: watch(model, at.names, refresh) };
 }
 
-// Three digits are enough on a logarithmic scale, and the ends are exact.
-function roundedPower(exponent, low, high) {
-  const value = Number((10 ** exponent).toPrecision(3));
-  return Math.min(Math.max(value, low), high);
+// The scales of a slider: the ends and the step of its element, from a value to its place, and back.
+
+function linear({ low, high, step }) {
+  return { min: low, max: high, step, place: (value) => value, at: (place) => place };
+}
+
+// A hundred steps for each factor of ten. Three digits are enough, and the ends are exact.
+function powers(low, high) {
+  const steps = Math.round(100 * Math.log10(high / low));
+  return {
+    min: 0, max: steps, step: 1,
+    place: (value) => (steps * Math.log(value / low)) / Math.log(high / low),
+    at: (place) => within(Number((low * (high / low) ** (place / steps)).toPrecision(3)), [low, high]),
+  };
 }
 
 // A menu; `options` are [value, text], and `get`, `set` and `names` are those of a slider.
@@ -229,9 +255,9 @@ export function menu(model, { name, label, options, names = [name], get = () => 
 
 export const CUSTOM = "your own"; // what the menu shows for values that match no preset
 
-// A menu of presets, which are values by trait. The choice is not stored: the menu shows the preset with the current values.
-export function presetMenu(model, { name, label, presets }) {
-  const traits = Object.keys(Object.values(presets)[0]);
+// A menu of presets, which are values by trait. The choice is not stored: the menu shows the preset with the current values
+// of `traits`, by default all that a preset sets.
+export function presetMenu(model, { name, label, presets, traits = Object.keys(Object.values(presets)[0]) }) {
   const same = (values) => traits.every((trait) => JSON.stringify(values[trait]) === JSON.stringify(model.get(trait)));
   return menu(model, {
     name, label, names: traits,

@@ -29,6 +29,22 @@ export function readPair({ policyChosen, policyRejected, referenceChosen, refere
   };
 }
 
+const [LEAST, MOST] = [-2000, 0]; // of a log-probability, nats
+
+// The policy's log-probabilities with a given difference of the log-ratios: both move by the same amount, as the gradient
+// moves them, unless one of them reaches a bound.
+export function moveApart(difference, { policyChosen, policyRejected, referenceChosen, referenceRejected }) {
+  const gap = Math.min(Math.max(difference + referenceChosen - referenceRejected, LEAST - MOST), MOST - LEAST);
+  const middle = (policyChosen + policyRejected) / 2;
+  const chosen = Math.min(Math.max(middle + gap / 2, LEAST, LEAST + gap), MOST, MOST + gap);
+  return [chosen, Math.min(Math.max(chosen - gap, LEAST), MOST)];
+}
+
+// The policy's log-probability with a given log-ratio.
+export function policyAt(logRatio, reference) {
+  return Math.min(Math.max(reference + logRatio, LEAST), MOST);
+}
+
 // The mean loss over annotators, of whom a share `agreement` prefers the chosen response.
 export function expectedLoss(difference, beta, agreement) {
   return -agreement * logSigmoid(beta * difference) - (1 - agreement) * logSigmoid(-beta * difference);

@@ -4,11 +4,12 @@ import { html, setAttributes, setText, watch } from "./dom.js";
 
 export function frame(el, title, model) {
   const headline = html("p", { class: "dt-headline" }, "");
+  const head = html("div", { class: "dt-head" }, headline);
   const error = html("p", { class: "dt-error", role: "alert" }, "");
   const body = html("div", { class: "dt-body" });
   const description = html("p", { class: "dt-visually-hidden", role: "status" }, "");
   const root = html("div", { class: "dpo-teach", role: "region", "aria-label": title },
-                    html("h3", { class: "dt-title" }, title), headline, error, body, description);
+                    html("h3", { class: "dt-title" }, title), head, error, body, description);
   root.addEventListener("keydown", keepKeys);
   el.append(root);
   let timer = 0;
@@ -21,6 +22,7 @@ export function frame(el, title, model) {
   showError();
   return {
     root,
+    head,
     body,
     setHeadline: (text) => setText(headline, text),
     // Waits for a pause: a screen reader should not read out every pixel of a drag.

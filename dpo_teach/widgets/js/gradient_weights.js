@@ -20,7 +20,8 @@ export function gradientWeights({ model: traits, el }) {
                       html("div", { class: "dt-shares" }, ...pairs.map((pair) => pair.share)), whole);
   body.append(
     html("div", { class: "dt-controls" }, controls.batch.node, controls.beta.node, controls.moved.node),
-    html("div", { class: "dt-controls dt-four" }, ...pairs.map((pair) => pair.control.node)),
+    html("div", { class: "dt-controls dt-four" }, html("h4", {}, "Differences of the log-ratios, nats"),
+         ...pairs.map((pair) => pair.control.node)),
     html("div", { class: "dt-two" }, curve.node, shares),
   );
 
@@ -46,7 +47,7 @@ export function gradientWeights({ model: traits, el }) {
 
 function makeControls(model) {
   return {
-    batch: presetMenu(model, { name: "batch", label: "batch", presets: model.get("presets") }),
+    batch: presetMenu(model, { name: "batch", label: "batch", presets: model.get("presets"), traits: ["differences"] }),
     beta: slider(model, { name: "beta", label: "β", low: 0.01, high: 1, least: 0.001, most: 10, log: true }),
     moved: slider(model, { name: "moved", label: "move all four by, nats", low: -20, high: 20, least: -2000, most: 2000,
                            show: (value) => signed(value, 1) }),
@@ -55,7 +56,7 @@ function makeControls(model) {
 
 function makePair(model, i) {
   const control = slider(model, {
-    name: `difference-${i}`, names: ["differences"], label: `pair ${i + 1}: difference, nats`, low: -50, high: 50,
+    name: `difference-${i}`, names: ["differences"], label: `pair ${i + 1}: difference, nats`, text: `pair ${i + 1}`, low: -50, high: 50,
     least: -2000, most: 2000, show: (value) => signed(value, 1),
     get: () => model.get("differences")[i],
     set: (value) => assign(model, { differences: model.get("differences").map((old, j) => (j === i ? value : old)) }),
@@ -72,7 +73,7 @@ function makePair(model, i) {
 
 function makeCurve() {
   const picture = chart({ label: "the gradient weight against the margin", height: 250, x: [-SPAN, SPAN], y: [0, 1.15],
-                          xLabel: "margin, nats", yLabel: "gradient weight, divided by β" });
+                          xLabel: "margin, nats", yLabel: "weight, divided by β" });
   const margins = Array.from({ length: 121 }, (_, i) => -SPAN + (2 * SPAN * i) / 120);
   const line = svg("path", { class: "dt-line dt-stroke-policy" });
   const middle = svg("line", { class: "dt-dashed" });
@@ -81,7 +82,7 @@ function makeCurve() {
   picture.marks.append(middle, line);
   picture.over.append(wrong, settled);
   const dots = Array.from({ length: PAIRS }, () => {
-    const dot = svg("circle", { r: 6.5 });
+    const dot = svg("circle", { r: 6.5, class: "dt-dot" });
     const label = svg("text", { class: "dt-small-value" }, "");
     picture.over.append(dot, label);
     return { dot, label };
@@ -97,12 +98,10 @@ function makeCurve() {
     },
     draw({ margins: found }) {
       found.forEach((margin, i) => {
-        const [x, y] = picture.clamp([margin, sigmoid(-margin)]);
-        const off = x !== margin ? " dt-off-chart" : "";
-        setAttributes(dots[i].dot, { cx: picture.px(x), cy: picture.py(y), class: `dt-dot${margin < 0 ? " dt-wrong" : ""}${off}` });
-        const left = margin < 0 ? x > -SPAN / 2 : x > SPAN / 2; // towards the centre at the edges of the chart
-        setAttributes(dots[i].label, { x: picture.px(x) + (left ? -9 : 9), y: picture.py(y) + (margin < 0 ? 16 : -7),
-                             "text-anchor": left ? "end" : "start" });
+        const [x, y] = picture.place(dots[i].dot, [margin, sigmoid(-margin)]);
+        dots[i].dot.classList.toggle("dt-wrong", margin < 0);
+        const left = margin < 0 ? margin > -SPAN / 2 : margin > SPAN / 2; // towards the centre at the edges of the chart
+        setAttributes(dots[i].label, { x: x + (left ? -9 : 9), y: y + (margin < 0 ? 16 : -7), "text-anchor": left ? "end" : "start" });
         setText(dots[i].label, labelOf(found, i));
       });
     },
@@ -118,8 +117,11 @@ function labelOf(margins, i) {
 }
 
 function headline({ margins, shares }) {
-  const largest = shares.indexOf(Math.max(...shares));
-  if (Math.max(...shares) - Math.min(...shares) < 0.005) return "All four pairs pull equally hard.";
+  const largest = margins.indexOf(Math.min(...margins));
+  if (margins.every((margin) => margin === margins[0])) return "All four pairs pull equally hard.";
+  if (Math.max(...shares) - Math.min(...shares) < 0.005) {
+    return `All four pull almost equally hard, pair ${largest + 1} a little harder: it is the furthest behind.`;
+  }
   if (margins.every((margin) => margin > 3)) return "All four are settled: they hardly pull any more.";
   const kind = margins[largest] < 0 ? "it is the wrong way round" : "it is the least settled";
   return `Pair ${largest + 1} gives ${percent(shares[largest])} of the pull: ${kind}.`;
