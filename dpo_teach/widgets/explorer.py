@@ -80,7 +80,7 @@ class Numbers(traitlets.List[float]):
         return [check_bounds(number, f"{self.name}[{i}]", self.least, self.most) for i, number in enumerate(numbers)]
 
 
-class Choice(traitlets.Enum[str]):
+class Choice(traitlets.Enum[Any]):
     """A trait that holds one of several strings, synchronised with the browser.
 
     >>> class Flag(traitlets.HasTraits):

@@ -112,7 +112,9 @@ class LogpsWorkbench(Panel):
         self._numbers = [axes.text(place, 0, "", ha="center", va="top", color=INK) for place in places]
         self._words = [axes.text(place, 1.11, "", ha="center", va="bottom", color=INK, fontsize=11, transform=above)
                        for place in places]  # fmt: skip
-        self._parts = [axes.text(place, 1.03, "", ha="center", va="bottom", color=MUTED, transform=above) for place in places]
+        self._parts = [
+            axes.text(place, 1.03, "", ha="center", va="bottom", color=MUTED, transform=above) for place in places
+        ]
         axes.set_xlim(-0.6, 6.6)
         axes.grid(visible=False)
         axes.set_xticks([])

@@ -117,7 +117,10 @@ def move_apart(
 
     Args:
         difference: chosen minus rejected log-ratio, nats; beyond the reach of the bounds, the nearest.
-        policy_chosen, policy_rejected, reference_chosen, reference_rejected: log-probabilities, nats.
+        policy_chosen: log π(y_w|x), nats.
+        policy_rejected: log π(y_l|x), nats.
+        reference_chosen: log π_ref(y_w|x), nats.
+        reference_rejected: log π_ref(y_l|x), nats.
 
     Returns:
         The new `policy_chosen` and `policy_rejected`.
@@ -215,7 +218,7 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
 
     @property
     def difference(self) -> float:
-        """Chosen minus rejected log-ratio, nats; setting it moves both log-probabilities of the policy, as `move_apart`."""
+        """Chosen minus rejected log-ratio, nats; setting it moves the policy as `move_apart` does."""
         return self.chosen_log_ratio - self.rejected_log_ratio
 
     @difference.setter
@@ -223,7 +226,7 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
         self.set(difference=value)
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A preset sets the four log-probabilities, except those that are given as well; a log-ratio one of the policy."""
+        """A preset sets the log-probabilities, except those that are given as well; a log-ratio moves the policy."""
         if "preset" in values:
             values = {**self.presets.get(_check_preset(values.pop("preset")), {}), **values}
         logps = {name: values.get(name, getattr(self, name)) for name in _LOGPS}
@@ -246,7 +249,9 @@ class LossExplorer(Explorer, module="loss_explorer", render="lossExplorer"):
     def describe(self) -> str:
         """The whole computation in one line."""
         v = self.values
-        optimum = "loss has no minimum" if self.agreement == 1 else f"optimum is a difference of {v.best_difference:.2f} nats"
+        optimum = (
+            "loss has no minimum" if self.agreement == 1 else f"optimum is a difference of {v.best_difference:.2f} nats"
+        )
         return (
             f"LossExplorer: log-ratios chosen {v.chosen_log_ratio:+.2f} and rejected {v.rejected_log_ratio:+.2f}, "
             f"difference {v.difference:+.2f}, times beta {self.beta:.3g} gives margin {v.margin:+.3f}, "

@@ -132,10 +132,16 @@ def test_python_can_set_what_the_browser_shows(lab: Lab, learner: Page) -> None:
     root = run_cell(learner, "01_introduction.ipynb", "loss-explorer").locator(".dpo-teach")
     expect(root).to_be_visible(timeout=20_000)
     lab.ask_kernel("_.beta = 0.5\n_.preset = 'both fell'")
-    expect(root.locator('[data-value="margin"]')).to_have_text("+2.000")
+    expect(root.locator('.dt-readout [data-value="margin"]')).to_have_text("+2.000")
     expect(root.locator('[data-name="preset"] select')).to_have_value("both fell")
     expect(root.locator('[data-name="beta"] input.dt-box')).to_have_value("0.5")
     assert lab.ask_kernel("print(_.preset, _.policy_chosen)") == "both fell -55.0"
+    lab.ask_kernel("_.chosen_log_ratio = 5")
+    expect(root.locator('[data-name="chosen_log_ratio"] input.dt-box')).to_have_value("+5.00")
+    expect(root.locator('[data-name="policy_chosen"] input.dt-box')).to_have_value("−46.0")
+    drag(learner, root.locator(".dt-draggable input"), 0.75)  # the dot, to a difference of 10
+    check_against_kernel(lab, root, LossExplorer)
+    assert lab.ask_kernel("print(round(_.difference), _.reference_chosen, _.reference_rejected)") == "10 -51.0 -51.0"
 
 
 @pytest.mark.parametrize(("notebook", "cell"), PANELS, ids=[cell for _, cell in PANELS])

@@ -365,12 +365,15 @@ def test_an_open_circle_is_explained_and_covers_no_tick_label(light: Page) -> No
     box.fill("10")
     box.press("Enter")
     assert note.is_visible()
-    assert place.evaluate("""e => { const dot = e.querySelector('.dt-off-chart').getBoundingClientRect();
+    assert (
+        place.evaluate("""e => { const dot = e.querySelector('.dt-off-chart').getBoundingClientRect();
         return [...e.querySelectorAll('.dt-tick-text')].filter((text) => {
             const one = text.getBoundingClientRect();
             return text.getAttribute('visibility') === 'visible' && one.left < dot.right && dot.left < one.right &&
                 one.top < dot.bottom && dot.top < one.bottom;
-        }).map((text) => text.textContent); }""") == []
+        }).map((text) => text.textContent); }""")
+        == []
+    )
     place.locator('[data-name="preset"] select').select_option("policy = reference")
     assert not note.is_visible()
 

@@ -87,7 +87,14 @@ def test_equal_settings_give_equal_reprs(kind: type[Explorer]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
     state = explorer_state(kind())
-    derived = {"preset", "batch", "prompt", "chosen_log_ratio", "rejected_log_ratio", "difference"}  # these are properties: only the underlying values are sent
+    derived = {
+        "preset",
+        "batch",
+        "prompt",
+        "chosen_log_ratio",
+        "rejected_log_ratio",
+        "difference",
+    }  # these are properties: only the underlying values are sent
     assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)
 

@@ -166,7 +166,7 @@ export function slider(model, spec) {
   const label = html("label", { for: range.id, class: "dt-label" }, at.text);
   const error = html("span", { class: "dt-error", role: "alert", id: uniqueId("error") }, "");
   setAttributes(box, { "aria-describedby": error.id });
-  const node = html("div", { class: "dt-slider", "data-name": at.name }, label, box, range, error);
+  const node = html("div", { class: "dt-slider", "data-name": at.name }, label, range, box, error);
   const scale = () => (at.log ? powers(at.low, at.high) : linear(at));
 
   const refresh = () => {

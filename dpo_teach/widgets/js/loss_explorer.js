@@ -181,14 +181,17 @@ const ARROWS = [
 
 const BOX_WIDTH = 106;
 const BOX_HEIGHT = 42;
+const FIRST = 20 + BOX_HEIGHT / 2; // the middle of the first box
 const PITCH = 68;
+const HEIGHT = FIRST + 3 * PITCH + BOX_HEIGHT / 2 + 2;
 const BEND = 6;
 
 function makeFlow() {
   const tip = uniqueId("tip");
   const tipShape = svg("marker", { id: tip, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
                        svg("path", { d: "M0 0L8 4L0 8z", class: "dt-tip" }));
-  const node = svg("svg", { class: "dt-graph", role: "img", "aria-label": "the flow of the numbers" }, svg("defs", {}, tipShape));
+  const node = svg("svg", { class: "dt-graph", role: "img", "aria-label": "the flow of the numbers", height: HEIGHT },
+                   svg("defs", {}, tipShape));
   const arrows = ARROWS.map(([from, to, operation]) => {
     const line = svg("path", { class: "dt-arrow", "marker-end": `url(#${tip})` });
     const sign = svg("text", { class: "dt-operation" }, operation);
@@ -207,8 +210,7 @@ function makeFlow() {
     node: html("div", { class: "dt-graph-frame" }, node),
     fit(width) {
       const places = placesIn(width);
-      const height = places.loss[1] + BOX_HEIGHT / 2 + 2;
-      setAttributes(node, { width, height, viewBox: `0 0 ${width} ${height}` });
+      setAttributes(node, { width, viewBox: `0 0 ${width} ${HEIGHT}` });
       Object.entries(boxes).forEach(([key, box]) => placeBox(box, places[key]));
       arrows.forEach((arrow) => drawArrow(arrow, places[arrow.from], places[arrow.to]));
     },
@@ -226,11 +228,11 @@ function placeBox({ edge, text, number }, [x, y]) {
 
 // From top to bottom; the two arrows at the top start at the middles of the two columns.
 function placesIn(width) {
-  const [middle, aside, first] = [width / 2, Math.min(width / 4, 120), 20 + BOX_HEIGHT / 2];
+  const [middle, aside] = [width / 2, Math.min(width / 4, 120)];
   return {
-    chosen: [width / 4, 0], rejected: [0.75 * width, 0], difference: [middle, first], margin: [middle, first + PITCH],
-    probability: [middle, first + 2 * PITCH], loss: [middle - aside, first + 3 * PITCH],
-    weight: [middle + aside, first + 3 * PITCH],
+    chosen: [width / 4, 0], rejected: [0.75 * width, 0], difference: [middle, FIRST], margin: [middle, FIRST + PITCH],
+    probability: [middle, FIRST + 2 * PITCH], loss: [middle - aside, FIRST + 3 * PITCH],
+    weight: [middle + aside, FIRST + 3 * PITCH],
   };
 }
 
