@@ -309,6 +309,7 @@ def test_the_dot_can_be_dragged_and_moved_by_keyboard(light: Page) -> None:
     assert explorer.policy_chosen + explorer.policy_rejected == pytest.approx(-102)
     assert (explorer.reference_chosen, explorer.reference_rejected) == (-51, -51)
     light.keyboard.press("Home")
+    assert dot.evaluate("e => getComputedStyle(e).strokeWidth") == "5px", "the dot shows the focus"
     explorer = python_twin(light, "lossExplorer")[1]
     assert isinstance(explorer, LossExplorer)
     assert (explorer.difference, explorer.policy_chosen, explorer.policy_rejected) == (-20, -61, -41)
