@@ -299,6 +299,12 @@ def test_the_dot_can_be_dragged_and_moved_by_keyboard(light: Page) -> None:
     light.mouse.move(*start)
     light.mouse.down()
     light.mouse.move(start[0] + 80, start[1] - 60, steps=5)
+    boxes = {
+        name: float(place.locator(f'[data-name="{name}"] input.dt-box').input_value().replace("−", "-"))
+        for name in ("policy_chosen", "reference_chosen", "chosen_log_ratio")
+    }  # during the drag
+    assert boxes["chosen_log_ratio"] == pytest.approx(boxes["policy_chosen"] - boxes["reference_chosen"], abs=0.06)
+    assert boxes["chosen_log_ratio"] > 2
     light.mouse.up()
     moved = dot.bounding_box()
     assert moved is not None
@@ -335,6 +341,8 @@ def test_a_log_ratio_moves_only_the_policy(light: Page, response: str) -> None:
     slider.focus()
     light.keyboard.press("End")  # further than the policy can go: it stops at 0
     assert (model(f"policy_{response}"), box.input_value()) == (0, "+4.00")
+    for key in ("ArrowLeft", "End", "End"):  # and its thumb with it, even if nothing changes any more
+        light.keyboard.press(key)
     assert float(slider.input_value()) == 4
 
 
@@ -366,6 +374,9 @@ def test_an_open_circle_is_explained_and_covers_no_tick_label(light: Page) -> No
     box.fill("10")
     box.press("Enter")
     assert note.is_visible()
+    inside = """e => { const [dot, chart] = ['.dt-off-chart', '.dt-draggable'].map((one) =>
+        e.querySelector(one).getBoundingClientRect()); return dot.top > chart.top && dot.left > chart.left; }"""
+    assert place.evaluate(inside)
     assert (
         place.evaluate("""e => { const dot = e.querySelector('.dt-off-chart').getBoundingClientRect();
         return [...e.querySelectorAll('.dt-tick-text')].filter((text) => {

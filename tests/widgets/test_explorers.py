@@ -274,6 +274,8 @@ def test_a_difference_moves_both_by_the_same_amount_up_to_the_bounds() -> None:
     assert [getattr(explorer, name) for name in LOGPS] == [-52.0, -50.0, -51.0, -51.0]
     explorer.difference = 110  # -51 + 55 would be above 0
     assert [getattr(explorer, name) for name in LOGPS] == [0.0, -110.0, -51.0, -51.0]
+    explorer.set(preset="example 1", chosen_log_ratio=3.0, difference=0.0)  # -48 and -52 meet in the middle
+    assert [getattr(explorer, name) for name in LOGPS] == [-50.0, -50.0, -51.0, -51.0]
     explorer.set(difference=-2000)
     assert [getattr(explorer, name) for name in LOGPS] == [-2000.0, 0.0, -51.0, -51.0]
 

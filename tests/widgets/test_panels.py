@@ -94,7 +94,7 @@ def test_a_cell_gets_the_live_widget_and_an_image(kind: type[Panel]) -> None:
 def test_the_saved_image_says_that_it_is_one(kind: type[Panel]) -> None:
     """A note at the top right, which the live picture does not have; everything else is the same."""
     panel = kind()
-    live = Image.open(io.BytesIO(panel.picture)).convert("RGB")
+    live, texts = Image.open(io.BytesIO(panel.picture)).convert("RGB"), len(panel.figure.texts)
     for _ in range(2):  # displaying it does not change it
         data, _ = panel._repr_mimebundle_()
         saved = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
@@ -102,6 +102,7 @@ def test_the_saved_image_says_that_it_is_one(kind: type[Panel]) -> None:
         assert len(live.crop(corner).getcolors() or []) == 1
         assert len(saved.crop(corner).getcolors() or []) > 5
     panel.redraw()
+    assert len(panel.figure.texts) == texts
     assert Image.open(io.BytesIO(panel.picture)).convert("RGB").tobytes() == live.tobytes()
 
 
