@@ -19,7 +19,8 @@ def fold(cell: dict[str, Any]) -> None:
     parts = [part for name, part in TAGS.items() if metadata.get("jupyter", {}).get(name)]
     if cell["cell_type"] != "code" or not parts:
         return
-    metadata["tags"] = sorted({*metadata.get("tags", []), *(tag for tag, _ in parts)})
+    own = {tag for tag, _ in parts} if len(parts) == 1 else {"hide-cell"}
+    metadata["tags"] = sorted({*metadata.get("tags", [])} - {"hide-input"} | own)
     words = " and ".join(word for _, word in parts)
     texts = {"code_prompt_show": f"Show the {words}", "code_prompt_hide": f"Hide the {words}"}
     metadata["mystnb"] = metadata.get("mystnb", {}) | texts

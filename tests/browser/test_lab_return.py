@@ -45,8 +45,8 @@ def reopen(lab: Lab, browser: Browser) -> Iterator[OPEN]:
 def run_all(page: Page) -> None:
     for index in range(len(SOURCES)):
         run_cell_at(page, index)
-    expect(page.locator(".dpo-teach")).to_have_count(2, timeout=20_000)
-    expect(page.locator(".dpo-teach-panel img.dt-picture")).to_be_visible(timeout=20_000)
+    expect(page.locator(".dpo-teach")).to_have_count(len(SOURCES), timeout=20_000)
+    expect(page.locator(".dpo-teach img.dt-picture")).to_be_visible(timeout=20_000)
 
 
 def save(page: Page) -> None:
@@ -75,7 +75,7 @@ def expect_alive(page: Page) -> None:
     slider.focus()
     page.keyboard.press("ArrowRight")
     expect(explorer.locator('[data-value="loss"]')).not_to_have_text(before)
-    expect(page.locator(".dpo-teach-panel img.dt-picture")).to_be_visible()
+    expect(page.locator(".dpo-teach img.dt-picture")).to_be_visible()
     expect(page.locator(".dt-no-kernel")).to_contain_text("run the cell")
     assert NOT_FOUND not in page.locator(".jp-Notebook").inner_text()
 

@@ -68,7 +68,7 @@ def test_with_every_stub_filled_in_every_check_passes(number, tmp_path, monkeypa
         cell["source"] = BY_ANSWER[answer_name(cell)].solution_cell()
     solved = execute(notebook, FOLDER)
     for check, exercise in zip(tagged(solved, "check"), EXERCISES[number], strict=True):
-        assert printed(check) == f"✅ {exercise.praise}"
+        assert printed(check) == f"✅ Right. {exercise.praise}"
     (progress,) = (cell for cell in solved["cells"] if cell["id"] == "progress")
     assert printed(progress).splitlines() == [f"✅ {exercise.name}" for exercise in EXERCISES[number]]
     assert all(exercise.answer_name in json.loads(card.read_text())["exercises"] for exercise in EXERCISES[number])

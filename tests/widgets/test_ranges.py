@@ -91,7 +91,10 @@ def check_setting(widget: Any, name: str) -> None:
     """No value of a setting causes an error, and some value changes the repr."""
     reprs = {repr(widget)}
     for value in list(range_of(widget, name)):
-        widget.set(**{name: value})
+        try:
+            widget.set(**{name: value})
+        except Exception as error:
+            raise AssertionError(f"{name} = {value}: {error!r}") from error
         assert widget.error is None, f"{name} = {value}: {widget.error!r}"
         assert "nan" not in repr(widget)
         reprs.add(repr(widget))
