@@ -71,10 +71,10 @@ def expect_alive(page: Page) -> None:
     explorer = page.locator(".dpo-teach").first
     expect(explorer).to_be_visible(timeout=20_000)
     slider = explorer.locator('[data-name="beta"] input[type=range]')
-    before = explorer.locator('[data-value="loss"]').text_content() or ""
+    before = explorer.locator('b[data-value="loss"]').text_content() or ""
     slider.focus()
     page.keyboard.press("ArrowRight")
-    expect(explorer.locator('[data-value="loss"]')).not_to_have_text(before)
+    expect(explorer.locator('b[data-value="loss"]')).not_to_have_text(before)
     expect(page.locator(".dpo-teach img.dt-picture")).to_be_visible()
     expect(page.locator(".dt-no-kernel")).to_contain_text("run the cell")
     assert NOT_FOUND not in page.locator(".jp-Notebook").inner_text()
