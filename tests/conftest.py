@@ -28,8 +28,8 @@ import pytest  # noqa: E402
 import sitecustomize as offline  # noqa: E402
 from jaxtyping import config as jaxtyping_config  # noqa: E402
 
-# With --doctest-modules pytest would import both of them under the same name and fail.
-collect_ignore = ["conftest.py", "browser/conftest.py"]
+# With --doctest-modules pytest would import both conftests under one name and fail, and change the package by kernel_side.
+collect_ignore = ["conftest.py", "browser/conftest.py", "notebooks/kernel_side.py"]
 
 # The same examples on every machine, and no failures on slow machines.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
