@@ -28,7 +28,7 @@ import pytest  # noqa: E402
 import sitecustomize as offline  # noqa: E402
 from jaxtyping import config as jaxtyping_config  # noqa: E402
 
-# With --doctest-modules pytest would import both conftests under one name and fail, and change the package by kernel_side.
+# With --doctest-modules pytest would import both conftests under one name and fail; kernel_side.py changes the package.
 collect_ignore = ["conftest.py", "browser/conftest.py", "notebooks/kernel_side.py"]
 
 # The same examples on every machine, and no failures on slow machines.
