@@ -61,10 +61,23 @@ def dpo_teach(case: Case, folder: Path, **settings: Any) -> Measurement:
     trainer = own_trainer(case, folder, **settings)
     prepared = trainer.prepare()
     trainer.prepare = lambda: prepared  # type: ignore[method-assign]  # exclude preparation from the timing
-    losses, flops, seconds, peak = _measured(lambda: [row["loss"] for row in trainer.train()], imported)
+    start, clock = trainer.run.start, {}
+
+    def start_clock(*arguments: Any, **named: Any) -> Any:
+        state = start(*arguments, **named)
+        clock["started"] = time.perf_counter()
+        return state
+
+    def stop_clock(row: dict[str, float]) -> None:
+        if row["step"] == case.steps:
+            _wait()
+            clock["ended"] = time.perf_counter()
+
+    trainer.run.start, trainer.on_step = start_clock, stop_clock  # type: ignore[method-assign]
+    losses, flops, peak = _measured(lambda: [row["loss"] for row in trainer.train()], imported)
     tokens = [trainer.pairs[i] for step in trainer.plan() for i in step]
     return Measurement(
-        contestant="dpo_teach", case=case.name, seconds=seconds, pairs=len(tokens),
+        contestant="dpo_teach", case=case.name, seconds=clock["ended"] - clock["started"], pairs=len(tokens),
         response_tokens=sum(len(pair.chosen_ids) + len(pair.rejected_ids) for pair in tokens),
         peak_bytes=peak, matmul_flops=flops, losses=tuple(losses),
     )  # fmt: skip
@@ -133,12 +146,13 @@ def _trl(case: Case, folder: Path, *, same_batches: bool) -> Measurement:
                 self.started = time.perf_counter()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            _wait()
-            self.ended = time.perf_counter()
+            if state.global_step == case.steps:
+                _wait()
+                self.ended = time.perf_counter()
 
     clock = Clock()
     trainer.add_callback(clock)
-    _, flops, _, peak = _measured(trainer.train, imported)
+    _, flops, peak = _measured(trainer.train, imported)
     pairs = case.steps * case.batch_size
     return Measurement(
         contestant="trl" + "-same-batches" * same_batches, case=case.name, seconds=clock.ended - clock.started,
@@ -156,11 +170,10 @@ def _rows(case: Case, folder: Path, *, in_our_order: bool) -> tuple[list[dict[st
     return [rows[i] for step in own.plan() for i in step] if in_our_order else rows, mean_tokens
 
 
-def _measured(run: Callable[[], Any], imported: int) -> tuple[Any, int, float, int]:
-    """The result of a run, its operations (with --count-flops), its seconds and its peak memory in bytes."""
+def _measured(run: Callable[[], Any], imported: int) -> tuple[Any, int, int]:
+    """The result of a run, its operations (with --count-flops) and its peak memory in bytes."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    started = time.perf_counter()
     if "--count-flops" in sys.argv:
         with FlopCounterMode(display=False) as counter:
             found = run()
@@ -168,7 +181,7 @@ def _measured(run: Callable[[], Any], imported: int) -> tuple[Any, int, float, i
     else:
         found, flops = run(), 0
     _wait()
-    return found, flops, time.perf_counter() - started, _peak_bytes() - imported
+    return found, flops, _peak_bytes() - imported
 
 
 def _wait() -> None:

@@ -11,19 +11,22 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from benchmarks.__main__ import describe_machine, summarise
+from benchmarks.__main__ import PEERS, describe_machine, summarise
 from benchmarks.cases import CASES, Case, prepare
 from benchmarks.contestants import CONTESTANTS, own_trainer
+from dpo_teach import logps
 from dpo_teach.batches import TokenBatch, TokenizedPair, pack_pairs
-from dpo_teach.models import load_model
+from dpo_teach.models import load_model, output
 
 __all__ = ["ON_GPU", "PARTS", "ROOT"]
 
@@ -68,7 +71,9 @@ def compare_with_trl(save: Save, *, size: str) -> None:
     flops = needed_flops(case, folder)
     for runs in found.values():
         runs[0]["matmul_flops"] = flops
-    save({**summarise(case, describe_machine(), found), "flops": "by formula: benchmarks.gpu_parts.needed_flops"})
+    first = {name: runs[0]["seconds"] for name, runs in found.items() if name in PEERS}
+    save({**summarise(case, describe_machine(), found), "seconds_of_the_first_round": first,
+          "flops": "by formula: benchmarks.gpu_parts.needed_flops"})  # fmt: skip
 
 
 def needed_flops(case: Case, folder: Path) -> float:
@@ -94,8 +99,7 @@ def needed_flops(case: Case, folder: Path) -> float:
 
 def compare_layouts(save: Save) -> None:
     """Compare ways to lay out and attend to a batch, with and without compilation, and profile them."""
-    found: dict[str, Any] = {"kernels": time_kernels()}
-    save(found)
+    found: dict[str, Any] = {}
     for name, (settings, change) in VARIANTS.items():
         for size in SIZES:
             case, folder = _case(size)
@@ -109,6 +113,7 @@ def compare_layouts(save: Save) -> None:
             _forget()
             print(case.name, name, rows[name], flush=True)
             save(found)
+    save({**found, "kernels": time_kernels()})
 
 
 def _time_variant(case: Case, folder: Path, **settings: Any) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def _seconds_by_kind(profiler: Any, seconds: float) -> dict[str, float]:
     """GPU seconds per step by kind of kernel, and waiting time; profiling slows the host down."""
     taken: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        if event.device_type == torch.autograd.DeviceType.CUDA:
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.key.startswith("Optimizer.step"):
             kind = next((kind for kind, marks in KINDS.items() if any(mark in event.key for mark in marks)), "other")
             taken[kind] += event.self_device_time_total / 1e6 / PROFILED
     waits = seconds / PROFILED - sum(taken.values())
@@ -176,26 +181,20 @@ KINDS = {
 }
 
 
-@contextlib.contextmanager
-def _mask_with_padding() -> Iterator[None]:
-    before = TokenBatch.model_inputs
-
-    def inputs(batch: TokenBatch) -> dict[str, torch.Tensor]:
-        return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-
-    TokenBatch.model_inputs = inputs  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        TokenBatch.model_inputs = before  # type: ignore[method-assign]
+def _masked_inputs(batch: TokenBatch) -> dict[str, torch.Tensor]:
+    """The inputs of a padded batch as most libraries give them, with its padding masked."""
+    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
 
 
-VARIANTS: dict[str, tuple[dict[str, Any], Callable[[], contextlib.AbstractContextManager[None]]]] = {
+WITH_CUDNN = [SDPBackend.CUDNN_ATTENTION, *logps.ATTENTION]
+VARIANTS: dict[str, tuple[dict[str, Any], Callable[[], contextlib.AbstractContextManager[Any]]]] = {
     "packed": ({}, contextlib.nullcontext),
+    "packed, cuDNN's attention": ({}, lambda: patch.object(logps, "ATTENTION", WITH_CUDNN)),
+    "packed, odd number of logits": ({}, lambda: patch.object(output, "ALIGNMENT", 1)),
     "padded, no mask": ({"packed": False}, contextlib.nullcontext),
+    "padded, mask": ({"packed": False}, lambda: patch.object(TokenBatch, "model_inputs", _masked_inputs)),
+    "packed, again": ({}, contextlib.nullcontext),  # the first variant also paid for loading kernels
     "packed, compiled": ({"compile": True}, contextlib.nullcontext),
-    "padded, no mask, compiled": ({"packed": False, "compile": True}, contextlib.nullcontext),
-    "padded, mask": ({"packed": False}, _mask_with_padding),
 }
 
 
@@ -229,11 +228,15 @@ def _time_width(width: int, pairs: int, attend: Callable[..., Any]) -> dict[str,
         )  # fmt: skip
 
     dense, block_mask = batch.visible().unsqueeze(1), blocks()
-    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def attention(**named: Any) -> torch.Tensor:
+        with sdpa_kernel(logps.ATTENTION):
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **named)
+
     return {
-        "dense mask": _milliseconds(lambda: attention(query, key, value, attn_mask=dense)),
+        "dense mask": _milliseconds(lambda: attention(attn_mask=dense)),
         "FlexAttention": _milliseconds(lambda: attend(query, key, value, block_mask=block_mask)),
-        "causal, no mask": _milliseconds(lambda: attention(query, key, value, is_causal=True)),
+        "causal, no mask": _milliseconds(lambda: attention(is_causal=True)),
         "making the dense mask": _milliseconds(batch.visible),
         "making the block mask": _milliseconds(blocks),
     }
@@ -353,7 +356,7 @@ def _forget() -> None:
 
 PARTS: dict[str, tuple[Callable[[Save], None], int]] = {
     "checks": (check, 100),
-    "speed-124M": (lambda save: compare_with_trl(save, size="gpt2-gpu"), 130),
+    "speed-124M": (lambda save: compare_with_trl(save, size="gpt2-gpu"), 120),
     "speed-774M": (lambda save: compare_with_trl(save, size="gpt2-large-gpu"), 170),
     "reviews": (train_reviews, 45),
     "launch": (launch, 90),

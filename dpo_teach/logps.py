@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
-from tqdm.auto import tqdm
 
 from dpo_teach.batches import PackedBatch, TokenBatch, TokenizedPair, collate_pairs, lay_out_pairs, split_pairs
 from dpo_teach.models import body_of, output_layers, takes_packed
-from dpo_teach.progress_line import progress_line
+from dpo_teach.progress_bar import progress_bar
 
 __all__ = [
     "ResponseLogps",
@@ -35,6 +35,10 @@ __all__ = [
 
 LOGITS_AT_ONCE = 2**27
 """Maximum number of vocabulary logits in memory at once: half a gigabyte in float32."""
+
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""PyTorch's implementations of attention without cuDNN's, which on an H100 takes 140 ms to prepare each new shape of
+batch, more than a training step of GPT-2."""
 
 
 def sequence_logps(
@@ -147,7 +151,8 @@ def _token_logps(
 
 def hidden_states(body: Any, batch: TokenBatch | PackedBatch) -> Float[Tensor, "positions width"]:
     """The last hidden state at every position of a batch, with the rows concatenated."""
-    return body(**batch.model_inputs(), use_cache=False)[0].flatten(0, 1)
+    with sdpa_kernel(ATTENTION):
+        return body(**batch.model_inputs(), use_cache=False)[0].flatten(0, 1)
 
 
 @torch.no_grad()
@@ -179,14 +184,12 @@ def pair_logps(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    show = progress_line("log-probabilities: pair", len(pairs))
-    with tqdm(total=len(pairs), desc="log-probabilities", unit="pair", disable=not (progress and pairs)) as bar:
+    with progress_bar("log-probabilities", requested=progress and bool(pairs), total=len(pairs), unit="pair") as bar:
         for start in range(0, len(by_length), batch_size):
             indices = by_length[start : start + batch_size]
             batch = lay_out_pairs([pairs[i] for i in indices], pad_id, packed=packed).to(device)
             logps[indices] = torch.stack(split_pairs(response_logps(model, batch)), dim=1).cpu()
             bar.update(len(indices))
-            show(start + len(indices))
     model.train(was_training)
     return logps
 

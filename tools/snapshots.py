@@ -11,12 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple, get_args
 
-from tqdm.auto import tqdm
-
 from dpo_teach.evaluation import evaluate_pairs, judge_reviews, score_samples
 from dpo_teach.frontier.snapshots import Snapshot, Training, read_snapshots
 from dpo_teach.models import ASSETS, freeze_reference, load_model
 from dpo_teach.pairs import load_pairs
+from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf import (
     LearnedReward,
     PPOConfig,
@@ -145,7 +144,7 @@ def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
     if not missing:
         return
     recorder = Recorder()
-    for run in tqdm(missing, unit="run"):
+    for run in progress_bar("snapshots", missing, requested=True, unit="run"):
         snapshots = recorder.measure(run)
         with output.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in snapshots)

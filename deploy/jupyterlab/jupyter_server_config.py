@@ -1,4 +1,4 @@
-"""Settings of the server under JupyterLab: saved notebooks keep their widgets, and folded outputs stay secret.
+"""Settings of the server under JupyterLab: saved notebooks keep their widgets, and folded outputs stay folded.
 
 JupyterLab saves the state of the widgets that its page knows (`saveState` in labconfig), so that explorers move again
 after the notebook is reopened. But a page forgets widgets when the kernel restarts, and does not save those that it
@@ -73,14 +73,14 @@ def outputs_with_widgets(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 def with_references(model_id: str, known: States) -> States:
     """The state of a widget and of all widgets that it consists of; empty if one of them is missing."""
     found: States = {}
-    wanted = [model_id]
-    while wanted:
-        name = wanted.pop()
+    pending = [model_id]
+    while pending:
+        name = pending.pop()
         if name not in known:
             return {}
         if name not in found:
             found[name] = known[name]
-            wanted += REFERENCE.findall(json.dumps(known[name]["state"]))
+            pending += REFERENCE.findall(json.dumps(known[name]["state"]))
     return found
 
 

@@ -20,6 +20,7 @@ from dpo_teach.evaluation.policies import (
     evaluate_reviews,
     judge_reviews,
     score_samples,
+    standard_error,
 )
 from dpo_teach.evaluation.reference_samples import ReferenceSamples, draw_reference_samples
 
@@ -42,4 +43,5 @@ __all__ = [
     "judge_reviews",
     "optimum_scores",
     "score_samples",
+    "standard_error",
 ]

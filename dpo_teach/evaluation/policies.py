@@ -29,6 +29,7 @@ __all__ = [
     "evaluate_reviews",
     "judge_reviews",
     "score_samples",
+    "standard_error",
 ]
 
 
@@ -178,13 +179,13 @@ def judge_reviews(policy: Any, reference: Any, tokenizer: Any, samples: Sequence
     return ReviewScores(
         samples=len(samples),
         true_reward=mean(rewards),
-        true_reward_error=_standard_error(rewards),
+        true_reward_error=standard_error(rewards),
         kl=mean(log_ratios),
-        kl_error=_standard_error(log_ratios),
+        kl_error=standard_error(log_ratios),
         fluency=reviews.fluency(responses),
         mean_tokens=mean(lengths),
-        fluency_error=_standard_error([reviews.fluency([response]) for response in responses]),
-        mean_tokens_error=_standard_error(lengths),
+        fluency_error=standard_error([reviews.fluency([response]) for response in responses]),
+        mean_tokens_error=standard_error(lengths),
     )
 
 
@@ -200,5 +201,10 @@ def score_samples(model: Any, samples: Sequence[Sample], pad_id: int, *, batch_s
     return torch.cat(logps).cpu()
 
 
-def _standard_error(values: Sequence[float]) -> float:
+def standard_error(values: Sequence[float]) -> float:
+    """The standard error of the mean of independent values: their standard deviation over √n.
+
+    >>> standard_error([1.0, 3.0])
+    1.0
+    """
     return stdev(values) / len(values) ** 0.5

@@ -23,6 +23,7 @@ from dpo_teach.exercises.comparison import (
     first_difference,
     is_close,
     show_difference,
+    to_numbers,
 )
 from dpo_teach.exercises.exercise import Exercise, Verdict, type_with_article
 from dpo_teach.exercises.sandbox import (
@@ -50,11 +51,13 @@ class Mistake:
         answer: a function that makes the mistake.
         diagnosis: two sentences: what is wrong, and why it matters.
         also: other functions that make the same mistake with other results.
+        ignores: an argument; every function whose result does not depend on it makes the mistake, too.
     """
 
     answer: Callable[..., Any]
     diagnosis: str
     also: tuple[Callable[..., Any], ...] = ()
+    ignores: str | None = None
 
 
 def copy_arguments(case: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +79,7 @@ class Trial:
     Args:
         arguments: creates the arguments of a call, by name, from a case.
         run: runs a function on a case and returns the result to compare.
+        returned: the part of such a result that the function itself returned.
         show_difference: describes the first difference between the results found and expected in all cases.
         fallback: describes results that no known mistake explains.
         to_see: the beginning of the sentence that says how to call the function on a case.
@@ -83,6 +87,7 @@ class Trial:
 
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]] = copy_arguments
     run: Callable[[Callable[..., Any], Mapping[str, Any]], Any] = _call
+    returned: Callable[[Any], Any] = lambda result: result
     show_difference: Callable[[Sequence[Any], Sequence[Any]], str] = show_difference
     fallback: Callable[[Sequence[Any], Sequence[Any]], str] = fallback_diagnosis
     to_see: str = "To see it"
@@ -163,7 +168,7 @@ class FunctionExercise(Exercise):
         if all(value is None or value is ... for value in found):
             return self._evaluate_nothing(answer, found)
         if not all_close(found, expected):
-            mistake = self._recognise(found)
+            mistake = self._recognise(answer, found)
             if mistake:
                 text = f"{mistake.diagnosis} {self.trial.show_difference(found, expected)}"
             else:
@@ -182,11 +187,29 @@ class FunctionExercise(Exercise):
             "Your function runs, but it returns nothing. End it with `return` and the result.",
         )
 
-    def _recognise(self, found: Sequence[Any]) -> Mistake | None:
+    def _recognise(self, answer: Callable[..., Any], found: Sequence[Any]) -> Mistake | None:
         """The first mistake with the same results, or with the same finite results: `exp` overflows in many ways."""
         finite = [number for number, value in enumerate(found) if _is_finite(value)]
         mistake = _find_mistake(self, found, range(len(found)))
-        return mistake or (_find_mistake(self, found, finite) if 0 < len(finite) < len(found) else None)
+        if mistake is None and 0 < len(finite) < len(found):
+            mistake = _find_mistake(self, found, finite)
+        ignoring = (one for one in self.mistakes if one.ignores and self._ignores(answer, one.ignores))
+        return mistake or next(ignoring, None)
+
+    def _ignores(self, answer: Callable[..., Any], argument: str) -> bool:
+        """Whether the answer returns as many numbers as it should, and the same ones if an argument is doubled."""
+        case = self.cases[1]
+        results = [_known_results(self, self.solution)[1]]
+        with redirect_stdout(StringIO()):
+            run_limited(
+                lambda: results.extend(
+                    self.trial.run(answer, {**case, argument: factor * case[argument]}) for factor in (1, 2)
+                ),
+                self.time_limit,
+            )
+        numbers = [to_numbers(self.trial.returned(result)) for result in results]
+        shapes = {None if one is None else one.shape for one in numbers}
+        return len(numbers) == 3 and len(shapes) == 1 and is_close(numbers[1], numbers[2])
 
     def _find_wrong_gradient(self, answer: Callable[..., Any]) -> str | None:
         """What is wrong with the gradients of a loss whose values are right; None if nothing is."""

@@ -21,10 +21,6 @@ def _my_gradient_weight(margins: Tensor, beta: float) -> Tensor:
     return beta * torch.sigmoid(-margins)
 
 
-def _weight_with_beta(fixed: float) -> Callable[..., Tensor]:
-    return lambda margins, beta: fixed * torch.sigmoid(-margins)
-
-
 _WEIGHT_MISTAKES = (
     Mistake(
         lambda margins, beta: torch.sigmoid(-margins),
@@ -124,10 +120,17 @@ _WEIGHT_MISTAKES = (
         "The weight is β σ(-m).",
     ),
     Mistake(
-        _weight_with_beta(0.1),
-        "You use one fixed β, such as 0.1, whatever value is passed. "
+        lambda margins, beta: 0.1 * torch.sigmoid(-margins),
+        "Your result is the same whatever β is passed: you use one fixed β, such as 0.1. "
         "The weight is proportional to β; use the argument.",
-        also=tuple(map(_weight_with_beta, (0.01, 0.05, 0.2, 0.3, 0.5, 2.0, 5.0, 10.0))),
+        ignores="beta",
+    ),
+    Mistake(
+        lambda margins, beta: beta * torch.exp(-margins) / (1 + torch.exp(-margins)),
+        "You wrote the sigmoid out with `exp`, which overflows in float32 at a margin of -200 or 200: infinity divided "
+        "by infinity is not a number. "
+        "`torch.sigmoid` has the same value and never overflows.",
+        also=(lambda margins, beta: beta * (1 - torch.exp(margins) / (1 + torch.exp(margins))),),
     ),
 )
 
@@ -152,6 +155,7 @@ gradient_weight = FunctionExercise(
         {"margins": torch.tensor([1.5, -0.7, 0.0, 3.0], dtype=torch.float64), "beta": 0.1},
         {"margins": torch.tensor([-2.0, 0.4, 5.0], dtype=torch.float64), "beta": 0.5},
         {"margins": torch.tensor([-6.0, 0.9], dtype=torch.float64), "beta": 2.0},
+        {"margins": torch.tensor([-200.0, 200.0]), "beta": 1.0},
     ),
     mistakes=_WEIGHT_MISTAKES,
 )
@@ -204,6 +208,10 @@ def _shifted_back(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
 
 def _probability(logits: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
     return _my_sequence_logps(logits, ids, mask).exp()
+
+
+def _with_epsilon(epsilon: float) -> Callable[..., Tensor]:
+    return lambda logits, ids, mask: ((_scores(logits, ids, _softmax) + epsilon).log() * mask[:, 1:]).sum(1)
 
 
 def _without_last(mask: Tensor) -> Tensor:
@@ -328,6 +336,11 @@ _LOGPS_MISTAKES = (
         also=(lambda logits, ids, mask: (_scores(logits, ids) * mask[:, 1:])[:, :-1].sum(1),),
     ),
     Mistake(
+        lambda logits, ids, mask: (_scores(logits, ids) * (mask[:, 1:] & mask[:, :-1])).sum(1),
+        "The first token of each response is left out. "
+        "It is predicted by the last position of the prompt, and it counts like every other.",
+    ),
+    Mistake(
         lambda logits, ids, mask: (_scores(logits, ids, lambda scores: scores).log_softmax(-1) * mask[:, 1:]).sum(1),
         "You picked each token's logit first and took the log-softmax afterwards, so that the *positions* of a row "
         "compete. "
@@ -338,6 +351,13 @@ _LOGPS_MISTAKES = (
         "You computed probabilities and took the logarithm afterwards: in the last test case a probability is 0 in "
         "float32, as is a product over a few hundred tokens, and the logarithm of 0 is minus infinity. "
         "`F.log_softmax` takes both steps at once.",
+    ),
+    Mistake(
+        _with_epsilon(1e-8),
+        "You added a small number to the probability, or set a lowest one, before you took the logarithm, so that no "
+        "token costs more than, say, 18 nats. "
+        "The improbable tokens are those from which most is to be learned: `F.log_softmax` needs no such help.",
+        also=tuple(map(_with_epsilon, (1e-12, 1e-10, 1e-9, 1e-7, 1e-6))),
     ),
 )
 

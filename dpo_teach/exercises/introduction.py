@@ -66,14 +66,6 @@ def _with_epsilon(epsilon: float) -> Callable[..., Tensor]:
     return lambda *a: -(_margin(*a).sigmoid() + epsilon).log().mean()
 
 
-_FIXED_BETAS = (0.01, 0.05, 0.2, 0.3, 0.5, 2.0, 5.0, 10.0)
-"""Values of β that learners write into their code, besides the 0.1 of the notebook."""
-
-
-def _with_beta(fixed: float) -> Callable[..., Tensor]:
-    return lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, fixed)
-
-
 _LOG_RATIOS = (
     Mistake(
         lambda pc, pr, rc, rr, beta: _loss(pr, pc, rr, rc, beta),
@@ -131,6 +123,11 @@ _LOG_RATIOS = (
         "subtracted, although it should be added. Write `(chosen - its reference) - (rejected - its reference)`.",
         also=(lambda pc, pr, rc, rr, beta: -F.logsigmoid(beta * (pc - rc) - pr - rr).mean(),),
     ),
+    Mistake(
+        lambda pc, pr, rc, rr, beta: _loss(pr, pc, rc, rr, beta),
+        "The policy's two log-probabilities are swapped, and the reference's are not. "
+        "Each response must be compared with the reference's log-probability of the same response.",
+    ),
 )
 
 _BETA = (
@@ -140,10 +137,10 @@ _BETA = (
         "Without β, you cannot set how closely the policy stays to the reference.",
     ),
     Mistake(
-        _with_beta(0.1),
-        "You use one fixed β, such as 0.1, whatever value is passed. "
+        lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, 0.1),
+        "Your result is the same whatever β is passed: you use one fixed β, such as 0.1. "
         "A sweep over β would then train the same policy again and again; use the argument.",
-        also=tuple(map(_with_beta, _FIXED_BETAS)),
+        ignores="beta",
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: _loss(pc, pr, rc, rr, beta**2),
@@ -410,9 +407,9 @@ _REWARD_MISTAKES = (
     ),
     Mistake(
         lambda policy, reference, beta: 0.1 * (policy - reference),
-        "You use one fixed β, such as 0.1, whatever value is passed. "
+        "Your result is the same whatever β is passed: you use one fixed β, such as 0.1. "
         "Rewards of runs with different β would then not be on the scale of the preferences; use the argument.",
-        also=tuple(lambda policy, reference, beta, fixed=fixed: fixed * (policy - reference) for fixed in _FIXED_BETAS),
+        ignores="beta",
     ),
     Mistake(
         lambda policy, reference, beta: beta * (policy.exp() / reference.exp()).log(),

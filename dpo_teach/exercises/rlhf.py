@@ -134,6 +134,11 @@ _LOSS_MISTAKES = (
             for small in (1e-12, 1e-10, 1e-9, 1e-7, 1e-6, 1e-5)
         ),
     ),
+    Mistake(
+        lambda chosen, rejected: F.binary_cross_entropy(torch.sigmoid(chosen - rejected), torch.ones_like(chosen)),
+        "`F.binary_cross_entropy` takes the logarithm of the sigmoid in a separate step, and stops it at -100. A pair "
+        "that is off by 200 then has no gradient: use `F.logsigmoid`, or `F.binary_cross_entropy_with_logits`.",
+    ),
 )
 
 bradley_terry = FunctionExercise(
@@ -304,6 +309,29 @@ _REWARD_MISTAKES = (
         "You took the ratio of the probabilities, but the price is its logarithm. The inputs are logarithms already, "
         "so subtracting them is enough.",
     ),
+    Mistake(
+        lambda reward, logps, reference, beta: -beta * (logps / reference).log() + _at(-1, reward, logps),
+        "You divided log-probabilities by each other, but the logarithm of a ratio is a *difference* of logarithms. "
+        "The inputs are logarithms already: policy minus reference is the log-ratio.",
+        also=(lambda reward, logps, reference, beta: -beta * logps / reference + _at(-1, reward, logps),),
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: -beta * logps - reference + _at(-1, reward, logps),
+        "Brackets are missing around the log-ratio: β multiplies only the policy's part. A policy that has not moved "
+        "would then pay; write `beta * (logps - reference_logps)`.",
+        also=(lambda reward, logps, reference, beta: -beta * logps + reference + _at(-1, reward, logps),),
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: _penalty(logps, reference, 0.1) + _at(-1, reward, logps),
+        "Your result is the same whatever β is passed: you use one fixed β, such as 0.1. Only β says how far the "
+        "policy may go; use the argument.",
+        ignores="beta",
+    ),
+    Mistake(
+        lambda reward, logps, reference, beta: -beta * (logps.exp() / reference.exp()).log() + _at(-1, reward, logps),
+        "You went back from log-probabilities to probabilities: in the last test case they are 0 in float32, and 0 "
+        "divided by 0 is not a number. Subtract the logarithms, and never take `exp`.",
+    ),
 )
 
 
@@ -328,7 +356,15 @@ penalised_rewards = FunctionExercise(
     "the response, and the mean of that sum is the objective.",
     solution=_my_penalised_rewards,
     name_in_notebook="rlhf.penalised_rewards",
-    cases=(_penalty_case(0, 4, 1.5, 0.1), _penalty_case(1, 6, -2.0, 0.5), _penalty_case(2, 3, 0.7, 2.0)),
+    cases=(
+        *(_penalty_case(0, 4, 1.5, 0.1), _penalty_case(1, 6, -2.0, 0.5), _penalty_case(2, 3, 0.7, 2.0)),
+        {
+            "reward": 1.0,
+            "logps": torch.tensor([-120.0, -0.5]),
+            "reference_logps": torch.tensor([-130.0, -1.0]),
+            "beta": 1.0,
+        },
+    ),
     mistakes=_REWARD_MISTAKES,
 )
 

@@ -83,6 +83,7 @@ def _first_wrong_loss(found: Sequence[Any], expected: Sequence[Any]) -> tuple[in
 _THREE_STEPS = Trial(
     arguments=_first_arguments,
     run=_run_steps,
+    returned=lambda losses: losses[::2],
     show_difference=_show_wrong_loss,
     fallback=_fallback_for_steps,
     to_see="To see its first step",
@@ -219,10 +220,6 @@ def _step_on_rejected_first(
     return _descend(policy, optimizer, loss)
 
 
-def _step_with_beta(fixed: float) -> Callable[..., float]:
-    return lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, fixed))
-
-
 def _step_clipped_by_value(
     policy: Any, optimizer: Any, batch: TokenBatch, reference_logps: Tensor, beta: float
 ) -> float:
@@ -284,15 +281,15 @@ _STEP_MISTAKES = (
         "on the loss itself, since the optimizer already steps against the gradient.",
     ),
     Mistake(
-        _step_with_beta(0.1),
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, 0.1)),
         "You use β = 0.1 whatever value is passed in: it is the default of `compute_dpo_loss`. Runs that are meant to "
         "differ in β would all be the same run.",
     ),
     Mistake(
-        _step_with_beta(0.3),
-        "You use one fixed β, perhaps the 0.3 of the loop in section 4, whatever value is passed in. Use the argument "
-        "`beta`, or runs that are meant to differ in β would all be the same run.",
-        also=tuple(map(_step_with_beta, (0.01, 0.05, 0.2, 0.5, 1.0, 2.0))),
+        lambda p, o, b, r, beta: _descend(p, o, _compute_loss(p, b, r, 0.3)),
+        "Your step is the same whatever β is passed in: you use one fixed β, perhaps the 0.3 of the loop in section 4. "
+        "Use the argument `beta`, or runs that are meant to differ in β would all be the same run.",
+        ignores="beta",
     ),
     Mistake(
         _step_without_pull,

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Literal
 
-from dpo_teach.evaluation import PairScores, ReviewScores
+from dpo_teach.evaluation import PairScores, ReviewScores, standard_error
 
 __all__ = ["Snapshot", "mean_and_error", "read_snapshots"]
 
@@ -75,9 +75,9 @@ def read_snapshots(method: Training = "dpo", path: Path | None = None) -> list[S
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of one value per seed, and its standard error, stdev / sqrt(seeds).
+    """The mean of one value per seed, and its standard error.
 
     >>> mean_and_error([1.0, 3.0])
     (2.0, 1.0)
     """
-    return mean(values), stdev(values) / len(values) ** 0.5
+    return mean(values), standard_error(values)

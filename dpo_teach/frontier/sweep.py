@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from dpo_teach.evaluation import (
     FrontierPoint,
     ReferenceSamples,
@@ -24,6 +22,7 @@ from dpo_teach.frontier.results import Result, Results, read_results
 from dpo_teach.frontier.settings import SweepConfig, SweepRun
 from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
+from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf import (
     LearnedReward,
     PPOConfig,
@@ -63,7 +62,7 @@ def sweep(output: Path, config: SweepConfig, *, progress: bool = True) -> Result
     results.save(output)
     runner = SweepRunner(config, output.with_suffix(".policies"), results.made["reward_models"])
     done = {result.run for result in results.results}
-    for run in tqdm(config.runs(), disable=not progress, unit="run"):
+    for run in progress_bar("sweep", config.runs(), requested=progress, unit="run"):
         if run in done:
             continue
         try:

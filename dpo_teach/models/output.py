@@ -9,10 +9,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 __all__ = ["body_of", "output_layers"]
+
+ALIGNMENT = 64
+"""Tensor cores need rows of a multiple of 8 logits; 64 is the usual choice. GPT-2 has 50,257 tokens."""
 
 
 def body_of(model: Any) -> nn.Module:
@@ -49,13 +53,44 @@ def output_layers(model: Any) -> Callable[[Float[Tensor, "tokens width"]], Float
     model = getattr(model, "_orig_mod", model)  # unwrap a model wrapped by torch.compile
     without_body = object.__new__(type(model))
     without_body.__dict__.update(model.__dict__)
-    without_body.__dict__["_modules"] = {**model._modules, _body_name(model): _GivenStates(body_of(model))}
+    modules = {name: _align(module) for name, module in model._modules.items()}
+    without_body.__dict__["_modules"] = {**modules, _body_name(model): _GivenStates(body_of(model))}
     return partial(_logits, partial(type(model).forward, without_body))
 
 
 def _logits(forward: Callable[..., Any], states: Float[Tensor, "tokens width"]) -> Float[Tensor, "tokens vocab"]:
     # Each state is one row with one position: (tokens, width) -> (tokens, 1, width); the logits are squeezed again.
     return forward(inputs_embeds=states.unsqueeze(1), return_dict=True).logits.squeeze(1)
+
+
+def _align(module: nn.Module) -> nn.Module:
+    """Return a linear layer on a GPU with rows of zeros added to its weights; other modules are returned as they are.
+
+    On an H100, the products with GPT-2's 50,257 tokens reached an eighth of the speed of a large aligned product.
+    """
+    if type(module) is not nn.Linear or not module.weight.is_cuda or module.out_features % ALIGNMENT == 0:
+        return module
+    return _AlignedLinear.of(module)
+
+
+class _AlignedLinear(nn.Linear):
+    """A linear layer that computes a multiple of `ALIGNMENT` outputs and returns those of the original layer."""
+
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "_AlignedLinear":
+        """Return an aligned copy of a layer; gradients reach the weights of the original."""
+        extra = -layer.out_features % ALIGNMENT
+        aligned = object.__new__(cls)
+        aligned.__dict__.update(layer.__dict__)
+        aligned.__dict__["_parameters"] = {
+            "weight": F.pad(layer.weight, (0, 0, 0, extra)),
+            "bias": None if layer.bias is None else F.pad(layer.bias, (0, extra)),
+        }
+        return aligned
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return the original layer's outputs."""
+        return super().forward(states)[..., : self.out_features]
 
 
 class _BodyOutput(NamedTuple):

@@ -1,11 +1,11 @@
 """The frontier: true reward against KL, one line per method, and the closed-form optimum that no policy can exceed."""
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 from matplotlib.axes import Axes
 
-from dpo_teach.evaluation import ReviewScores
+from dpo_teach.evaluation import ReviewScores, standard_error
 from dpo_teach.frontier.results import Results
 from dpo_teach.frontier.settings import METHODS
 from dpo_teach.plots.style import (
@@ -101,7 +101,7 @@ def _mean(scores: Sequence[ReviewScores]) -> ReviewScores:
     def error(name: str) -> float:
         if len(scores) == 1:
             return float(getattr(scores[0], f"{name}_error"))
-        return stdev(getattr(score, name) for score in scores) / len(scores) ** 0.5
+        return standard_error([getattr(score, name) for score in scores])
 
     return ReviewScores(
         samples=sum(score.samples for score in scores),

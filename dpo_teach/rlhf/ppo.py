@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dpo_teach.logps import response_token_logps
 from dpo_teach.models import freeze_reference, switch_dropout_off, takes_packed
-from dpo_teach.progress_line import progress_line
+from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf.config import PPOConfig
 from dpo_teach.rlhf.heads import ValueModel
 from dpo_teach.rlhf.objective import (
@@ -126,10 +126,7 @@ class PPOTrainer:
         Raises:
             ValueError: the reward is not one finite number a response, or a gradient is not finite.
         """
-        total = len(self.metrics) + self.config.iterations
-        show = progress_line("PPO: iteration", total, delay=0.0)
-        for _ in range(self.config.iterations):
-            show(len(self.metrics) + 1)
+        for _ in progress_bar("PPO", range(self.config.iterations), delay=0.0, unit="iteration"):
             started = time.perf_counter()
             rollouts = self.collect_rollouts()
             experience = self.compute_advantages(rollouts)

@@ -25,7 +25,7 @@ from dpo_teach.batches import (
 from dpo_teach.losses import preference_nll
 from dpo_teach.models import takes_packed
 from dpo_teach.pairs import PreferencePair
-from dpo_teach.progress_line import progress_line
+from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf.heads import RewardModel
 
 __all__ = [
@@ -135,8 +135,7 @@ def train_reward_model(
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     plan = _plan(len(tokenized), config)
     metrics: list[Metrics] = []
-    show = progress_line("reward model: step", len(plan))
-    for step, indices in enumerate(plan):
+    for step, indices in enumerate(progress_bar("reward model", plan, unit="step")):
         started = time.perf_counter()
         rate = config.learning_rate * (1 - step / len(plan))
         for group in optimizer.param_groups:
@@ -152,7 +151,6 @@ def train_reward_model(
         optimizer.step()
         metrics.append({"step": step + 1, "loss": loss.item(), "accuracy": _accuracy(chosen - rejected),
                         "learning_rate": rate, "seconds": time.perf_counter() - started})  # fmt: skip
-        show(step + 1)
         if on_step is not None:
             on_step(metrics[-1])
     model.add_constant(-_all_rewards(model, tokenized, tokenizer.pad_token_id).mean().item())

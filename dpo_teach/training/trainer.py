@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dpo_teach.logps import ResponseLogps
 from dpo_teach.models import (
@@ -27,7 +27,7 @@ from dpo_teach.models import (
     switch_dropout_off,
     takes_packed,
 )
-from dpo_teach.progress_line import progress_line
+from dpo_teach.progress_bar import progress_bar
 from dpo_teach.runs.fingerprint import fingerprint_model, fingerprint_tokenizer
 from dpo_teach.runs.run import Metrics, Run
 from dpo_teach.training.accelerator import make_accelerator
@@ -155,7 +155,6 @@ class Trainer(ABC):
     def _take_steps(self) -> None:
         """Take the remaining steps."""
         run, config, plan = self.run, self.config, self._plan
-        show = progress_line("step", len(plan))
         with self._progress_bar() as bar:
             if run.pending is not None:  # the evaluation after the last step was interrupted
                 self._complete_step(run.pending)
@@ -177,7 +176,6 @@ class Trainer(ABC):
                     }  # fmt: skip
                 self._optimizer.zero_grad()
                 bar.update(int(run.pending["tokens"]))
-                show(step)
                 self._complete_step(run.pending)
         run.stop_if_requested()
 
@@ -316,8 +314,8 @@ class Trainer(ABC):
         """Show progress in tokens: steps with long texts take longer, and an estimate in steps would jump."""
         tokens = [sum(self.lengths[i] for i in step) for step in self._plan]
         shown = self._progress and self.accelerator.is_local_main_process
-        return tqdm(total=sum(tokens), initial=sum(tokens[: self.run.step]), unit="tokens", unit_scale=True,
-                    disable=not shown)  # fmt: skip
+        return progress_bar("training", requested=shown, total=sum(tokens), initial=sum(tokens[: self.run.step]),
+                            unit="tokens", unit_scale=True)  # fmt: skip
 
     def _describe_step(self, indices: Sequence[int]) -> str:
         """Describe a step for an error message: its rows, the learning rate, and the last checkpoint."""

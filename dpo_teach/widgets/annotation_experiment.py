@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from dpo_teach.evaluation import evaluate_pairs
+from dpo_teach.evaluation import evaluate_pairs, standard_error
 from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.sampling import sample_responses
@@ -248,4 +248,4 @@ def _compare(name: str, before: Sequence[str], after: Sequence[str]) -> Trait:
     measure = TRAITS[name]
     old, new = [measure(text) for text in before], [measure(text) for text in after]
     moves = [b - a for a, b in zip(old, new, strict=True)]
-    return Trait(name, fmean(old), fmean(new), stdev(moves) / math.sqrt(len(moves)))
+    return Trait(name, fmean(old), fmean(new), standard_error(moves))

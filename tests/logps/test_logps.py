@@ -150,3 +150,16 @@ def test_logits_in_parts_are_recomputed_for_the_gradient(monkeypatch):
     model.get_output_embeddings().register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
     response_logps(model, collate(SEQUENCES, PAD)).sum().backward()
     assert rows == [3, 3, 1, 1, 3, 3], "seven tokens in three parts, each computed again for its gradient"
+
+
+def test_the_body_runs_without_cudnns_attention(monkeypatch):
+    enabled = []
+    model = tiny_model()
+    monkeypatch.setattr(
+        model.transformer,
+        "forward",
+        lambda **_: enabled.append(torch.backends.cuda.cudnn_sdp_enabled()) or [torch.zeros(1, 3, 8)],
+    )
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    logps.hidden_states(model.transformer, collate([([BOS], [GOOD, EOS])], PAD))
+    assert (enabled, torch.backends.cuda.cudnn_sdp_enabled()) == ([False], before)

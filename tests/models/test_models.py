@@ -13,6 +13,7 @@ from torch import nn
 from transformers import BertConfig, BertForMaskedLM, MambaConfig, MambaForCausalLM
 
 from dpo_teach.models import context_length, fitting_length, freeze_reference, fuse_gelu, load_model, switch_dropout_off
+from dpo_teach.models.output import _AlignedLinear
 
 
 @pytest.fixture
@@ -237,3 +238,19 @@ def test_a_loaded_model_is_fused_by_default_and_saved_with_its_own_activation(sa
     assert type(load_model(saved, fuse=False).model.transformer.h[0].mlp.act).__name__ == "NewGELUActivation"
     model.save_pretrained(tmp_path / "again")
     assert json.loads((tmp_path / "again" / "config.json").read_text())["activation_function"] == "gelu_new"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_aligned_layer_has_the_same_outputs_and_gradients(bias):
+    torch.manual_seed(0)
+    layer, states = nn.Linear(8, 70, bias=bias), torch.randn(3, 8)
+    aligned = _AlignedLinear.of(layer)
+    assert aligned.weight.shape == (128, 8), "70 outputs are computed as 128"
+    gradients = []
+    for module in (layer, aligned):
+        layer.zero_grad()
+        outputs = module(states)
+        outputs.square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in layer.parameters()])
+        torch.testing.assert_close(outputs, layer(states))
+    torch.testing.assert_close(*gradients)

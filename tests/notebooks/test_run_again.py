@@ -75,12 +75,12 @@ def names_bound(cell: Cell, *, changed: bool = True) -> set[str]:
 def needed(cells: list[Cell], targets: list[Cell]) -> list[Cell]:
     """The target cells and those that bind the variables which they use, in the notebook's order."""
     kept: list[Cell] = []
-    wanted: set[str] = set()
+    names: set[str] = set()
     for cell in reversed(cells):
-        if cell in targets or wanted & names_bound(cell):
+        if cell in targets or names & names_bound(cell):
             kept.insert(0, cell)
             own = names_bound(cell, changed=False)
-            wanted = wanted - own | names_used(cell) - own
+            names = names - own | names_used(cell) - own
     return kept
 
 

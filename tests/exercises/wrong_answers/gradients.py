@@ -40,6 +40,7 @@ WEIGHT = {
     "shares": (lambda m, b: b * sigma(-m) / (b * sigma(-m)).sum(), "shares of the pull"),
     "beta inside": (lambda m, b: sigma(-b * m), "in the wrong place"),
     "fixed beta": (lambda m, b: 0.1 * sigma(-m), "one fixed β"),
+    "written out": (lambda m, b: b * torch.exp(-m) / (1 + torch.exp(-m)), "which overflows"),
 }
 
 WEIGHT_OTHER_FORMS = [
@@ -47,7 +48,8 @@ WEIGHT_OTHER_FORMS = [
     (lambda m, b: sigma(m) * sigma(-m), "differentiated the sigmoid"),
     (lambda m, b: torch.log(sigma(-m)), "took the log-sigmoid"),
     (lambda m, b: -b * F.softplus(-m), "took the log-sigmoid"),
-    (lambda m, b: 0.3 * sigma(-m), "one fixed β"),
+    (lambda m, b: 0.37 * sigma(m), "one fixed β"),
+    (lambda m, b: b * (1 - torch.exp(m) / (1 + torch.exp(m))), "which overflows"),
 ]
 
 # sequence_logps. Padding has the id 0.
@@ -133,6 +135,14 @@ LOGPS = {
         lambda x, ids, mask: torch.stack([token_logps(x, ids)[i, mask[i, 1:]][:-1].sum() for i in range(len(ids))]),
         "last token of each response",
     ),
+    "first token dropped": (
+        lambda x, ids, mask: torch.stack([token_logps(x, ids)[i, mask[i, 1:]][1:].sum() for i in range(len(ids))]),
+        "first token of each response is",
+    ),
+    "epsilon": (
+        lambda x, ids, mask: (torch.log(pick(x.softmax(-1)[:, :-1], ids[:, 1:]) + 1e-8) * mask[:, 1:]).sum(1),
+        "added a small number",
+    ),
     "gathered first": (
         lambda x, ids, mask: (log_softmax(pick(x[:, :-1], ids[:, 1:])) * mask[:, 1:]).sum(1),
         "positions* of a row",
@@ -148,6 +158,10 @@ LOGPS_OTHER_FORMS = [
     (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1) / ids.shape[1], "over the whole row"),
     (lambda x, ids, mask: (pick(log_softmax(x), ids)[:, :-1] * mask[:, :-1]).sum(1), "cut the last position off"),
     (lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:])[:, :-1].sum(1), "last token of each response"),
+    (
+        lambda x, ids, mask: (pick(x.softmax(-1)[:, :-1], ids[:, 1:]).clamp(min=1e-8).log() * mask[:, 1:]).sum(1),
+        "added a small number",
+    ),
     (
         lambda x, ids, mask: pick(x.softmax(-1)[:, :-1], ids[:, 1:]).where(mask[:, 1:], 1).prod(1).log(),
         "logarithm afterwards",

@@ -46,7 +46,7 @@ LOSS = {
     "no beta": (lambda pc, pr, rc, rr, b: -F.logsigmoid(pc - rc - pr + rr).mean(), "Beta is missing"),
     "fixed beta": (
         lambda pc, pr, rc, rr, b: -F.logsigmoid(0.1 * (pc - rc - pr + rr)).mean(),
-        "whatever value is passed",
+        "one fixed β",
     ),
     "beta squared": (
         lambda pc, pr, rc, rr, b: -F.logsigmoid(b * (b * (pc - rc) - b * (pr - rr))).mean(),
@@ -96,6 +96,10 @@ LOSS = {
     ),
     "one reference": (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc - pr)).mean(), "One of the two references"),
     "no brackets": (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc - pr - rr)).mean(), "Brackets are missing"),
+    "policy's two swapped": (
+        lambda pc, pr, rc, rr, b: F.softplus(b * (pc - rr - pr + rc)).mean(),
+        "policy's two log-probabilities are swapped",
+    ),
     "clamped logarithm": (
         lambda *a: F.binary_cross_entropy(torch.sigmoid(margin(*a)), torch.ones_like(a[0])),
         "stops it at -100",
@@ -121,6 +125,7 @@ LOSS_OTHER_FORMS = [
     (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - pr + rr)).mean(), "One of the two references"),
     (lambda pc, pr, rc, rr, b: F.softplus(-b * (pc - rc) + pr + rr).mean(), "Brackets are missing"),
     (lambda pc, pr, rc, rr, b: F.softplus(-margin(pc, pr, rc, rr, 0.3)).mean(), "one fixed β"),
+    (lambda pc, pr, rc, rr, b: F.softplus(-margin(pc, pr, rc, rr, 0.37)).sum(), "one fixed β"),
 ]
 
 # The implicit reward
@@ -146,7 +151,7 @@ REWARD = {
 }
 
 REWARD_OTHER_FORMS = [
-    (lambda p, r, b: 0.2 * (p - r), "one fixed β"),
+    (lambda p, r, b: 0.25 * abs(p - r), "one fixed β"),
     (lambda p, r, b: b * (p.exp().log() - r.exp().log()), "went back from log-probabilities"),
     (lambda p, r, b: p / r, "You took a ratio of log-probabilities"),
     (lambda p, r, b: b * torch.log(p) - b * torch.log(r), "quotient of logarithms"),

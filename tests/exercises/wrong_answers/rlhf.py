@@ -49,8 +49,12 @@ BRADLEY_TERRY = {
         "each response on its own",
     ),
     "beta of DPO": (lambda c, r: -F.logsigmoid(0.1 * (c - r)).mean(), "factor of 0.1"),
-    "log of sigmoid": (lambda c, r: -torch.log(sigma(c - r)).mean(), "in a separate step"),
+    "log of sigmoid": (lambda c, r: -torch.log(sigma(c - r)).mean(), "You took the logarithm in a separate step"),
     "epsilon": (lambda c, r: -torch.log(torch.sigmoid(c - r) + 1e-6).mean(), "added a small number"),
+    "clamped logarithm": (
+        lambda c, r: F.binary_cross_entropy(torch.sigmoid(c - r), torch.ones_like(c)),
+        "stops it at -100",
+    ),
 }
 
 # The KL-penalised reward
@@ -89,6 +93,10 @@ PENALTY = {
     ),
     "absolute": (lambda r, p, q, b: ending(r, p) - b * (p - q).abs(), "absolute value"),
     "ratio": (lambda r, p, q, b: ending(r, p) - b * p.exp() / q.exp(), "ratio of the probabilities"),
+    "log of a quotient": (lambda r, p, q, b: ending(r, p) - b * torch.log(p / q), "divided log-probabilities"),
+    "no brackets": (lambda r, p, q, b: ending(r, p) - (b * p - q), "Brackets are missing"),
+    "fixed beta": (lambda r, p, q, b: ending(r, p) - 0.05 * (p - q), "one fixed β"),
+    "by probabilities": (lambda r, p, q, b: ending(r, p) - b * torch.log(p.exp() / q.exp()), "from log-probabilities"),
 }
 
 PENALTY_OTHER_FORMS = [
@@ -99,6 +107,9 @@ PENALTY_OTHER_FORMS = [
     (lambda r, p, q, b: b * ending(r, p), "multiplied the reward by β"),
     (lambda r, p, q, b: -r, "reward has the wrong sign"),
     (lambda r, p, q, b: -ending(r, p), "reward has the wrong sign"),
+    (lambda r, p, q, b: ending(r, p) - b * p / q, "divided log-probabilities"),
+    (lambda r, p, q, b: ending(r, p) - b * p - q, "Brackets are missing"),
+    (lambda r, p, q, b: ending(r, p) - b * (p.exp().log() - q.exp().log()), "from log-probabilities"),
 ]
 
 WRONG_ANSWERS = {rlhf.bradley_terry: BRADLEY_TERRY, rlhf.penalised_rewards: PENALTY}

@@ -185,7 +185,7 @@ STEP = {
     "loss negated": (step_with(negative_loss), "sign of the loss is flipped"),
     "gradient ascent": (ascent, "gradient ascent"),
     "default beta": (step_with(default_beta), "default of `compute_dpo_loss`"),
-    "beta of the loop": (step_with(lambda p, b, r, beta: own_loss(p, b, r, 0.3)), "one fixed β"),
+    "beta of the loop": (step_with(lambda p, b, r, beta: own_loss(p, b, r, 0.07)), "one fixed β"),
     "no pull": (step_with(attached_reference), "the two pulls cancel"),
     "rejected first": (step_with(rejected_first), "two halves"),
     "no reference": (step_with(no_reference), "reference is missing"),

@@ -1,18 +1,18 @@
-"""A long computation shows a line in a notebook, and none in the saved outputs of the repository's notebooks."""
+"""A long computation shows a bar in a notebook, and none in the saved outputs of the repository's notebooks."""
 
 from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from dpo_teach.progress_line import progress_line
+from dpo_teach.progress_bar import progress_bar
 from tools.notebooks.run import execute
 
 TRAIN = """
 from dpo_teach import DPOConfig, DPOTrainer, load_model, load_pairs
+from dpo_teach import progress_bar
 from dpo_teach.rlhf import PPOConfig, PPOTrainer, RewardModel, RewardModelConfig, train_reward_model
-from dpo_teach import progress_line
-progress_line.progress_line.__kwdefaults__["delay"] = 0.0
+progress_bar.SHOW_AFTER_S = 0.0
 model, tokenizer = load_model("reviews-gpt2")
 pairs = load_pairs("reviews-preferences", split="train")[:16]
 train_reward_model(RewardModel(load_model("reviews-gpt2").model), tokenizer, pairs, RewardModelConfig(epochs=1))
@@ -22,32 +22,32 @@ rows = DPOTrainer(model, tokenizer, pairs, DPOConfig(batch_size=4, max_steps=3))
 """
 
 
-def shown(folder: Path) -> list[str]:
-    """The last text of each line that the cell shows."""
+def shown(folder: Path) -> str:
+    """The text that the cell shows."""
     ran = execute(new_notebook(cells=[new_code_cell(TRAIN.strip(), id="train")]), folder)
-    return [output["data"]["text/plain"] for output in ran["cells"][0]["outputs"]]
+    return "".join(output["text"] for output in ran["cells"][0]["outputs"])
 
 
 @pytest.mark.slow
 def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPO_TEACH_PROGRESS", str(tmp_path / "progress.json"))
-    assert shown(tmp_path) == [
-        "reward model: step 1 of 1",
-        "PPO: iteration 2 of 2",
-        "log-probabilities: pair 12 of 12",
-        "step 3 of 3",
-    ]
+    text = shown(tmp_path)
+    for bar in ("reward model: 100%", "PPO: 100%", "log-probabilities: 100%", "training: 100%"):
+        assert bar in text, text
 
 
 @pytest.mark.slow
-def test_saved_outputs_contain_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_outputs_contain_no_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPO_TEACH_PROGRESS", "off")
-    assert shown(tmp_path) == []
+    assert shown(tmp_path) == ""
 
 
-def test_outside_a_notebook_there_is_no_line(
+def test_outside_a_notebook_a_bar_appears_on_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DPO_TEACH_PROGRESS")
-    progress_line("step", 2, delay=0.0)(1)
-    assert capsys.readouterr() == ("", "")
+    for requested in (False, True):
+        assert list(progress_bar("step", range(2), requested=requested, delay=0.0)) == [0, 1]
+        found = capsys.readouterr()
+        assert found.out == ""
+        assert ("step: 100%" in found.err) == requested
