@@ -28,6 +28,7 @@ from dpo_teach.exercises.comparison import (
 from dpo_teach.exercises.exercise import Exercise, Verdict, type_with_article
 from dpo_teach.exercises.sandbox import (
     Outcome,
+    WrongResultError,
     compute_gradients,
     describe_error,
     describe_wrong_parameters,
@@ -37,10 +38,6 @@ from dpo_teach.exercises.sandbox import (
 )
 
 __all__ = ["FunctionExercise", "Mistake", "Trial", "WrongResultError", "copy_arguments"]
-
-
-class WrongResultError(Exception):
-    """Raised for a result that cannot be compared as numbers; the learner sees its message unchanged."""
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dpo_teach.exercises.exercise import quote
+from dpo_teach.exercises.exercise import quote, type_with_article
 
 __all__ = [
     "Outcome",
+    "WrongResultError",
     "compute_gradients",
     "describe_error",
     "describe_wrong_parameters",
@@ -31,6 +32,10 @@ __all__ = [
 ]
 
 # Running
+
+
+class WrongResultError(Exception):
+    """Raised for a result of the wrong kind; the learner sees its message unchanged."""
 
 
 class _Stop(BaseException):
@@ -111,12 +116,18 @@ def compute_gradients(
         function: returns one number or several; it may modify its arguments.
         arguments: the arguments of the function, by name and in order.
         trained: the names of the arguments to differentiate with respect to.
+
+    Raises:
+        WrongResultError: the result is a list of tensors that have a gradient.
     """
     leaves = {name: arguments[name].requires_grad_() for name in trained}
     copies = {name: leaf.clone() for name, leaf in leaves.items()}  # a leaf must not be modified in place
     with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the check of the values has printed it already
         warnings.simplefilter("ignore")  # PyTorch warns when a tensor with a gradient becomes a number
         result = function(*{**arguments, **copies}.values())
+    if isinstance(result, list | tuple) and any(isinstance(one, Tensor) and one.requires_grad for one in result):
+        kind = type_with_article(result)
+        raise WrongResultError(f"The numbers are right, but you return {kind}: make one tensor with `torch.stack`.")
     if not isinstance(result, Tensor) or not result.requires_grad:
         return dict.fromkeys(trained)
     return dict(zip(leaves, torch.autograd.grad(result.sum(), tuple(leaves.values()), allow_unused=True), strict=True))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from exercises.wrong_answers.introduction import margin
 
+from dpo_teach.exercises.gradients import sequence_logps
 from dpo_teach.exercises.introduction import loss
 from dpo_teach.exercises.rlhf import bradley_terry
 
@@ -142,3 +143,12 @@ def test_the_last_case_has_a_loss_of_200_in_float32() -> None:
 )
 def test_the_bradley_terry_loss_needs_a_gradient_too(answer: Callable[..., Any], call: str) -> None:
     assert calls_named(bradley_terry.check(answer).message) == [call]
+
+
+def test_a_list_of_tensors_is_not_called_detached() -> None:
+    def by_response(logits: Any, input_ids: Any, response_mask: Any) -> list[Any]:
+        return list(sequence_logps.solution(logits, input_ids, response_mask))
+
+    message = sequence_logps.check(by_response).message
+    assert "you return a list: make one tensor with `torch.stack`" in message
+    assert "no gradient" not in message
