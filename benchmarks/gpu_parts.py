@@ -307,7 +307,8 @@ def train_reviews(save: Save) -> None:
         policy, tokenizer = load_model("reviews-gpt2")
         reference, _ = load_model("reviews-gpt2")
         seconds["load two models"] = time.perf_counter() - clock
-        config = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=2, max_steps=96 if ON_GPU else 2, precision=precision)
+        config = DPOConfig(beta=0.3, learning_rate=5e-4, batch_size=128, max_steps=None if ON_GPU else 2,
+                           precision=precision)  # fmt: skip
         clock = time.perf_counter()
         history = DPOTrainer(policy, tokenizer, train, config).train()
         seconds["train"] = time.perf_counter() - clock
@@ -320,7 +321,8 @@ def train_reviews(save: Save) -> None:
         seconds["sample and score"] = time.perf_counter() - clock
         found[precision] = {
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
-            "pairs_per_second": 32 * len(history[2:]) / max(sum(row["seconds"] for row in history[2:]), 1e-9),
+            "pairs_per_second": (config.batch_size * len(history[2:])
+                                 / max(sum(row["seconds"] for row in history[2:]), 1e-9)),
             "first_step": history[0]["seconds"], "last_loss": history[-1]["loss"],
             "preference_accuracy": pairs.preference_accuracy,
             "reviews": {name: value for name, value in dataclasses.asdict(scores).items() if isinstance(value, float)},

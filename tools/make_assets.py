@@ -14,9 +14,11 @@ import json
 import random
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
@@ -35,7 +37,8 @@ __all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
 SEED = 0
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
 REVIEWS = 44_000
-TRAIN_PAIRS, TEST_PAIRS = 2_048, 512
+TRAIN_PAIRS, TEST_PAIRS = 16_384, 512
+FIRST_PAIRS, PROMPTS_IN_BLOCK = 2_048, 2_880
 SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 
 SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)
@@ -48,7 +51,7 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 RECORDED = ("step", "loss", "margin", "preference_accuracy", "chosen_rewards", "rejected_rewards",
             "eval_loss", "eval_margin", "eval_preference_accuracy")  # fmt: skip
-DPO = DPOConfig(beta=0.3, learning_rate=5e-4, epochs=4, batch_size=32, save_every=0, seed=SEED)
+DPO = DPOConfig(beta=0.3, learning_rate=5e-4, batch_size=64, save_every=0, seed=SEED)
 
 
 def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
@@ -63,27 +66,39 @@ def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
 
 
 def make_pairs(output: Path = ASSETS / "reviews-preferences") -> None:
-    """Sample two responses for each of many openings, and have the annotator compare them."""
+    """Sample two responses for each of many openings, and have the annotator compare them.
+
+    The first block of prompts gives the first training pairs and all test pairs, so that more training pairs can be
+    added at the end without changing the others.
+    """
     model, tokenizer = load_model("reviews-gpt2")
     rng = random.Random(SEED + 1)
-    spare = (TRAIN_PAIRS + TEST_PAIRS) // 8  # some pairs are dropped: equal responses, or a prompt seen in training
-    prompts = [reviews.write_prompt(rng) for _ in range(TRAIN_PAIRS + TEST_PAIRS + spare)]
-    firsts = sample_responses(model, tokenizer, prompts, seed=SEED + 1)
-    seconds = sample_responses(model, tokenizer, prompts, seed=SEED + 2)
-    rows = [
+    rows = sample_pairs(model, tokenizer, rng, seed=SEED + 1)
+    train, seen = rows[:FIRST_PAIRS], {row["prompt"] for row in rows[:FIRST_PAIRS]}
+    test = [row for row in rows[FIRST_PAIRS:] if row["prompt"] not in seen][:TEST_PAIRS]
+    held_out = {row["prompt"] for row in test}
+    for seed in count(SEED + 3, 2):
+        if len(train) >= TRAIN_PAIRS:
+            break
+        rows = sample_pairs(model, tokenizer, rng, seed=seed)
+        train += [row for row in rows if row["prompt"] not in held_out]
+    output.mkdir(parents=True, exist_ok=True)
+    for name, part in {"train": train[:TRAIN_PAIRS], "test": test}.items():
+        table = pyarrow.Table.from_pylist(part)
+        pyarrow.parquet.write_table(table, output / f"{name}.parquet", compression="zstd", compression_level=19)
+        print(f"{output.name}/{name}.parquet: {len(part)} pairs")
+
+
+def sample_pairs(model: Any, tokenizer: Any, rng: random.Random, *, seed: int) -> list[dict[str, Any]]:
+    """Sample a block of pairs as rows. Pairs with equal or empty responses are left out."""
+    prompts = [reviews.write_prompt(rng) for _ in range(PROMPTS_IN_BLOCK)]
+    firsts = sample_responses(model, tokenizer, prompts, seed=seed)
+    seconds = sample_responses(model, tokenizer, prompts, seed=seed + 1)
+    return [
         _compare(prompt, first, second, rng)
         for prompt, first, second in zip(prompts, firsts, seconds, strict=True)
         if first != second and first.strip() and second.strip()
     ]
-    train = rows[:TRAIN_PAIRS]
-    seen = {row["prompt"] for row in train}
-    test = [row for row in rows[TRAIN_PAIRS:] if row["prompt"] not in seen][:TEST_PAIRS]
-    parts = {"train": train, "test": test}
-    output.mkdir(parents=True, exist_ok=True)
-    for name, part in parts.items():
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
-        (output / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-        print(f"{output.name}/{name}.jsonl: {len(part)} pairs")
 
 
 def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
@@ -106,7 +121,7 @@ def make_runs(output: Path = ASSETS / "runs") -> None:
         reference = load_model("reviews-gpt2-dpo").model if settings.get("other_reference") else None
         config = DPOConfig(beta=0.3, learning_rate=settings["learning_rate"], epochs=settings.get("epochs", 1),
                            max_steps=64, batch_size=32, eval_every=8, save_every=0, seed=SEED)  # fmt: skip
-        pairs = train[: settings.get("pairs", TRAIN_PAIRS)]
+        pairs = train[: settings.get("pairs", FIRST_PAIRS)]
         trainer = DPOTrainer(model, tokenizer, pairs, config, eval_pairs=test[:128], reference=reference)
         rows = [{name: row[name] for name in RECORDED if name in row} for row in trainer.train()]
         lines = "".join(json.dumps(row) + "\n" for row in rows)

@@ -12,8 +12,9 @@ from dpo_teach.evaluation import PairScores, ReviewScores, standard_error
 
 __all__ = ["Snapshot", "mean_and_error", "read_snapshots"]
 
-Training = Literal["dpo", "ppo", "ppo-128"]
-"""DPO; PPO on a reward model fitted to all pairs; PPO on one fitted to 128 of them, which is easy to exploit."""
+Training = Literal["dpo", "ppo", "ppo-128", "dpo-pairs"]
+"""DPO; PPO on a reward model fitted to all pairs; PPO on one fitted to 128 of them, which is easy to exploit; DPO and a
+reward model on the same pairs, whose number and labels vary."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Snapshot:
         reviews: the scores of its new responses to their prompts.
         reference_kl: KL(π_ref ‖ π), estimated from 2,048 responses of the reference to the same prompts, nats.
         reference_kl_error: its standard error.
-        learned_reward: the mean learned reward of the new responses, for PPO.
-        reward_accuracy: the accuracy of its reward model on the held-out pairs, for PPO.
+        learned_reward: the mean learned reward of the new responses, if there is a reward model.
+        reward_accuracy: the accuracy of the reward model on the held-out pairs.
+        trained_on: the number of pairs.
+        flipped: the share of them whose label was flipped on purpose.
     """
 
     method: Training
@@ -47,6 +50,8 @@ class Snapshot:
     reference_kl_error: float
     learned_reward: float | None = None
     reward_accuracy: float | None = None
+    trained_on: int = 2_048
+    flipped: float = 0.0
 
     @property
     def mean_log_ratio(self) -> float:

@@ -39,6 +39,7 @@ from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTra
 
 __all__ = ["SweepRunner", "sweep"]
 
+TRAINING_PAIRS = 2_048
 OPENING = "On Friday our film club saw The Salt Orchard."
 
 
@@ -107,7 +108,7 @@ class SweepRunner:
     @cached_property
     def pairs(self) -> list[PreferencePair]:
         """The pairs that all methods train on."""
-        return load_pairs("reviews-preferences", split="train")
+        return load_pairs("reviews-preferences", split="train")[:TRAINING_PAIRS]
 
     @cached_property
     def test_pairs(self) -> list[PreferencePair]:

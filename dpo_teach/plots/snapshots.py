@@ -17,13 +17,20 @@ from dpo_teach.plots.style import (
 )
 from dpo_teach.plots.tables import Table
 
-__all__ = ["plot_identity", "plot_long_run", "tabulate_rates"]
+__all__ = ["plot_comparisons", "plot_identity", "plot_long_run", "tabulate_rates"]
 
 _PANELS: dict[str, Callable[[Snapshot], float]] = {
     "Preference accuracy, held out": lambda one: one.pairs.preference_accuracy,
     "Margin, held out, nats": lambda one: one.pairs.margin,
     "True reward of new samples": lambda one: one.reviews.true_reward,
     "Fluency of new samples": lambda one: one.reviews.fluency,
+}
+_COMPARED: dict[str, dict[str, tuple[str, str, Callable[[Snapshot], float]]]] = {
+    "true reward": {"DPO": (POLICY, "o", lambda one: one.reviews.true_reward)},
+    "accuracy, held out": {
+        "DPO": (POLICY, "o", lambda one: one.pairs.preference_accuracy),
+        "reward model": (SERIES[0], "s", lambda one: one.reward_accuracy or 0.0),
+    },
 }
 
 
@@ -114,3 +121,49 @@ def tabulate_rates(snapshots: Sequence[Snapshot]) -> Table:
 
     rows = [[f"β = {beta:g}", *(cell(beta, rate) for rate in rates)] for beta in betas]
     return Table(["", *(f"rate {rate:g}" for rate in rates)], rows)
+
+
+def plot_comparisons(snapshots: Sequence[Snapshot], title: str) -> FigureWithAlt:
+    """What the number of pairs and the errors in their labels decide: means over seeds, with standard errors.
+
+    Args:
+        snapshots: the policies of "dpo-pairs". Those without flipped labels differ by their number of pairs, and those
+            of the number that also has flipped labels by the share of these.
+        title: what the figure shows.
+
+    Returns:
+        The figure; its alternative text has the mean at every point.
+    """
+    (count,) = {one.trained_on for one in snapshots if one.flipped}
+    columns = {
+        "pairs, none flipped": {one.trained_on: _same_setting(snapshots, one) for one in snapshots if not one.flipped},
+        f"labels flipped, of {count:,} pairs": {
+            one.flipped: _same_setting(snapshots, one) for one in snapshots if one.trained_on == count
+        },
+    }
+    figure = new_figure(9.0, 4.6)
+    described = []
+    with plot_style():
+        grid = figure.subplots(2, 2, sharey="row", sharex="col")
+        for place, (name, by_setting) in enumerate(columns.items()):
+            settings = sorted(by_setting)
+            for axes, (measure, lines) in zip(grid[:, place], _COMPARED.items(), strict=True):
+                for label, (colour, marker, value) in lines.items():
+                    points = [mean_and_error([value(one) for one in by_setting[setting]]) for setting in settings]
+                    means, errors = zip(*points, strict=True)
+                    axes.errorbar(range(len(settings)), means, errors, fmt=f"{marker}-", color=colour, label=label,
+                                  markersize=5, capsize=3)  # fmt: skip
+                    told = ", ".join(f"{mean:.2f} ± {error:.2f}" for mean, error in points)
+                    described.append(f"{measure}, {label}, {name}: {told}.")
+                axes.set_ylabel(measure if place == 0 else "", color=MUTED)
+            labels = [f"{one:.0%}" if place else f"{one:,}" for one in settings]
+            grid[1, place].set_xticks(range(len(settings)), labels)
+            grid[1, place].set_xlabel(name)
+        grid[1, 0].legend(loc="lower right", labelcolor=INK)
+        figure.suptitle(title, x=0.012, ha="left")
+    return render_with_alt(figure, f"{title} {' '.join(described)}")
+
+
+def _same_setting(snapshots: Sequence[Snapshot], like: Snapshot) -> list[Snapshot]:
+    """The snapshots of all seeds with the same pairs and the same share of flipped labels."""
+    return [one for one in snapshots if (one.trained_on, one.flipped) == (like.trained_on, like.flipped)]

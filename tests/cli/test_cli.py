@@ -126,7 +126,7 @@ BAD_COMMANDS = {
     "beta nan": (["train", "--beta", "nan"], "beta must be a finite number above 0, found nan"),
     "a Hub name without a network": (["train", "--model", "gpt2"], "HF_HUB_OFFLINE is set"),
     "a folder that does not exist": (["train", "--model", "./nothing"], "found nothing"),
-    "too many held-out pairs": (["train", "--hold-out", "4000"], "the number of pairs (2048), found 4000"),
+    "too many held-out pairs": (["train", "--hold-out", "40000"], "the number of pairs (16384), found 40000"),
     "a word instead of a number": (["train", "--epochs", "few"], "--epochs"),
     "a misspelt option": (["train", "--betta", "1"], "Unrecognized options: --betta"),
     "a length beyond the context": (

@@ -1,14 +1,17 @@
 """The recorded runs: what is in them, and that what the notebooks say about them holds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from dpo_teach.evaluation import PairScores, ReviewScores
-from dpo_teach.frontier.snapshots import Snapshot, mean_and_error, read_snapshots
-from dpo_teach.plots.snapshots import plot_identity, plot_long_run, tabulate_rates
-from tools.snapshots import RUNS, record
+from dpo_teach.frontier.snapshots import Snapshot, Training, mean_and_error, read_snapshots
+from dpo_teach.pairs import PreferencePair
+from dpo_teach.plots.snapshots import plot_comparisons, plot_identity, plot_long_run, tabulate_rates
+from tools.snapshots import RUNS, Run, choose_pairs, record
 
 
 def snapshot(beta: float = 1.0, rate: float = 5e-4, seed: int = 0, step: int = 96, **values: float) -> Snapshot:
@@ -44,17 +47,41 @@ def test_the_figure_of_the_identity_reports_the_largest_distance() -> None:
     assert "2 points from 1.00 to 1 nats; at most 0.3 nats from the diagonal" in repr(plot_identity(found, "A title."))
 
 
+def varied(trained_on: int, flipped: float, seed: int, reward: float) -> Snapshot:
+    return replace(snapshot(seed=seed, reward=reward), reward_accuracy=0.75, trained_on=trained_on, flipped=flipped)
+
+
+def test_the_figure_of_comparisons_has_a_mean_and_its_error_at_every_point() -> None:
+    settings = {(64, 0.0): (0.0, 2.0), (128, 0.0): (1.0, 3.0), (128, 0.25): (0.0, 1.0)}
+    found = [
+        varied(*setting, seed, reward) for setting, rewards in settings.items() for seed, reward in enumerate(rewards)
+    ]
+    text = repr(plot_comparisons(found, "A title."))
+    assert "true reward, DPO, pairs, none flipped: 1.00 ± 1.00, 2.00 ± 1.00." in text  # at 64 and 128 pairs
+    assert "true reward, DPO, labels flipped, of 128 pairs: 2.00 ± 1.00, 0.50 ± 0.50." in text  # 0 % and 25 %
+
+
+def test_the_requested_share_of_labels_is_flipped() -> None:
+    train = [PreferencePair(f"prompt {i}", f"chosen {i}", f"rejected {i}") for i in range(100)]
+    pairs = choose_pairs(train, Run("dpo-pairs", 0.3, 5e-4, 1, (8,), 40, 0.25))
+    assert len({pair.prompt for pair in pairs}) == 40
+    assert sum(pair.chosen.startswith("rejected") for pair in pairs) == 10
+    assert all(pair.chosen[-2:] == pair.rejected[-2:] == pair.prompt[-2:] for pair in pairs)
+    assert pairs != choose_pairs(train, Run("dpo-pairs", 0.3, 5e-4, 2, (8,), 40, 0.25))
+
+
 # What is bundled
 
 
 @pytest.fixture(scope="module")
 def recorded() -> list[Snapshot]:
-    return [one for method in ("dpo", "ppo", "ppo-128") for one in read_snapshots(method)]
+    return [one for method in get_args(Training) for one in read_snapshots(method)]
 
 
 def test_every_run_is_there_with_three_seeds(recorded: list[Snapshot]) -> None:
-    found = [(one.method, one.beta, one.learning_rate, one.seed, one.steps, one.step) for one in recorded]
-    expected = [(run.method, run.beta, run.learning_rate, run.seed, run.evaluated_at[-1], step) for run in RUNS
+    found = [(one.method, one.beta, one.learning_rate, one.seed, one.steps, one.step, one.trained_on, one.flipped)
+             for one in recorded]  # fmt: skip
+    expected = [(*run[:4], run.evaluated_at[-1], step, run.pairs, run.flipped) for run in RUNS
                 for step in run.evaluated_at]  # fmt: skip
     assert sorted(found) == sorted(expected)
     assert {one.seed for one in recorded} == {0, 1, 2}

@@ -111,7 +111,7 @@ def test_pairs_that_share_a_held_out_prompt_are_removed():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ASSETS / "reviews-preferences").is_dir(), reason="the bundled pairs have not been built")
-@pytest.mark.parametrize(("split", "at_least"), [("train", 2048), ("test", 512)])
+@pytest.mark.parametrize(("split", "at_least"), [("train", 16384), ("test", 512)])
 def test_the_bundled_pairs_are_all_usable(split, at_least):
     survey = survey_pairs("reviews-preferences", split=split)
     assert survey.problems == []

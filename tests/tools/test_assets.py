@@ -1,8 +1,8 @@
 """Bundled assets are small, consistent with the reviews world, and name the command that built them."""
 
-import json
 import math
 
+import pyarrow.parquet
 import pytest
 
 from dpo_teach.models import ASSETS, BUNDLED_MODELS
@@ -18,7 +18,7 @@ MADE_BY = {
 
 
 def rows(split):
-    return [json.loads(line) for line in (PAIRS / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+    return pyarrow.parquet.read_table(PAIRS / f"{split}.parquet").to_pylist()
 
 
 @pytest.mark.parametrize(("folder", "command"), MADE_BY.items())
@@ -35,8 +35,9 @@ def test_models_are_safetensors_of_at_most_ten_megabytes(name):
 
 @pytest.mark.slow
 def test_there_are_enough_pairs_and_no_prompt_is_in_both_splits():
-    assert len(load_pairs("reviews-preferences", split="train")) >= 2048
-    assert len(load_pairs("reviews-preferences", split="test")) >= 512
+    assert len(load_pairs("reviews-preferences", split="train")) == 16_384
+    assert len(load_pairs("reviews-preferences", split="test")) == 512
+    assert sum(file.stat().st_size for file in PAIRS.iterdir()) <= 2_000_000
     assert not {row["prompt"] for row in rows("train")} & {row["prompt"] for row in rows("test")}
 
 
