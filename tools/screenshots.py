@@ -19,6 +19,7 @@ from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.explorer import SAVED, Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
+from dpo_teach.widgets.log_ratio_plane import LogRatioPlane
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from tools.playground import playground_page
@@ -31,6 +32,7 @@ TARGETS: dict[str, tuple[str, Explorer]] = {
     "loss_explorer_confused.png": ("lossExplorer", LossExplorer(preset="confused")),
     "beta_tilt.png": ("betaTilt", BetaTilt()),
     "gradient_weights.png": ("gradientWeights", GradientWeights()),
+    "log_ratio_plane.png": ("logRatioPlane", LogRatioPlane()),
     "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
 }
 """By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""

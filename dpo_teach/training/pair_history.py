@@ -44,8 +44,8 @@ class PairHistory:
 
     steps: Sequence[int]
     log_ratios: Float[Tensor, "steps pairs 2"]
-    kl: Sequence[float] | None = None
-    beta: float | None = None
+    kl: Sequence[float | int] | None = None
+    beta: float | int | None = None
 
     def __post_init__(self) -> None:
         kl = None if self.kl is None else _numbers("kl", self.kl)

@@ -265,19 +265,20 @@ class LogRatioPlane(Explorer, module="log_ratio_plane", render="logRatioPlane"):
 
     @property
     def cloud_mean(self) -> tuple[float, float] | None:
-        """The mean log-ratio of the chosen and of the rejected responses at the step shown, nats; None without a run."""
-        if self.history is None:
+        """The mean log-ratio of the chosen and of the rejected responses at this step, nats; None without a history."""
+        history = self.history
+        if history is None:
             return None
-        chosen, rejected = self.history.means[self.history.steps.index(self.shown_step)].tolist()
+        chosen, rejected = history.means[history.steps.index(self.shown_step)].tolist()
         return chosen, rejected
 
     def describe(self) -> str:
         """The point, and the cloud if there is one, in one line."""
         v = self.values
         text = (
-            f"LogRatioPlane: log-ratios chosen {self.chosen_log_ratio:+.2f} and rejected {self.rejected_log_ratio:+.2f} "
-            f"({v.quadrant}), times beta {self.beta:.3g} margin {v.margin:+.3f}, loss {v.loss:.4f}, "
-            f"gradient weight {v.gradient_weight:.4f}"
+            f"LogRatioPlane: log-ratios chosen {self.chosen_log_ratio:+.2f} and rejected "
+            f"{self.rejected_log_ratio:+.2f} ({v.quadrant}), times beta {self.beta:.3g} margin {v.margin:+.3f}, "
+            f"loss {v.loss:.4f}, gradient weight {v.gradient_weight:.4f}"
         )
         if self.label_smoothing:
             text += (f"; label smoothing {self.label_smoothing:.3g}, lowest loss at a difference of "

@@ -26,7 +26,7 @@ export function logRatioPlane({ model: traits, el }) {
   const cloud = record && makeCloud(plane, record);
   const player = record && makePlayer(model, record, plane.frame);
   const words = makeWords(record);
-  const drawing = html("div", { class: "dt-plot dt-plane" }, html("h4", {}, "log π − log π_ref of the two responses, nats"), plane.legend,
+  const drawing = html("div", { class: "dt-plot dt-plane" }, html("h4", {}, "log π − log π_ref, nats"), plane.legend,
                        plane.frame, ...(record ? [player.node, cloud.legend, cloud.sentence] : []));
   head.append(readout.node);
   body.append(
@@ -39,7 +39,7 @@ export function logRatioPlane({ model: traits, el }) {
   const tell = () => announce(inWords(stateOf(model), pointOf(model)) + (record ? ` ${cloud.inWords(model.get("shown_step"))}` : ""));
   const draw = () => {
     const [state, point] = [stateOf(model), pointOf(model)];
-    setHeadline(headline(state, point));
+    setHeadline(headline(point));
     readout.draw(point);
     handle.place(plane.draw(state, point), state, point);
     words.draw(state, point);
@@ -109,19 +109,19 @@ function makeReadout() {
   };
 }
 
-function headline({ smoothing }, { margin, gradientWeight, quadrant }) {
+function headline({ margin, loss, gradientWeight, quadrant }) {
   const where = quadrant === "policy = reference" ? "The policy has not moved" : quadrant[0].toUpperCase() + quadrant.slice(1);
   if (gradientWeight < 0) return `${where}: past the lowest loss, so the step pulls back.`;
   if (margin === 0) return `${where}: loss ln 2, but the gradient is not zero.`;
-  return `${where}: loss ${margin > 0 ? "below" : "above"} ln 2${smoothing > 0 ? ", lowest on the dashed line" : ""}.`;
+  return `${where}: loss ${loss < Math.LN2 ? "below" : "above"} ln 2.`;
 }
 
 function makeWords(record) {
   const rule = html("p", {}, "");
   const lowest = html("p", {}, "");
   const arrow = html("p", {}, "");
-  const shared = "The weights are shared by both responses: whatever raises or lowers one moves the other the same way, so real " +
-    "runs leave the direction of the arrow. ";
+  const shared = "Both responses share the weights, so what moves one tends to move the other the same way: real runs leave this " +
+    "direction. ";
   return {
     node: html("div", { class: "dt-words dt-body" },
                html("div", {}, html("h4", {}, "Only the difference counts"), rule, lowest),

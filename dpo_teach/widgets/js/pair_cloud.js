@@ -12,7 +12,9 @@ export function recordOf(recorded) {
   return { ...recorded, means, pairs: recorded.log_ratios[0].length };
 }
 
-export function makeCloud({ cloud, picture }, record) {
+const PLACES = [-86, -110, -134, -158, -62]; // of the text on the line of the KL: pixels from the diagonal
+
+export function makeCloud({ cloud, picture, isFree }, record) {
   const paths = svg("path", { class: "dt-paths" });
   const dots = record.log_ratios[0].map(() => svg("circle", { r: 3.4, class: "dt-pair-dot" }));
   const line = svg("line", { class: "dt-kl" });
@@ -53,15 +55,16 @@ export function makeCloud({ cloud, picture }, record) {
     const { left, right, top, bottom } = picture.area();
     const cut = (x) => [picture.px(x), picture.py(sum - x)];
     setAttributes(line, { visibility: record.kl ? "visible" : "hidden" });
-    setAttributes(lineText, { visibility: record.kl ? "visible" : "hidden" });
-    if (!record.kl) return;
+    if (!record.kl) return setAttributes(lineText, { visibility: "hidden" });
     const [x, y] = cut(0); // on the line, which falls at 45 degrees
     const from = Math.max(left - x, top - y);
     const to = Math.min(right - x, bottom - y);
     setAttributes(line, { x1: x + from, y1: y + from, x2: x + to, y2: y + to });
     const middle = cut(sum / 2)[0] - x;
-    const at = within(middle - 86, [from + 52, to - 52]);
-    setAttributes(lineText, { transform: `translate(${(x + at).toFixed(1)} ${(y + at).toFixed(1)}) rotate(45) translate(0 -6)` });
+    const places = PLACES.map((place) => within(middle + place, [from + 52, to - 52]));
+    const at = places.find((place) => [-36, 0, 36].every((part) => isFree([x + place + part, y + place + part]))) ;
+    setAttributes(lineText, { visibility: at === undefined ? "hidden" : "visible" }); // the legend explains the line as well
+    if (at !== undefined) setAttributes(lineText, { transform: `translate(${(x + at).toFixed(1)} ${(y + at).toFixed(1)}) rotate(45) translate(0 -6)` });
   }
 }
 

@@ -9,12 +9,13 @@ const LEVELS = [1, 0.5, 2, 0.2, 0.1, 5, 0.3, 3, 1.5, 0.8, 0.6, 10, 0.05, 0.4, 4,
                 0.72, 0.66, 200, 0.71, 0.67, 0.001];
 const LINES = 16;
 const APART = 26; // least distance of two lines, pixels
-const FROM_EDGE = [26, 64, 102, 140, 178]; // where on a line its number may be, pixels from its end
+const FROM_EDGE = 24; // the least distance of a number from the end of its line, pixels
 const STOPS = 40;
 const DARKEST = 0.24;
 const LONGEST = 0.34; // of the side of the plane: the arrow for a weight of β
 const LINE_HEIGHT = 15;
-const HALVES = 132; // width of a quadrant in which both halves get a name, pixels
+const HALVES = 150; // width of a quadrant in which both halves get a name, pixels
+const TWO_LINES = 96; // width of a quadrant whose name fits into two lines
 
 export function makePlane([low, high]) {
   const picture = chart({ label: "plane of the two log-ratios with lines of equal loss", height: 400, x: [low, high], y: [low, high],
@@ -70,16 +71,16 @@ export function makePlane([low, high]) {
       const level = found[i];
       const ends = level ? endsAt(level.d) : null;
       join(line, ends);
-      setAttributes(text, { visibility: ends ? "visible" : "hidden" });
-      if (!ends) return;
+      const spot = ends && names.freeSpot(picture.px(ends[1][0]), picture.py(ends[1][1]), picture.px(ends[0][0]));
+      setAttributes(text, { visibility: spot ? "visible" : "hidden" });
+      if (!spot) return;
       setText(text, String(level.loss));
-      const [x, y] = names.freeSpot(picture.px(ends[1][0]), picture.py(ends[1][1]), picture.px(ends[0][0]));
-      setAttributes(text, { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)}) rotate(-45)` });
+      setAttributes(text, { transform: `translate(${spot[0].toFixed(1)} ${spot[1].toFixed(1)}) rotate(-45)` });
     });
   }
 
   return {
-    legend, cloud, picture,
+    legend, cloud, picture, isFree: names.isFree,
     frame: html("div", { class: "dt-plane-frame" }, picture.node),
     valueAt: picture.valueAt,
     fit(width) {
@@ -89,7 +90,7 @@ export function makePlane([low, high]) {
       setAttributes(zero[0], { x1: picture.px(0), x2: picture.px(0), y1: top, y2: bottom });
       setAttributes(zero[1], { x1: left, x2: right, y1: picture.py(0), y2: picture.py(0) });
       join(diagonal, endsAt(0));
-      const middle = high / 2; // above the diagonal, in the quadrant of both positive
+      const middle = right - picture.px(0) > 120 ? high / 2 : low * 0.62; // where the text above the diagonal has enough space
       setAttributes(diagonalText, { transform: `translate(${picture.px(middle)} ${picture.py(middle)}) rotate(-45) translate(0 -9)` });
       names.fit(picture.area(), picture.px(0), picture.py(0));
     },
@@ -137,23 +138,30 @@ function makeShading() {
 
 // The names of the quadrants: those that the diagonal cuts have one in each half, if there is space.
 const NAMES = [
-  { x: "left", y: "top", lines: ["chosen down,", "rejected up"] },
-  { x: "right", y: "bottom", lines: ["chosen up,", "rejected down"] },
-  { x: "after", y: "top", lines: ["both rose,", "rejected more"], whole: "both rose" },
-  { x: "right", y: "above", lines: ["both rose,", "chosen more"] },
-  { x: "left", y: "below", lines: ["both fell,", "chosen more"], whole: "both fell" },
-  { x: "before", y: "bottom", lines: ["both fell,", "rejected more"] },
+  { x: "left", y: "top", lines: ["chosen down,", "rejected up"], narrow: ["chosen", "down,", "rejected", "up"] },
+  { x: "right", y: "bottom", lines: ["chosen up,", "rejected down"], narrow: ["chosen up,", "rejected", "down"] },
+  { x: "after", y: "top", lines: ["both rose,", "rejected more"], narrow: ["both rose"] },
+  { x: "right", y: "above", lines: ["both rose,", "chosen more"], narrow: [] },
+  { x: "left", y: "below", lines: ["both fell,", "chosen more"], narrow: ["both fell"] },
+  { x: "before", y: "bottom", lines: ["both fell,", "rejected more"], narrow: [] },
 ];
+const MOST_LINES = 4;
 
 function makeNames() {
-  const all = NAMES.map((name) => ({ ...name, nodes: name.lines.map(() => svg("text", { class: "dt-halo dt-name" }, "")), box: null }));
+  const all = NAMES.map((name) => ({
+    ...name, half: name.lines[0].startsWith("both"), box: null, wide: true,
+    nodes: Array.from({ length: MOST_LINES }, () => svg("text", { class: "dt-halo dt-name" }, "")),
+  }));
+  const isFree = ([a, b]) => all.every(({ box }) =>
+    !box || a < box.left - 16 || a > box.right + 16 || b < box.top - 14 || b > box.bottom + 14);
   return {
+    isFree,
     texts: all.flatMap(({ nodes }) => nodes),
     fit({ left, right, top, bottom }, x0, y0) {
+      const widths = { left: x0 - left, before: x0 - left, right: right - x0, after: right - x0 };
       for (const name of all) {
-        const half = name.lines[0].startsWith("both");
-        const wide = !half || (name.lines[0] === "both rose," ? right - x0 : x0 - left) >= HALVES;
-        const lines = wide ? name.lines : name.whole ? [name.whole] : [];
+        name.wide = widths[name.x] >= (name.half ? HALVES : TWO_LINES);
+        const lines = name.wide ? name.lines : name.narrow;
         const x = { left: left + 8, right: right - 8, after: x0 + 8, before: x0 - 8 }[name.x];
         const height = LINE_HEIGHT * lines.length;
         const start = { top: top + 4, bottom: bottom - 5 - height, above: y0 - 5 - height, below: y0 + 4 }[name.y];
@@ -166,15 +174,18 @@ function makeNames() {
         name.box = lines.length ? { left: end ? x - width : x, right: end ? x : x + width, top: start, bottom: start + height } : null;
       }
     },
+    // Emphasise the name of a quadrant.
     mark(quadrant) {
-      const full = ({ lines, whole, nodes }) => (nodes[1].textContent ? quadrant === lines.join(" ") : whole && quadrant.startsWith(whole));
-      for (const name of all) name.nodes.forEach((node) => node.classList.toggle("dt-here", Boolean(full(name))));
+      for (const { lines, narrow, wide, nodes, half } of all) {
+        const here = wide || !half ? quadrant === lines.join(" ") : narrow.length > 0 && quadrant.startsWith(narrow[0]);
+        nodes.forEach((node) => node.classList.toggle("dt-here", here));
+      }
     },
-    // A place on a line that ends at (x, y), going down to the left until `least`, that is on no name.
+    // A place on a line that ends at (x, y), coming from the lower left at `least`, that is on no name; undefined if there is none.
     freeSpot(x, y, least) {
-      const spots = FROM_EDGE.map((far) => [x - far / Math.SQRT2, y + far / Math.SQRT2]).filter(([a]) => a > least + 8);
-      const clear = ([a, b]) => all.every(({ box }) => !box || a < box.left - 16 || a > box.right + 16 || b < box.top - 14 || b > box.bottom + 14);
-      return spots.find(clear) ?? spots[0] ?? [(x + least) / 2, y + (x - least) / 2];
+      const count = Math.floor(((x - least) * Math.SQRT2 - 2 * FROM_EDGE) / 12);
+      const spots = Array.from({ length: Math.max(count, 0) + 1 }, (_, i) => (FROM_EDGE + 12 * i) / Math.SQRT2);
+      return spots.filter((far) => x - far > least + 12).map((far) => [x - far, y + far]).find(isFree);
     },
   };
 }
