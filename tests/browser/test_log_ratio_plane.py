@@ -15,7 +15,8 @@ from tools.playground import playground_page
 
 STEPS = (0, 8, 16, 40)
 LINES = """e => { const plane = e.querySelector('.dt-plane-frame svg');
-    return [...plane.querySelectorAll('.dt-contour')].map((line, i) => [line, plane.querySelectorAll('text.dt-halo:not(.dt-name)')[i]])
+    const numbers = plane.querySelectorAll('text.dt-halo:not(.dt-name)');
+    return [...plane.querySelectorAll('.dt-contour')].map((line, i) => [line, numbers[i]])
     .filter(([line]) => line.getAttribute('visibility') === 'visible')
     .map(([line, text]) => ({ x: +line.getAttribute('x2'), y: +line.getAttribute('y2'),
         loss: text.getAttribute('visibility') === 'visible' ? +text.textContent : null })); }"""
@@ -35,7 +36,8 @@ OVERLAPS = """e => { const texts = [...e.querySelectorAll('.dt-plane-frame text.
     });
     const names = texts.filter(({ text }) => text.matches('.dt-name'));
     const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-    return names.flatMap((a) => texts.filter((b) => b !== a && meet(a, b) && !(b.text.textContent.startsWith('margin') || b.text.textContent.startsWith('x')))
+    const crossing = ({ text }) => /^(margin|x)/.test(text.textContent); // these two lines may run through a name
+    return names.flatMap((a) => texts.filter((b) => b !== a && meet(a, b) && !crossing(b))
         .map((b) => `${b.text.textContent} on ${a.text.textContent}`)); }"""
 DOTS = "e => [...e.querySelectorAll('.dt-pair-dot')].map((dot) => dot.style.transform)"
 
