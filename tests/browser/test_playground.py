@@ -96,7 +96,7 @@ def check_moved(page: Page, name: str, before: str) -> str:
 
 
 def controls(place: Locator, kind: str) -> Iterator[Locator]:
-    """The visible controls of a kind, without those of a recorded run: test_log_ratio_plane.py."""
+    """The visible controls of a kind, without those of a recorded run: test_plane.py."""
     for control in place.locator(kind).all():
         if control.is_visible() and control.evaluate("e => e.closest('.dt-player') === null"):
             yield control
