@@ -18,7 +18,7 @@ export function makeCloud({ cloud, picture, isFree }, record) {
   const paths = svg("path", { class: "dt-paths" });
   const dots = record.log_ratios[0].map(() => svg("circle", { r: 3.4, class: "dt-pair-dot" }));
   const line = svg("line", { class: "dt-kl" });
-  const lineText = svg("text", { class: "dt-halo", "text-anchor": "middle" }, "x + y = −2 KL");
+  const lineText = svg("text", { class: "dt-halo", "text-anchor": "middle" }, "");
   const meanPath = svg("path", { class: "dt-mean-path" });
   const mean = svg("path", { class: "dt-mean", d: "M0 -8L8 0L0 8L-8 0z" });
   cloud.append(paths, ...dots, line, lineText, meanPath, mean);
@@ -55,7 +55,7 @@ export function makeCloud({ cloud, picture, isFree }, record) {
     const { left, right, top, bottom } = picture.area();
     const cut = (x) => [picture.px(x), picture.py(sum - x)];
     setAttributes(line, { visibility: record.kl ? "visible" : "hidden" });
-    if (!record.kl) return setAttributes(lineText, { visibility: "hidden" });
+    if (!record.kl) return;
     const [x, y] = cut(0); // on the line, which falls at 45 degrees
     const from = Math.max(left - x, top - y);
     const to = Math.min(right - x, bottom - y);
@@ -63,7 +63,7 @@ export function makeCloud({ cloud, picture, isFree }, record) {
     const middle = cut(sum / 2)[0] - x;
     const places = PLACES.map((place) => within(middle + place, [from + 52, to - 52]));
     const at = places.find((place) => [-36, 0, 36].every((part) => isFree([x + place + part, y + place + part]))) ;
-    setAttributes(lineText, { visibility: at === undefined ? "hidden" : "visible" }); // the legend explains the line as well
+    setText(lineText, at === undefined ? "" : "x + y = −2 KL"); // the legend explains the line as well
     if (at !== undefined) setAttributes(lineText, { transform: `translate(${(x + at).toFixed(1)} ${(y + at).toFixed(1)}) rotate(45) translate(0 -6)` });
   }
 }
