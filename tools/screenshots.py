@@ -12,9 +12,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from dpo_teach.models import ASSETS
+from dpo_teach.plots import CHOSEN, POLICY, REFERENCE, REJECTED, SERIES
 from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.explorer import SAVED, Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
@@ -86,9 +87,15 @@ def take_screenshots(folder: Path = INDEX.parent) -> None:
 
 
 def _small(png: bytes) -> bytes:
-    """The picture with a palette of 96 colours, in a third of the bytes."""
-    out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(out, format="png", optimize=True)
+    """The picture with a palette of 96 colours, in a third of the bytes; it contains the colours of the figures."""
+    picture, out = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    own = [
+        channel for colour in (CHOSEN, REJECTED, POLICY, REFERENCE, *SERIES) for channel in ImageColor.getrgb(colour)
+    ]
+    common = picture.quantize(96 - len(own) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(own + common[: 3 * 96 - len(own)])
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
     return out.getvalue()
 
 
