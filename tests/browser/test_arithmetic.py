@@ -14,8 +14,8 @@ from playwright.sync_api import Page
 from dpo_teach.losses import gradient_weight, preference_nll
 from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
 from dpo_teach.widgets.js_bundle import bundle
-from dpo_teach.widgets.log_ratio_plane import margins_at_loss, read_point
 from dpo_teach.widgets.loss_explorer import LossExplorer, move_apart, read_pair
+from dpo_teach.widgets.plane_numbers import margins_at_loss, read_point
 from dpo_teach.worlds.tabular import expected_reward, film_world, kl, log_partition, optimal_policy
 
 BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)

@@ -11,7 +11,8 @@ import traitlets
 from dpo_teach.losses import compute_dpo_loss, gradient_weight
 from dpo_teach.training import PairHistory, bundled_histories
 from dpo_teach.widgets import LogRatioPlane
-from dpo_teach.widgets.log_ratio_plane import POINTS, margins_at_loss, quadrant_of, read_point
+from dpo_teach.widgets.log_ratio_plane import POINTS
+from dpo_teach.widgets.plane_numbers import margins_at_loss, quadrant_of, read_point
 
 
 def history(**changes: Any) -> PairHistory:
