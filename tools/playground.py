@@ -1,4 +1,4 @@
-"""Build the playground, four explorers in one HTML file without kernel or network: `python -m tools.playground`."""
+"""Build the playground, five explorers in one HTML file without kernel or network: `python -m tools.playground`."""
 
 import argparse
 import json
@@ -7,22 +7,31 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dpo_teach.training.pair_history import bundled_histories
 from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
+from dpo_teach.widgets.log_ratio_plane import LogRatioPlane
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 
-__all__ = ["EXPLORERS", "explorer_state", "playground_page", "write_playground"]
+__all__ = ["EXPLORERS", "default_explorer", "explorer_state", "playground_page", "write_playground"]
 
 EXPLORERS: dict[str, type[Explorer]] = {
     "lossExplorer": LossExplorer,
     "betaTilt": BetaTilt,
     "gradientWeights": GradientWeights,
+    "logRatioPlane": LogRatioPlane,
     "memoryCalculator": MemoryCalculator,
 }
 """The explorers of the playground, by the function that draws them."""
+
+
+def default_explorer(kind: type[Explorer]) -> Explorer:
+    """An explorer with its initial settings; the plane of log-ratios with a recorded run, if one is bundled."""
+    histories = bundled_histories() if kind is LogRatioPlane else []
+    return LogRatioPlane(history=histories[0]) if histories else kind()
 
 
 def explorer_state(explorer: Explorer) -> dict[str, Any]:
@@ -41,7 +50,7 @@ def playground_page(explorers: Mapping[str, Explorer] | None = None) -> str:
     Returns:
         The text of the document, which loads nothing else.
     """
-    explorers = explorers or {name: kind() for name, kind in EXPLORERS.items()}
+    explorers = explorers or {name: default_explorer(kind) for name, kind in EXPLORERS.items()}
     states = {name: explorer_state(explorer) for name, explorer in explorers.items()}
     script = f"{bundle('playground')}\n$playground.fillPage({json.dumps(states)});"
     places = "\n".join(f'<div data-explorer="{name}"></div>' for name in explorers)

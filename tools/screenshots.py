@@ -12,13 +12,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from dpo_teach.models import ASSETS
+from dpo_teach.plots import CHOSEN, POLICY, REFERENCE, REJECTED, SERIES
 from dpo_teach.widgets.beta_tilt import BetaTilt
 from dpo_teach.widgets.explorer import SAVED, Explorer
 from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
+from dpo_teach.widgets.log_ratio_plane import LogRatioPlane
 from dpo_teach.widgets.loss_explorer import LossExplorer
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from tools.playground import playground_page
@@ -31,6 +33,7 @@ TARGETS: dict[str, tuple[str, Explorer]] = {
     "loss_explorer_confused.png": ("lossExplorer", LossExplorer(preset="confused")),
     "beta_tilt.png": ("betaTilt", BetaTilt()),
     "gradient_weights.png": ("gradientWeights", GradientWeights()),
+    "log_ratio_plane.png": ("logRatioPlane", LogRatioPlane()),
     "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
 }
 """By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""
@@ -84,9 +87,15 @@ def take_screenshots(folder: Path = INDEX.parent) -> None:
 
 
 def _small(png: bytes) -> bytes:
-    """The picture with a palette of 96 colours, in a third of the bytes."""
-    out = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(96).save(out, format="png", optimize=True)
+    """The picture with a palette of 96 colours, in a third of the bytes; it contains the colours of the figures."""
+    picture, out = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    own = [
+        channel for colour in (CHOSEN, REJECTED, POLICY, REFERENCE, *SERIES) for channel in ImageColor.getrgb(colour)
+    ]
+    common = picture.quantize(96 - len(own) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(own + common[: 3 * 96 - len(own)])
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
     return out.getvalue()
 
 

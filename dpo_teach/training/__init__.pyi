@@ -2,6 +2,8 @@
 
 from .config import DPOConfig, SFTConfig, TrainingConfig
 from .dpo import DPOTrainer
+from .log_ratios import LogRatioRecorder, reference_kl
+from .pair_history import PairHistory, bundled_histories, read_history
 from .schedule import learning_rate_at, plan_steps
 from .sft import Example, SFTTrainer
 
@@ -9,9 +11,14 @@ __all__ = [
     "DPOConfig",
     "DPOTrainer",
     "Example",
+    "LogRatioRecorder",
+    "PairHistory",
     "SFTConfig",
     "SFTTrainer",
     "TrainingConfig",
+    "bundled_histories",
     "learning_rate_at",
     "plan_steps",
+    "read_history",
+    "reference_kl",
 ]

@@ -7,6 +7,7 @@ from .beta_tilt import BetaTilt
 from .frontier_walker import FrontierWalker
 from .gradient_weights import GradientWeights
 from .live_curves import LiveCurves
+from .log_ratio_plane import LogRatioPlane
 from .logps_workbench import LogpsWorkbench
 from .loss_explorer import LossExplorer
 from .memory_calculator import MemoryCalculator
@@ -21,6 +22,7 @@ __all__ = [
     "FrontierWalker",
     "GradientWeights",
     "LiveCurves",
+    "LogRatioPlane",
     "LogpsWorkbench",
     "LossExplorer",
     "MemoryCalculator",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page
 
-from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
+from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.loss_explorer import PairNumbers
 
@@ -21,12 +21,14 @@ KINDS: dict[str, type[Explorer]] = {
     "lossExplorer": LossExplorer,
     "betaTilt": BetaTilt,
     "gradientWeights": GradientWeights,
+    "logRatioPlane": LogRatioPlane,
     "memoryCalculator": MemoryCalculator,
 }
 SYNCED: dict[type[Explorer], tuple[str, ...]] = {
     LossExplorer: ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected", "beta", "agreement"),
     BetaTilt: ("beta", "shown_prompt", "rewards", "shift"),
     GradientWeights: ("beta", "moved", "differences"),
+    LogRatioPlane: ("chosen_log_ratio", "rejected_log_ratio", "beta", "label_smoothing", "recorded", "shown_step"),
     MemoryCalculator: MemoryCalculator.settings,
 }
 """The traits behind the settings, which browser and Python exchange."""
@@ -78,6 +80,9 @@ def expected_numbers(explorer: Explorer) -> Mapping[str, float]:
                 "objective": objective}  # fmt: skip
     if isinstance(explorer, GradientWeights):
         return {"whole": explorer.weights.sum().item()}
+    if isinstance(explorer, LogRatioPlane):
+        point = explorer.values
+        return {"margin": point.margin, "loss": point.loss, "weight": point.gradient_weight}
     assert isinstance(explorer, MemoryCalculator)
     return {f"{p.name}-{model.role}": model.total / 1e9 for p in explorer.pipelines for model in p.models}
 

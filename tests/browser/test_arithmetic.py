@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
-from dpo_teach.losses import gradient_weight
+from dpo_teach.losses import gradient_weight, preference_nll
 from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
 from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import LossExplorer, move_apart, read_pair
+from dpo_teach.widgets.plane_numbers import margins_at_loss, read_point
 from dpo_teach.worlds.tabular import expected_reward, film_world, kl, log_partition, optimal_policy
 
 BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)
@@ -144,3 +146,57 @@ def test_the_mean_loss_over_annotators_matches(compute: Callable[[str, Sequence[
         d, beta, p = point
         agree, disagree = (math.log1p(math.exp(-abs(m))) + max(-m, 0.0) for m in (beta * d, -beta * d))
         assert_near(here, p * agree + (1 - p) * disagree, point)
+
+
+def test_the_points_of_the_plane_match(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    rng = random.Random(0)
+    grid = [
+        (0.0, 0.0, 0.1, 0.0),
+        (3.0, 3.0, 0.1, 0.2),
+        (-3.0, -3.0, 0.1, 0.0),
+        (0.0, -2.0, 1.0, 0.4),
+        (-5.0, 0.0, 0.1, 0.1),
+    ]
+    grid += [
+        (
+            rng.uniform(-far, far),
+            rng.uniform(-far, far),
+            10 ** rng.uniform(-3, 1),
+            rng.choice((0.0, rng.uniform(0, 0.4))),
+        )
+        for far in (1, 20, 200, 2000)
+        for _ in range(250)
+    ]
+    assert len(grid) >= 1000
+    for point, here in zip(grid, compute("readPoint", grid), strict=True):
+        expected = read_point(point[0], point[1], beta=point[2], label_smoothing=point[3])
+        for name, value in (
+            ("difference", expected.difference),
+            ("margin", expected.margin),
+            ("loss", expected.loss),
+            ("gradientWeight", expected.gradient_weight),
+        ):
+            assert_near(here[name], value, (name, point))
+        assert here["quadrant"] == expected.quadrant, point
+        if point[3] == 0:
+            assert (here["bestDifference"], expected.best_difference) == (None, math.inf)
+        else:
+            assert_near(here["bestDifference"], expected.best_difference, point)
+
+
+def test_the_margins_of_a_loss_match(compute: Callable[[str, Sequence[Any]], list[Any]]) -> None:
+    rng = random.Random(0)
+    grid = [(10 ** rng.uniform(-3, 2), rng.choice((0.0, rng.uniform(0.001, 0.4)))) for _ in range(1000)]
+    for (loss, smoothing), here in zip(grid, compute("marginsAtLoss", grid), strict=True):
+        expected = margins_at_loss(loss, smoothing)
+        if expected is None:
+            assert here is None, (loss, smoothing)
+            continue
+        for found, value in zip(here, expected, strict=True):
+            if value == math.inf:
+                assert found is None
+                continue
+            assert_near(found, value, (loss, smoothing))
+            m = torch.tensor(value, dtype=torch.float64)
+            again = (1 - smoothing) * preference_nll(m) + smoothing * preference_nll(-m)
+            assert again.item() == pytest.approx(loss, rel=1e-9)

@@ -16,7 +16,7 @@ EXPLORERS = [
 ]
 
 
-def test_each_of_the_four_explorers_is_in_a_notebook() -> None:
+def test_each_of_the_explorers_is_in_a_notebook() -> None:
     names = {reading.partition(":")[0] for notebook in NOTEBOOKS for reading in saved_explorers(notebook)}
     assert names == set(KIND_NAMES)
 
@@ -42,7 +42,7 @@ def test_an_explorer_starts_as_saved_and_moves(page: Page, base: str, path: str,
 def test_explorers_on_other_pages_move(page: Page, base: str, path: str) -> None:
     page.goto(f"{base}/{path}")
     count = page.locator("[data-explorer]").count()
-    assert count == (1 if path == "index.html" else 4)
+    assert count == (1 if path == "index.html" else 5)
     for i in range(count):
         place, twin = explorer_at(page, i)
         check(place, twin())

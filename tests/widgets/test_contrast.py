@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dpo_teach.widgets.js_bundle import stylesheet
+from dpo_teach.widgets.js_bundle import bundle, stylesheet
 
 THEMES = ("light", "dark")
 
@@ -56,3 +56,18 @@ def test_text_has_enough_contrast(theme: str, background: str, text: str) -> Non
 def test_marks_have_enough_contrast(theme: str, mark: str) -> None:
     found = colours(theme)
     assert contrast(found[mark], found["background"]) >= 3
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("shade", ["dt-chosen", "dt-rejected"])
+def test_text_on_the_shading_of_the_plane_has_enough_contrast(theme: str, shade: str) -> None:
+    found = colours(theme)
+    (opacity,) = re.findall(r"const DARKEST = ([\d.]+);", bundle("plane_chart"))
+    shaded = mixed(found["background"], found[shade], float(opacity))
+    assert all(contrast(found[text], shaded) >= 4.5 for text in ("ink", "muted"))
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """A colour over another one, with an opacity."""
+    channels = [(int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round((1 - share) * a + share * b):02x}" for a, b in channels)

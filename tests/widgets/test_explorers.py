@@ -16,6 +16,7 @@ from dpo_teach.widgets import (
     GradientWeights,
     LiveCurves,
     LogpsWorkbench,
+    LogRatioPlane,
     LossExplorer,
     MemoryCalculator,
 )
@@ -26,7 +27,7 @@ from dpo_teach.worlds.tabular import film_world, optimal_policy
 from tools.playground import explorer_state
 from tools.screenshots import INDEX, TARGETS, fingerprint
 
-KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, MemoryCalculator]
+KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, LogRatioPlane, MemoryCalculator]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LossExplorer, "beta", 50.0, "beta must be between 0.001 and 10, found 50.0"),
@@ -41,6 +42,12 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (BetaTilt, "rewards", [0.0, 0.0, 0.0, 0.0, 0.0, 51.0], r"rewards\[5\] must be between -50 and 50, found 51.0"),
     (GradientWeights, "differences", [0.0, 1.0, 2.0], "differences must be 4 numbers, found 3"),
     (GradientWeights, "batch", "tomorrow", "batch must be one of at the start,.*found 'tomorrow'"),
+    (LogRatioPlane, "chosen_log_ratio", 2001, "chosen_log_ratio must be between -2000 and 2000, found 2001"),
+    (LogRatioPlane, "rejected_log_ratio", math.inf, "rejected_log_ratio must be between -2000 and 2000, found inf"),
+    (LogRatioPlane, "beta", 0, "beta must be between 0.001 and 10, found 0"),
+    (LogRatioPlane, "label_smoothing", 0.5, "label_smoothing must be between 0 and 0.4, found 0.5"),
+    (LogRatioPlane, "preset", "up", "preset must be one of policy = reference,.*found 'up'"),
+    (LogRatioPlane, "step", 16, r"step needs a recorded run \(history=...\), found 16"),
     (MemoryCalculator, "billions", 0.0, "billions must be between 0.001 and 1000, found 0.0"),
     (MemoryCalculator, "dtype", "float64", "dtype must be one of int8, .*found 'float64'"),
 ]
@@ -94,6 +101,7 @@ def test_the_state_for_the_browser_is_json(kind: type[Explorer]) -> None:
         "chosen_log_ratio",
         "rejected_log_ratio",
         "difference",
+        "step",
     }  # these are properties: only the underlying values are sent
     assert set(kind.settings) - derived <= state.keys()
     json.dumps(state, allow_nan=False)

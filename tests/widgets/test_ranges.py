@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+import torch
 import traitlets
 from strictness.checks import NOTEBOOKS
 from strictness.shown import cells_in_the_browser, widgets_shown
 from test_panels import settings_of
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
-from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, Panel, TokenRewards
+from dpo_teach.training import PairHistory
+from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, LogRatioPlane, Panel, TokenRewards
 from dpo_teach.widgets.annotation import Candidate
 from dpo_teach.widgets.explorer import CUSTOM, Number, Numbers
 
@@ -23,6 +25,9 @@ NO_CONTROL = {
 # Widgets that need arguments, and settings whose traits do not define a range.
 MAKERS: dict[str, Callable[[], Any]] = {
     "LiveCurves": lambda: LiveCurves(steps=4, beta=0.1),
+    "LogRatioPlane": lambda: LogRatioPlane(
+        history=PairHistory((0, 16), torch.tensor([[[0.0, 0.0]], [[-1.0, -4.0]]]), kl=(0.0, 2.4))
+    ),
     "TokenRewards": lambda: TokenRewards(tiny_model(1), tiny_model(), tiny_tokenizer(), tiny_pairs(4)),
     "BeforeAfter": lambda: BeforeAfter(
         tiny_model(1), tiny_model(), tiny_tokenizer(), prompt="the plot was", max_new_tokens=8
@@ -37,6 +42,8 @@ RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
     ("LossExplorer", "chosen_log_ratio"): lambda _: (-1949, 0, 51),
     ("LossExplorer", "rejected_log_ratio"): lambda _: (-1949, 0, 51),
     ("LossExplorer", "difference"): lambda _: (-2000, 0, 2000),
+    ("LogRatioPlane", "preset"): lambda plane: (*plane.presets, CUSTOM),
+    ("LogRatioPlane", "step"): lambda plane: plane.history.steps,
     ("BetaTilt", "prompt"): lambda tilt: tilt.world.prompts,
     ("TokenRewards", "pair"): lambda panel: range(1, panel.count + 1),
     ("BeforeAfter", "prompt"): lambda _: ("the plot", "the plot was very"),

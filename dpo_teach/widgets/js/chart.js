@@ -12,9 +12,9 @@ const DOT = 8; // how far inside the axes a dot is that stands for a point outsi
 // A chart with two axes.
 //   x, y          the ends of the axes, data
 //   marks, over   parents of the marks that are clipped at the axes, and of those that are not
-//   px, py        from data to pixels
-export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, tickText = brief }) {
-  let width = 400;
+//   px, py        from data to pixels; `valueAt` is the inverse for a pointer event
+export function chart({ label, xLabel, yLabel, height: atFirst = 240, x, y, left = LEFT, tickText = brief }) {
+  let [width, height] = [400, atFirst];
   let ranges = { x, y };
   const clip = uniqueId("clip");
   const clipRect = svg("rect");
@@ -27,16 +27,16 @@ export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, 
   const yName = svg("text", { class: "dt-name", x: left, y: TOP - 1 }, yLabel);
   const note = svg("text", { class: "dt-name", "text-anchor": "end", y: TOP - 1 }, "○ off the chart");
   const outside = new Set();
-  const node = svg("svg", { class: "dt-chart", role: "img", "aria-label": label, height: height + 8 },
+  const node = svg("svg", { class: "dt-chart", role: "img", "aria-label": label },
                    svg("defs", {}, svg("clipPath", { id: clip }, clipRect)), axes, marks, over, xName, yName, note);
   const top = TOP + 10;
-  const bottom = height - BOTTOM;
+  let bottom = height - BOTTOM;
 
   const px = (value) => left + ((value - ranges.x[0]) / (ranges.x[1] - ranges.x[0])) * (width - left - RIGHT);
   const py = (value) => bottom - ((value - ranges.y[0]) / (ranges.y[1] - ranges.y[0])) * (bottom - top);
 
   function layout() {
-    setAttributes(node, { width, viewBox: `0 0 ${width} ${height + 8}` });
+    setAttributes(node, { width, height: height + 8, viewBox: `0 0 ${width} ${height + 8}` });
     setAttributes(clipRect, { x: left, y: top - 4, width: Math.max(width - left - RIGHT, 1), height: bottom - top + 8 });
     setAttributes(xName, { x: width - RIGHT, y: height - 2 });
     setAttributes(note, { x: width - RIGHT });
@@ -54,9 +54,23 @@ export function chart({ label, xLabel, yLabel, height = 240, x, y, left = LEFT, 
   layout();
   return {
     node, marks, over, px, py,
+    // The area inside the axes, pixels.
+    area: () => ({ left, right: width - RIGHT, top, bottom }),
     resize(to) {
       width = to;
       layout();
+    },
+    // Both axes with the same scale, if they have the same range.
+    resizeSquare(to) {
+      [width, height] = [to, to - left - RIGHT + top + BOTTOM];
+      bottom = height - BOTTOM;
+      layout();
+    },
+    valueAt({ clientX, clientY }) {
+      const box = node.getBoundingClientRect();
+      const [a, b] = [(clientX - box.left) * (width / box.width), (clientY - box.top) * (width / box.width)];
+      return [ranges.x[0] + ((a - left) / (width - left - RIGHT)) * (ranges.x[1] - ranges.x[0]),
+              ranges.y[0] + ((bottom - b) / (bottom - top)) * (ranges.y[1] - ranges.y[0])];
     },
     setRange(to) {
       ranges = { ...ranges, ...to };

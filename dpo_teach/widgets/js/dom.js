@@ -155,6 +155,7 @@ export function throttled(model) {
 //   step, show    the slider's step; a function that formats a value
 //   get, set      read and write the value, if it is not a trait itself
 //   names         the traits on which the value depends; [name] by default
+//   scale         returns the element's ends and step, and the functions `place` and `at`; by default linear or in powers
 export function slider(model, spec) {
   const at = { least: spec.low, most: spec.high, step: 0.5, show: brief, names: [spec.name], text: spec.label, ...spec };
   const limits = spec.limits ?? (() => [at.least, at.most]);
@@ -167,7 +168,7 @@ export function slider(model, spec) {
   const error = html("span", { class: "dt-error", role: "alert", id: uniqueId("error") }, "");
   setAttributes(box, { "aria-describedby": error.id });
   const node = html("div", { class: "dt-slider", "data-name": at.name }, label, range, box, error);
-  const scale = () => (at.log ? powers(at.low, at.high) : linear(at));
+  const scale = spec.scale ?? (() => (at.log ? powers(at.low, at.high) : linear(at)));
 
   const refresh = () => {
     const value = get();

@@ -50,6 +50,56 @@ export function expectedLoss(difference, beta, agreement) {
   return -agreement * logSigmoid(beta * difference) - (1 - agreement) * logSigmoid(-beta * difference);
 }
 
+// One point of the plane of the log-ratios: margin, loss with label smoothing, and the weight of the step, which pushes the
+// chosen log-ratio up and the rejected one down.
+export function readPoint(chosen, rejected, beta, smoothing) {
+  const difference = chosen - rejected;
+  const margin = beta * difference;
+  return {
+    difference,
+    margin,
+    loss: lossAt(margin, smoothing),
+    gradientWeight: beta * (sigmoid(-margin) - smoothing),
+    bestDifference: bestMargin(smoothing) / beta,
+    quadrant: quadrantOf(chosen, rejected),
+  };
+}
+
+export function lossAt(margin, smoothing) {
+  return -(1 - smoothing) * logSigmoid(margin) - smoothing * logSigmoid(-margin);
+}
+
+function bestMargin(smoothing) {
+  return Math.log((1 - smoothing) / smoothing);
+}
+
+// Which log-ratios rose, in words.
+export function quadrantOf(x, y) {
+  if (x === 0 && y === 0) return "policy = reference";
+  if (x * y <= 0) return x > y ? "chosen up, rejected down" : "chosen down, rejected up";
+  const moved = x > 0 ? "both rose" : "both fell";
+  if (x === y) return `${moved} equally`;
+  return `${moved}, ${Math.abs(x) > Math.abs(y) ? "chosen" : "rejected"} more`;
+}
+
+const HALVINGS = 100; // of an interval of margins: more than the digits of a float
+
+// The two margins with a given loss, below and above the margin of the lowest loss; null if the loss is nowhere so low.
+export function marginsAtLoss(loss, smoothing) {
+  if (smoothing === 0) return [-loss - Math.log(-Math.expm1(-loss)), Infinity];
+  const best = bestMargin(smoothing);
+  if (loss < lossAt(best, smoothing)) return null;
+  return [-loss / (1 - smoothing), loss / smoothing].map((outside) => {
+    let inside = best;
+    for (let i = 0; i < HALVINGS; i += 1) {
+      const middle = (outside + inside) / 2;
+      if (lossAt(middle, smoothing) > loss) outside = middle;
+      else inside = middle;
+    }
+    return inside;
+  });
+}
+
 // The policy that maximises "reward minus beta KL": the reference, tilted by exp(reward / beta).
 export function tilt(reference, rewards, beta) {
   const logits = reference.map((p, i) => Math.log(p) + rewards[i] / beta);
