@@ -28,9 +28,9 @@ from dpo_teach.models import ASSETS, load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import sample_responses
-from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
+from dpo_teach.training import DPOConfig, DPOTrainer, Example, LogRatioRecorder, SFTConfig, SFTTrainer
 from dpo_teach.worlds import reviews
-from tools.snapshots import record
+from tools.snapshots import record_all
 
 __all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
 
@@ -51,7 +51,7 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 RECORDED = ("step", "loss", "margin", "preference_accuracy", "chosen_rewards", "rejected_rewards",
             "eval_loss", "eval_margin", "eval_preference_accuracy")  # fmt: skip
-DPO = DPOConfig(beta=0.3, learning_rate=5e-4, batch_size=64, save_every=0, seed=SEED)
+DPO = DPOConfig(beta=0.3, learning_rate=5e-4, batch_size=128, length_window=1, save_every=0, seed=SEED)
 
 
 def make_model(output: Path = ASSETS / "reviews-gpt2") -> None:
@@ -102,13 +102,14 @@ def sample_pairs(model: Any, tokenizer: Any, rng: random.Random, *, seed: int) -
 
 
 def make_policy(output: Path = ASSETS / "reviews-gpt2-dpo") -> None:
-    """Train the small GPT-2 with DPO on its pairs; notebook 01 shows it as the model after DPO."""
+    """Train the small GPT-2 with DPO on its pairs, and record held-out pairs meanwhile for `LogRatioPlane`."""
     model, tokenizer = load_model("reviews-gpt2")
     reference, _ = load_model("reviews-gpt2")
-    pairs = load_pairs("reviews-preferences", split="train")
-    DPOTrainer(model, tokenizer, pairs, DPO, progress=True).train()
-    prompts = [pair.prompt for pair in load_pairs("reviews-preferences", split="test")]
-    print(evaluate_reviews(model.cpu(), reference, tokenizer, prompts, seed=SEED))
+    pairs, test = (load_pairs("reviews-preferences", split=split) for split in ("train", "test"))
+    recorder = LogRatioRecorder(model, tokenizer, test[:64], every=16, beta=DPO.beta)
+    DPOTrainer(model, tokenizer, pairs, DPO, on_step=recorder, progress=True).train()
+    (ASSETS / "runs" / "history-reviews.json").write_text(recorder.history.to_json() + "\n", encoding="utf-8")
+    print(evaluate_reviews(model.cpu(), reference, tokenizer, [pair.prompt for pair in test], seed=SEED))
     _write(output, lambda folder: save_pretrained(folder, model.eval(), tokenizer))
 
 
@@ -181,7 +182,7 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 def main() -> None:
     """Build one of the assets, named on the command line."""
     makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs,
-              "snapshots": record}  # fmt: skip
+              "snapshots": record_all}  # fmt: skip
     parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
     parser.add_argument("asset", choices=makers)
     asset = parser.parse_args().asset
