@@ -232,7 +232,8 @@ def ipo_mean(logps: PairLogps, beta: float = 0.1) -> Float[Tensor, " pairs"]:
 
         ℓ = (h - 1 / (2β))²,   h = (log π(y_w|x) - log π_ref(y_w|x)) / |y_w| - (log π(y_l|x) - log π_ref(y_l|x)) / |y_l|
 
-    TRL's `ipo`. A comment in its source says that the authors of IPO confirmed this form.
+    Azar et al. 2023 (arXiv:2310.12036), equation 17, per token: TRL's `ipo`. A comment in its source says that the
+    authors of IPO confirmed this form.
 
     Against `ipo`: the target is in nats per token, so long responses may move further than short ones.
     Typical values: β from 0.1 to 1. At β = 0.1 the target of 5 nats per token is far away, and the squared error grows
