@@ -46,6 +46,16 @@ def test_two_processes_with_micro_batches_give_the_results_of_one(files, one, tm
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", ["two", "sharded"])
+def test_two_processes_share_the_mismatched_pairs_of_kto(files, tmp_path, processes):
+    """The KL is a mean over the whole step, whichever process computes its parts."""
+    options = ["--loss", "kto", "--max-steps", "6", "--eval-every", "3"]
+    alone = launch(files, tmp_path / "alone", "one", *options)
+    assert max(row["mismatched_kl"] for row in alone) > 0
+    assert_same(launch(files, tmp_path / "two", processes, *options), alone)
+
+
+@pytest.mark.slow
 def test_a_sharded_bfloat16_run_sums_log_probabilities_in_float32(files, tmp_path):
     rows = launch(files, tmp_path / "sharded", "sharded", "--precision", "bf16", "--max-steps", "2")
     logps = torch.tensor([row["chosen_logps"] for row in rows])
