@@ -146,8 +146,8 @@ def test_a_policy_that_does_not_move_is_reported_without_ln_2(loss):
     ({"loss": "simpo", "gamma": -1.0}, "gamma must be a finite number of at least 0, found -1.0"),
     ({"loss": "ipo", "beta": 0.0}, "beta must be a finite number above 0, found 0.0"),
     ({"loss": "kto", "batch_size": 1},
-     "loss 'kto' needs a batch_size of at least 2, found 1: it pairs each prompt with a response of another pair of the "
-     "step"),
+     "loss 'kto' needs a batch_size of at least 2, found 1: it pairs each prompt with a response of another pair of "
+     "the step"),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_the_loss_are_refused(settings, message):
     with pytest.raises(ValueError) as caught:
@@ -155,7 +155,7 @@ def test_settings_that_do_not_fit_the_loss_are_refused(settings, message):
     assert str(caught.value) == message
 
 
-def test_an_unknown_loss_is_refused():
+def test_an_unknown_loss_is_refused(unchecked_shapes):
     with pytest.raises(ValueError, match=r"^loss must be one of sigmoid, .*, found 'dpo'$"):
         DPOConfig(loss="dpo")
 
