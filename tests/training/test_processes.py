@@ -4,6 +4,7 @@ import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
+from tiny import tiny_model, tiny_tokenizer
 from two_processes import (
     LAUNCH,
     kill_at_first_checkpoint,
@@ -48,10 +49,13 @@ def test_two_processes_with_micro_batches_give_the_results_of_one(files, one, tm
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", ["two", "sharded"])
 def test_two_processes_share_the_mismatched_pairs_of_kto(files, tmp_path, processes):
-    """The KL is a mean over the whole step, whichever process computes its parts."""
-    options = ["--loss", "kto", "--max-steps", "6", "--eval-every", "3"]
+    """Steps of 5, 5 and 3 pairs: with micro-batches of 2, the processes have different numbers of micro-batches."""
+    tiny_model(seed=1).save_pretrained(tmp_path / "reference")
+    tiny_tokenizer().save_pretrained(tmp_path / "reference")
+    options = ["--loss", "kto", "--reference", str(tmp_path / "reference"), "--batch-size", "5", "--max-steps", "6"]
     alone = launch(files, tmp_path / "alone", "one", *options)
-    assert max(row["mismatched_kl"] for row in alone) > 0
+    options += ["--micro-batch-size", "2"]
+    assert max(row["mismatched_kl"] for row in alone) > 0.1, "with a KL of 0, this test could not fail"
     assert_same(launch(files, tmp_path / "two", processes, *options), alone)
 
 
