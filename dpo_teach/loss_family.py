@@ -441,7 +441,7 @@ def orpo(logps: PairLogps, beta: float = 0.1) -> Float[Tensor, " pairs"]:
 
     Against DPO: there is no reference and no earlier supervised stage. β is the weight of the preference term, not the
     strength of a pull: larger values follow the preferences more.
-    Typical values: β from 0.1 to 1; the paper uses 0.1 and 0.2.
+    Typical values: β from 0.1 to 1; TRL's default is 0.1.
     Optimum: none; the loss falls until p_w is 1.
 
     Args:

@@ -99,7 +99,7 @@ class DPOConfig(TrainingConfig):
     loss: Loss = "sigmoid"
     """Loss of a pair. sigmoid is DPO; dpo_teach/loss_family.py has the formula and the settings of each loss."""
     beta: float = 0.1
-    """Strength of the pull towards the reference, above 0: typically 0.05 to 0.5, for sigmoid_norm and simpo 2 to 10."""
+    """Strength of the pull towards the reference. Above 0, typically 0.05 to 0.5 (sigmoid_norm and simpo: 2 to 10)."""
     label_smoothing: float = 0.0
     """Assumed probability that a label is wrong, for sigmoid (conservative DPO) and robust. Below 0.5."""
     gamma: float = 0.5

@@ -47,10 +47,10 @@ class DPOTrainer(Trainer):
     computes them at every step. Rafailov et al. 2023 (arXiv:2305.18290), equation 7. The other losses and their metrics
     are in `dpo_teach.loss_family`.
 
-    The loss `kto` also needs log-probabilities of mismatched prompts and responses, and takes half as long again: each
-    step starts with a forward pass, without gradient, of each prompt with the responses of the pair before it. Their
-    mean over the whole step is the same for all micro-batches and processes. Each epoch has other mismatched pairs, so
-    precomputing their reference logps takes one pass per epoch.
+    The loss `kto` also needs log-probabilities of mismatched prompts and responses: each step starts with another
+    forward pass, without gradient, of each prompt with the responses of the pair before it. Their mean is over the
+    whole step, so micro-batches and processes do not change it. Each epoch has other mismatched pairs, so precomputing
+    their reference logps takes one more pass per epoch.
 
     Args:
         model, tokenizer, output, on_step, progress: see `Trainer`.
