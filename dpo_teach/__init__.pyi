@@ -1,6 +1,7 @@
 """The public names of the package and their modules. `__init__.py` and type checkers read this file."""
 
 from .evaluation import evaluate_pairs, evaluate_reviews
+from .loss_family import PairLogps, compute_losses
 from .losses import compute_dpo_loss, compute_implicit_reward, gradient_weight, margin
 from .models import load_model
 from .pairs import load_pairs
@@ -11,10 +12,12 @@ from .training import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 __all__ = [
     "DPOConfig",
     "DPOTrainer",
+    "PairLogps",
     "SFTConfig",
     "SFTTrainer",
     "compute_dpo_loss",
     "compute_implicit_reward",
+    "compute_losses",
     "evaluate_pairs",
     "evaluate_reviews",
     "gradient_weight",

@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 __all__ = [
+    "check_beta",
+    "check_logps",
     "compute_dpo_loss",
     "compute_implicit_reward",
     "dpo_losses",
@@ -25,6 +27,7 @@ __all__ = [
     "margin",
     "pair_metrics",
     "preference_nll",
+    "reward_metrics",
 ]
 
 
@@ -60,8 +63,8 @@ def compute_dpo_loss(
     >>> compute_dpo_loss(policy, reference - 1.0, reference, reference, beta=0.1).item()  # doctest: +ELLIPSIS
     0.5981...
     """
-    _check_beta(beta)
-    _check_logps(
+    check_beta(beta)
+    check_logps(
         policy_chosen_logps=policy_chosen_logps,
         policy_rejected_logps=policy_rejected_logps,
         reference_chosen_logps=reference_chosen_logps,
@@ -143,8 +146,8 @@ def margin(
     >>> margin(-50 * one, -52 * one, -51 * one, -51 * one, beta=0.5)
     tensor([1.])
     """
-    _check_beta(beta)
-    _check_logps(
+    check_beta(beta)
+    check_logps(
         policy_chosen_logps=policy_chosen_logps,
         policy_rejected_logps=policy_rejected_logps,
         reference_chosen_logps=reference_chosen_logps,
@@ -179,8 +182,8 @@ def compute_implicit_reward(
     >>> compute_implicit_reward(torch.tensor([-50.0, -52.0]), torch.tensor([-51.0, -51.0]), beta=0.1)
     tensor([ 0.1000, -0.1000])
     """
-    _check_beta(beta)
-    _check_logps(policy_logps=policy_logps, reference_logps=reference_logps)
+    check_beta(beta)
+    check_logps(policy_logps=policy_logps, reference_logps=reference_logps)
     return beta * (policy_logps - reference_logps)
 
 
@@ -205,8 +208,8 @@ def gradient_weight(margins: Float[Tensor, " batch"], beta: float = 0.1) -> Floa
     >>> gradient_weight(torch.tensor([0.0]), beta=0.1)
     tensor([0.0500])
     """
-    _check_beta(beta)
-    _check_logps(margins=margins)
+    check_beta(beta)
+    check_logps(margins=margins)
     return beta * torch.sigmoid(-margins)
 
 
@@ -226,15 +229,26 @@ def pair_metrics(
     """
     chosen_logps, rejected_logps = policy_logps.unbind(dim=1)  # (pairs, 2) -> two times (pairs,)
     reference_chosen, reference_rejected = reference_logps.unbind(dim=1)
-    chosen_rewards = beta * (chosen_logps - reference_chosen)
-    rejected_rewards = beta * (rejected_logps - reference_rejected)
+    four = (chosen_logps, rejected_logps, reference_chosen, reference_rejected)
+    return {"loss": dpo_losses(*four, beta), **reward_metrics(*four, beta)}
+
+
+def reward_metrics(
+    policy_chosen_logps: Float[Tensor, " batch"],
+    policy_rejected_logps: Float[Tensor, " batch"],
+    reference_chosen_logps: Float[Tensor, " batch"],
+    reference_rejected_logps: Float[Tensor, " batch"],
+    beta: float = 0.1,
+) -> dict[str, Float[Tensor, " batch"]]:
+    """The metrics of `pair_metrics` except the loss: they have the same meaning for every loss with a reference."""
+    chosen_rewards = beta * (policy_chosen_logps - reference_chosen_logps)
+    rejected_rewards = beta * (policy_rejected_logps - reference_rejected_logps)
     margins = chosen_rewards - rejected_rewards
     return {
-        "loss": dpo_losses(chosen_logps, rejected_logps, reference_chosen, reference_rejected, beta),
         "margin": margins,
         "preference_accuracy": (1 + margins.sign()) / 2,
-        "chosen_logps": chosen_logps,
-        "rejected_logps": rejected_logps,
+        "chosen_logps": policy_chosen_logps,
+        "rejected_logps": policy_rejected_logps,
         "chosen_rewards": chosen_rewards,
         "rejected_rewards": rejected_rewards,
     }
@@ -252,12 +266,13 @@ def _margins(
     return chosen_rewards - rejected_rewards
 
 
-def _check_beta(beta: float) -> None:
+def check_beta(beta: float) -> None:
+    """Reject a β that is not a finite number above 0."""
     if not (math.isfinite(beta) and beta > 0):
         raise ValueError(f"beta must be a finite number above 0, found {beta}")
 
 
-def _check_logps(**logps: Tensor) -> None:
+def check_logps(**logps: Tensor) -> None:
     """Reject inputs that would silently give a wrong number: shapes that broadcast, empty batches, NaN and infinity."""
     first_name, first = next(iter(logps.items()))
     for name, values in logps.items():

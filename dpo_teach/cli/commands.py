@@ -60,7 +60,7 @@ def train(
     reference: str | None = None,
     resume: bool = False,
 ) -> None:
-    """Train a policy on preference pairs with DPO.
+    """Train a policy on preference pairs with DPO or another loss of its family.
 
     Args:
         output: new or empty folder for the policy, its metrics and its checkpoints.
@@ -81,8 +81,8 @@ def train(
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     print(_summary(len(trainer.pairs), "pairs", trainer.tokenized.truncation))
-    _report(trainer.train(resume=resume), output, ("loss", "margin", "preference_accuracy", "eval_loss",
-                                                   "eval_margin", "eval_preference_accuracy"))  # fmt: skip
+    reported = ("loss", "margin", "preference_accuracy", "mean_logp_margin", "mean_logp_accuracy")  # if in the metrics
+    _report(trainer.train(resume=resume), output, (*reported, *(f"eval_{name}" for name in reported)))
 
 
 def evaluate(

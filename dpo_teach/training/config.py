@@ -4,9 +4,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["MAY_CHANGE", "DPOConfig", "Precision", "SFTConfig", "TrainingConfig"]
+__all__ = ["MAY_CHANGE", "DPOConfig", "Loss", "Precision", "SFTConfig", "TrainingConfig"]
 
 Precision = Literal["auto", "fp32", "bf16"]
+Loss = Literal["sigmoid", "robust", "hinge", "ipo", "ipo_mean", "sigmoid_norm", "simpo", "orpo", "kto", "apo_zero",
+               "apo_down", "rpo"]  # fmt: skip
+"""The keys of `dpo_teach.loss_family.LOSSES`, repeated here so that the command line need not import torch."""
 MAY_CHANGE = frozenset({"micro_batch_size", "eval_every", "save_every", "precision", "packed", "compile"})
 """Settings that a resumed run may change: they affect memory, time or reporting, but not the optimizer steps."""
 
@@ -93,14 +96,46 @@ class SFTConfig(TrainingConfig):
 class DPOConfig(TrainingConfig):
     """Settings of Direct Preference Optimization."""
 
+    loss: Loss = "sigmoid"
+    """Loss of a pair. sigmoid is DPO; dpo_teach/loss_family.py has the formula and the settings of each loss."""
     beta: float = 0.1
-    """Strength of the pull towards the reference: larger values stay closer. Above 0, typically 0.05 to 0.5."""
+    """Strength of the pull towards the reference. Above 0, typically 0.05 to 0.5 (sigmoid_norm and simpo: 2 to 10)."""
+    label_smoothing: float = 0.0
+    """Assumed probability that a label is wrong, for sigmoid (conservative DPO) and robust. Below 0.5."""
+    gamma: float = 0.5
+    """Target difference between the rewards of a pair, for simpo."""
+    sft_weight: float = 1.0
+    """Weight of the supervised term on the chosen response, for rpo."""
     precompute_reference: bool = True
     """Compute reference logps once, before training; --no-precompute-reference keeps two models in memory instead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not (math.isfinite(self.beta) and self.beta > 0):
-            raise ValueError(
-                f"beta must be a finite number above 0, found {self.beta}: at 0 the loss is ln 2 for every policy"
-            )
+            because = ": at 0 the loss is ln 2 for every policy" if self.loss == "sigmoid" else ""
+            raise ValueError(f"beta must be a finite number above 0, found {self.beta}{because}")
+        optional = ("label_smoothing", "gamma", "sft_weight", "precompute_reference")
+        changed = {name: getattr(self, name) for name in optional if getattr(self, name) != getattr(DPOConfig, name)}
+        if self.loss != "sigmoid" or changed:  # otherwise this module need not import torch
+            self._check_loss(changed)
+
+    def _check_loss(self, changed: dict[str, Any]) -> None:
+        """Check the name of the loss, and that it uses all settings that differ from their defaults."""
+        from dpo_teach.loss_family import check_setting, find_member
+
+        member = find_member(self.loss)
+        used = {*member.settings, *(["precompute_reference"] if member.needs_reference else [])}
+        for name, value in changed.items():
+            if name not in used:
+                raise ValueError(f"{name}={value} is not used by loss {self.loss!r}; remove it")
+            if name in member.settings:
+                check_setting(name, value)
+        if member.needs_kl and self.batch_size < 2:
+            raise ValueError(f"loss {self.loss!r} needs a batch_size of at least 2, found {self.batch_size}: it pairs "
+                             "each prompt with a response of another pair of the step")  # fmt: skip
+
+    def loss_settings(self) -> dict[str, Any]:
+        """Return the settings that the loss uses, by name."""
+        from dpo_teach.loss_family import find_member
+
+        return {name: getattr(self, name) for name in find_member(self.loss).settings}

@@ -120,6 +120,9 @@ class Trainer(ABC):
     def use_precomputed(self, precomputed: dict[str, Tensor]) -> None:  # noqa: B027 (optional for subclasses)
         """Use the tensors of `prepare`, new or from a checkpoint. The model still has its initial weights."""
 
+    def prepare_step(self, indices: Sequence[int]) -> None:  # noqa: B027 (optional for subclasses)
+        """Compute what the loss of every micro-batch of a step needs to know about the whole step."""
+
     # The loop
 
     def train(self, *, resume: bool = False) -> list[Metrics]:
@@ -199,13 +202,13 @@ class Trainer(ABC):
 
     def _accumulate_gradients(self, indices: list[int]) -> dict[str, Tensor]:
         """Compute the gradient of the mean loss of one step, and return this process's part of the reported means."""
-        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        processes = self.accelerator.num_processes
         scale = 1 / self.denominator(indices)
-        micro_batches = [(part, scale) for part in self.micro_batches(indices[rank::processes])]
-        while len(micro_batches) < len(list(self.micro_batches(indices[::processes]))):
-            micro_batches.append((indices[:1], 0.0))  # a process without examples contributes 0 to every exchange
+        micro_batches = self.own_micro_batches(indices)
+        self.prepare_step(indices)
         sums: dict[str, Tensor] = {}
-        for number, (examples, factor) in enumerate(micro_batches, start=1):
+        for number, (examples, weight) in enumerate(micro_batches, start=1):
+            factor = weight * scale
             exchange = nullcontext() if number == len(micro_batches) else self.accelerator.no_sync(self._logps)
             with torch.enable_grad(), exchange:
                 loss, reported = self.loss(examples)
@@ -258,6 +261,17 @@ class Trainer(ABC):
         size = self.config.micro_batch_size or max(len(indices), 1)
         for start in range(0, len(indices), size):
             yield indices[start : start + size]
+
+    def own_micro_batches(self, indices: Sequence[int]) -> list[tuple[Sequence[int], float]]:
+        """Return this process's micro-batches of a step, each with weight 1.
+
+        All processes have the same number of them, because each forward pass may exchange tensors. A process with
+        fewer examples repeats one with weight 0.
+        """
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
+        parts = [(part, 1.0) for part in self.micro_batches(indices[rank::processes])]
+        missing = len(list(self.micro_batches(indices[::processes]))) - len(parts)
+        return parts + [(indices[:1], 0.0)] * missing
 
     # Start and resume
 

@@ -69,6 +69,18 @@ def test_sft_then_train_then_evaluate_then_sample(capsys, tmp_path, model, data)
     assert printed.count("the plot was|") == 2
 
 
+@pytest.mark.parametrize(("loss", "reported"), [
+    ("ipo", ["margin", "preference_accuracy"]),
+    ("simpo", ["mean_logp_margin", "mean_logp_accuracy"]),
+])  # fmt: skip
+def test_train_with_another_loss(capsys, tmp_path, model, data, loss, reported):
+    printed = run(capsys, "train", "--model", model, "--data", data, *COLUMNS, "--output", tmp_path / "out",
+                  "--hold-out", "4", "--loss", loss, *QUICK)  # fmt: skip
+    names = [part.split()[-2] for part in printed.split("step 4:")[1].split("; saved")[0].split(",")]
+    assert names == ["loss", *reported, "eval_loss", *(f"eval_{name}" for name in reported)]
+    assert json.loads((tmp_path / "out" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 4
+
+
 @pytest.mark.slow
 def test_evaluate_in_the_reviews_world_also_scores_new_samples(capsys):
     printed = run(capsys, "evaluate", "reviews-gpt2", "--split", "test", "--samples", "16", "--json")
@@ -124,6 +136,15 @@ BAD_COMMANDS = {
     "beta 0": (["train", "--beta", "0"], "beta must be a finite number above 0, found 0"),
     "beta negative": (["train", "--beta", "-1"], "beta must be a finite number above 0, found -1"),
     "beta nan": (["train", "--beta", "nan"], "beta must be a finite number above 0, found nan"),
+    "an unknown loss": (["train", "--loss", "dpo"], "--loss"),
+    "a setting of another loss": (
+        ["train", "--loss", "ipo", "--label-smoothing", "0.1"],
+        "label_smoothing=0.1 is not used by loss 'ipo'; remove it",
+    ),
+    "a reference that is not used": (
+        ["train", "--loss", "simpo", "--reference", "reviews-gpt2"],
+        "loss 'simpo' uses no reference; omit reference (--reference)",
+    ),
     "a Hub name without a network": (["train", "--model", "gpt2"], "HF_HUB_OFFLINE is set"),
     "a folder that does not exist": (["train", "--model", "./nothing"], "found nothing"),
     "too many held-out pairs": (["train", "--hold-out", "40000"], "the number of pairs (16384), found 40000"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
+from tiny import tiny_model, tiny_tokenizer
 from two_processes import (
     LAUNCH,
     kill_at_first_checkpoint,
@@ -43,6 +44,19 @@ def test_two_processes_give_the_results_of_one(files, one, tmp_path, processes):
 def test_two_processes_with_micro_batches_give_the_results_of_one(files, one, tmp_path, processes):
     """One process has two micro-batches and the other has one, but FSDP needs both processes in every forward pass."""
     assert_same(launch(files, tmp_path / "two", processes, "--micro-batch-size", "1"), one)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", ["two", "sharded"])
+def test_two_processes_share_the_mismatched_pairs_of_kto(files, tmp_path, processes):
+    """Steps of 5, 5 and 3 pairs: with micro-batches of 2, the processes have different numbers of micro-batches."""
+    tiny_model(seed=1).save_pretrained(tmp_path / "reference")
+    tiny_tokenizer().save_pretrained(tmp_path / "reference")
+    options = ["--loss", "kto", "--reference", str(tmp_path / "reference"), "--batch-size", "5", "--max-steps", "6"]
+    alone = launch(files, tmp_path / "alone", "one", *options)
+    options += ["--micro-batch-size", "2"]
+    assert max(row["mismatched_kl"] for row in alone) > 0.1, "with a KL of 0, this test could not fail"
+    assert_same(launch(files, tmp_path / "two", processes, *options), alone)
 
 
 @pytest.mark.slow
