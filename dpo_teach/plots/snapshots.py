@@ -135,7 +135,7 @@ def plot_comparisons(snapshots: Sequence[Snapshot], title: str) -> FigureWithAlt
         The figure; its alternative text has the mean at every point.
     """
     (count,) = {one.trained_on for one in snapshots if one.flipped}
-    columns = {
+    columns: dict[str, dict[float, list[Snapshot]]] = {
         "pairs, none flipped": {one.trained_on: _same_setting(snapshots, one) for one in snapshots if not one.flipped},
         f"labels flipped, of {count:,} pairs": {
             one.flipped: _same_setting(snapshots, one) for one in snapshots if one.trained_on == count
