@@ -10,13 +10,14 @@ from playwright.sync_api import Locator, Page, expect
 from strictness.shown import panels_shown
 
 from dpo_teach.projector import write_lab_settings
-from dpo_teach.widgets import BetaTilt, GradientWeights, LossExplorer, MemoryCalculator
+from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 
 EXPLORERS: list[tuple[str, str, type[Explorer]]] = [
     ("01_introduction.ipynb", "memory-calculator", MemoryCalculator),
     ("01_introduction.ipynb", "beta-tilt", BetaTilt),
     ("01_introduction.ipynb", "loss-explorer", LossExplorer),
+    ("01_introduction.ipynb", "log-ratio-plane", LogRatioPlane),
     ("03_loss_and_gradients.ipynb", "gradient-weights", GradientWeights),
 ]
 PANELS = panels_shown()
