@@ -5,7 +5,7 @@ pair. Members have the names of TRL 1.16 where TRL has them. There is one delibe
 sum over tokens, and TRL's `ipo`, a mean over tokens, is `ipo_mean`.
 
 The docstrings use m for DPO's margin, m = r̂(x, y_w) - r̂(x, y_l) with r̂(x, y) = β (log π(y|x) - log π_ref(y|x)), and
-|y| for the number of tokens of a response, counted with its end-of-sequence token.
+``|y|`` for the number of tokens of a response, counted with its end-of-sequence token.
 
 To add a member, write its function here, with the settings that it uses as keyword arguments, and add one line to
 `LOSSES`. The command line lists the names without importing torch, so they are repeated in `Loss`
@@ -96,12 +96,12 @@ class PairLogps:
 
     @property
     def chosen_mean_logp(self) -> Float[Tensor, " pairs"]:
-        """log π(y_w|x) / |y_w|, nats per token."""
+        """log π of the chosen response divided by its number of tokens, nats per token."""
         return self.policy_chosen / self.chosen_length
 
     @property
     def rejected_mean_logp(self) -> Float[Tensor, " pairs"]:
-        """log π(y_l|x) / |y_l|, nats per token."""
+        """log π of the rejected response divided by its number of tokens, nats per token."""
         return self.policy_rejected / self.rejected_length
 
 

@@ -78,9 +78,11 @@ def words_of(notebook: Path) -> str:
 
 
 def saved_explorers(notebook: Path) -> list[str]:
-    """The reprs of a notebook's explorers in its saved outputs, from top to bottom."""
+    """The reprs of a notebook's explorers in its saved outputs, from top to bottom, without those of a run."""
     found = []
     for cell in json.loads(notebook.read_text())["cells"]:
+        if "nbval-ignore-output" in cell["metadata"].get("tags", []):
+            continue
         for output in cell.get("outputs", []):
             reading = "".join(output.get("data", {}).get("text/plain", ""))
             if reading.partition(":")[0] in KIND_NAMES:
