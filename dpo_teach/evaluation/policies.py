@@ -201,7 +201,7 @@ def score_samples(model: Any, samples: Sequence[Sample], pad_id: int, *, batch_s
     return torch.cat(logps).cpu()
 
 
-def standard_error(values: Sequence[float]) -> float:
+def standard_error(values: Sequence[float | int]) -> float:
     """The standard error of the mean of independent values: their standard deviation over √n.
 
     >>> standard_error([1.0, 3.0])
