@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.losses import check_beta, check_logps, dpo_losses, preference_nll, reward_metrics
+from dpo_teach.losses import check_beta, check_logps, preference_nll, reward_metrics
 
 __all__ = [
     "LOSSES",
@@ -134,10 +134,6 @@ def sigmoid(logps: PairLogps, beta: float = 0.1, label_smoothing: float = 0.0) -
     >>> sigmoid(pair, beta=0.5), sigmoid(pair, beta=0.5, label_smoothing=0.25)
     (tensor([0.3133]), tensor([0.5633]))
     """
-    if label_smoothing == 0:
-        return dpo_losses(
-            logps.policy_chosen, logps.policy_rejected, logps.reference_chosen, logps.reference_rejected, beta
-        )
     margins = _margins(logps, beta)
     return (1 - label_smoothing) * preference_nll(margins) + label_smoothing * preference_nll(-margins)
 

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dpo_teach.evaluation import evaluate_reviews
+from dpo_teach.frontier.settings import TRAINING_PAIRS as FIRST_PAIRS
 from dpo_teach.models import ASSETS, load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.runs.checkpoint import save_pretrained
@@ -38,7 +39,7 @@ SEED = 0
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
 REVIEWS = 44_000
 TRAIN_PAIRS, TEST_PAIRS = 16_384, 512
-FIRST_PAIRS, PROMPTS_IN_BLOCK = 2_048, 2_880
+PROMPTS_IN_BLOCK = 2_880
 SPECIAL_TOKENS = BOS, EOS, PAD = "<|bos|>", "<|eos|>", "<|pad|>"
 
 SFT = SFTConfig(learning_rate=3e-3, batch_size=32, length_window=1024, save_every=0, seed=SEED)

@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, get_args
 
 from dpo_teach.evaluation import evaluate_pairs, judge_reviews, score_samples
+from dpo_teach.frontier.settings import TRAINING_PAIRS
 from dpo_teach.frontier.snapshots import Snapshot, Training, read_snapshots
 from dpo_teach.models import ASSETS, freeze_reference, load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
@@ -38,9 +39,6 @@ COMPARISONS_OUTPUT = OUTPUT.with_name("comparisons.jsonl")
 SAMPLE_SEEDS = range(100, 104)
 """Seeds of the reference's responses by which KL(π_ref ‖ π) is estimated; evaluations draw with the run's own seed."""
 
-FIRST_PAIRS = 2_048
-"""All runs but those of "dpo-pairs" use the first pairs only, as notebook 02 does."""
-
 STEPS_PER_ITERATION = 8
 """Of PPO, in both settings below: 128 responses used twice or 64 used four times, 32 in a step."""
 
@@ -59,7 +57,7 @@ class Run(NamedTuple):
     learning_rate: float
     seed: int
     evaluated_at: tuple[int, ...]
-    pairs: int = FIRST_PAIRS
+    pairs: int = TRAINING_PAIRS
     flipped: float = 0.0
     """The share of the pairs whose label is wrong on purpose, in addition to the annotator's own errors."""
 
@@ -116,7 +114,7 @@ class Recorder:
 
         on_step(0)
         if reward is not None and run.method in PPO_SETTINGS:
-            self._ppo(policy, run, reward, on_step)
+            self._ppo(policy, run, pairs, reward, on_step)
         else:
             self._dpo(policy, run, pairs, on_step)
         return found
@@ -127,17 +125,19 @@ class Recorder:
                            batch_size=size, epochs=-(-steps * size // len(pairs)))  # fmt: skip
         DPOTrainer(policy, self.tokenizer, pairs, config, on_step=lambda row: on_step(row["step"])).train()
 
-    def _ppo(self, policy: Any, run: Run, reward: LearnedReward, on_step: Callable[[int], None]) -> None:
+    def _ppo(
+        self, policy: Any, run: Run, pairs: list[PreferencePair], reward: LearnedReward, on_step: Callable[[int], None]
+    ) -> None:
         config = PPOConfig(beta=run.beta, learning_rate=run.learning_rate, seed=run.seed,
                            iterations=run.evaluated_at[-1] // STEPS_PER_ITERATION,
                            **PPO_SETTINGS[run.method][2])  # fmt: skip
-        prompts = [pair.prompt for pair in choose_pairs(self.train, run)]
+        prompts = [pair.prompt for pair in pairs]
         PPOTrainer(policy, self.tokenizer, prompts, reward, config,
                    on_iteration=lambda row: on_step(int(row["iteration"]) * STEPS_PER_ITERATION)).train()  # fmt: skip
 
     def _fit_reward(self, run: Run, pairs: list[PreferencePair]) -> LearnedReward:
         if run.method == "dpo-pairs":  # as many steps as DPO
-            settings = {"batch_size": VARIED_BATCH, "epochs": max(1, VARIED_STEPS * VARIED_BATCH // run.pairs)}
+            settings = {"batch_size": VARIED_BATCH, "epochs": VARIED_STEPS * VARIED_BATCH // run.pairs}
         else:
             count, settings, _ = PPO_SETTINGS[run.method]
             pairs = pairs if count is None else pairs[run.seed * count : (run.seed + 1) * count]

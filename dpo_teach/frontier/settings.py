@@ -3,7 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["METHODS", "Method", "SweepConfig", "SweepRun"]
+__all__ = ["METHODS", "TRAINING_PAIRS", "Method", "SweepConfig", "SweepRun"]
+
+TRAINING_PAIRS = 2_048
+"""The sweep, and most recorded runs, train on this many of the first bundled pairs."""
 
 Method = Literal["reference", "sft", "dpo", "ppo-learned", "ppo-true", "best-of-n", "optimum"]
 

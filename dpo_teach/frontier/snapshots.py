@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any, Literal
 
 from dpo_teach.evaluation import PairScores, ReviewScores, standard_error
+from dpo_teach.frontier.settings import TRAINING_PAIRS
 
 __all__ = ["Snapshot", "mean_and_error", "read_snapshots"]
 
@@ -50,7 +51,7 @@ class Snapshot:
     reference_kl_error: float
     learned_reward: float | None = None
     reward_accuracy: float | None = None
-    trained_on: int = 2_048
+    trained_on: int = TRAINING_PAIRS
     flipped: float = 0.0
 
     @property

@@ -19,7 +19,7 @@ from dpo_teach.evaluation import (
     optimum_scores,
 )
 from dpo_teach.frontier.results import Result, Results, read_results
-from dpo_teach.frontier.settings import SweepConfig, SweepRun
+from dpo_teach.frontier.settings import TRAINING_PAIRS, SweepConfig, SweepRun
 from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.progress_bar import progress_bar
@@ -39,7 +39,6 @@ from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTra
 
 __all__ = ["SweepRunner", "sweep"]
 
-TRAINING_PAIRS = 2_048
 OPENING = "On Friday our film club saw The Salt Orchard."
 
 

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,8 @@ class Trainer(ABC):
             fingerprint, precomputed = self.fingerprint(), self.prepare()
         else:
             fingerprint, precomputed = run.fingerprint or self.fingerprint(), checkpoint.precomputed
+            defaults = type(self.config)().as_dict()  # of settings that did not exist when the run was started
+            checkpoint = replace(checkpoint, settings={**defaults, **checkpoint.settings})
             run.check_resumable(checkpoint, settings, fingerprint, MAY_CHANGE)
         if not run.started:  # otherwise the reference already exists, and the policy no longer has its initial weights
             self.use_precomputed(precomputed)

@@ -67,7 +67,13 @@ class LiveCurves(Panel):
         Args:
             row: the trainer's metrics, with `step`, `loss`, `margin`, `preference_accuracy`, `chosen_rewards` and
                 `rejected_rewards`.
+
+        Raises:
+            ValueError: there are no rewards, because the run's loss has no reference.
         """
+        if "margin" not in row:
+            raise ValueError("LiveCurves shows implicit rewards, but this run has none, because its loss has no "
+                             "reference; use another on_step")  # fmt: skip
         values = {name: float(row[name]) for name in ("step", *_WORDS)}
         values |= {name: float(row[f"{name}_rewards"]) / self.beta for name in ("chosen", "rejected")}
         self.rows = [*self.rows, values] if values["step"] > 1 else [values]

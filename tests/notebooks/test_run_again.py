@@ -110,9 +110,10 @@ class Shorter(ast.NodeTransformer):
 
     def visit_For(self, node: ast.For) -> ast.For:
         self.generic_visit(node)
-        match node.iter:
-            case ast.Call(func=ast.Name("range"), args=[ast.Constant(int(passes))]) if passes > PASSES:
-                node.iter.args[0] = ast.Constant(PASSES)
+        for part in ast.walk(node.iter):  # the range may be inside a progress bar
+            match part:
+                case ast.Call(func=ast.Name("range"), args=[ast.Constant(int(passes))]) if passes > PASSES:
+                    part.args[0] = ast.Constant(PASSES)
         return node
 
 

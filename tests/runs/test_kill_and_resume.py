@@ -309,6 +309,24 @@ def test_a_reference_in_memory_is_restored_as_the_initial_policy(tmp_path):
     assert_same_run(tmp_path / "run", tmp_path / "straight")
 
 
+def test_a_setting_that_the_run_did_not_know_had_its_default(tmp_path, monkeypatch):
+    make_trainer(tmp_path / "straight", **SHORT).train()
+    with pytest.raises(RuntimeError):
+        make_trainer(tmp_path / "run", on_step=stop_after(5), **SHORT).train()
+    read = run_module.Run.read_checkpoint
+
+    def of_an_earlier_version(run):
+        found = read(run)
+        del found.settings["loss"]
+        return found
+
+    monkeypatch.setattr(run_module.Run, "read_checkpoint", of_an_earlier_version)
+    with pytest.raises(ValueError, match="loss was 'sigmoid' and is now 'ipo'"):
+        make_trainer(tmp_path / "run", loss="ipo", **SHORT).train(resume=True)
+    make_trainer(tmp_path / "run", **SHORT).train(resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "straight")
+
+
 def test_every_random_state_is_restored():
     def draw():
         return random.random(), random.gauss(), np.random.rand(), np.random.randn(), torch.rand(2).tolist()

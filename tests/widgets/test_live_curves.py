@@ -174,3 +174,10 @@ def test_the_saved_image_shows_the_complete_run(monkeypatch: pytest.MonkeyPatch)
 def test_invalid_arguments_are_rejected(steps: int, beta: float, every: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         LiveCurves(steps=steps, beta=beta, every=every)
+
+
+def test_a_run_without_rewards_is_refused() -> None:
+    values = row(1)
+    del values["margin"]
+    with pytest.raises(ValueError, match="its loss has no reference"):
+        LiveCurves(steps=5, beta=0.1)(values)
