@@ -26,7 +26,8 @@ EXTREMES = {
 
 CUT = """e => [...e.querySelectorAll('svg text')].filter((text) => {
     const [a, b] = [text.getBoundingClientRect(), e.getBoundingClientRect()];
-    return text.textContent && (a.left < b.left - 1 || a.right > b.right + 1);
+    const shown = text.textContent && getComputedStyle(text).visibility === 'visible';
+    return shown && (a.left < b.left - 1 || a.right > b.right + 1);
 }).map((text) => text.textContent)"""
 # Texts of the flow that overlap another text, a box or an arrow; a text's rectangle is taller than its glyphs.
 COVERED = """e => {

@@ -111,8 +111,10 @@ function placeTicks(ticks, values, position, tickText) {
   ticks.forEach(({ line, text }, i) => {
     const shown = i < values.length;
     setAttributes(line, { visibility: shown ? "visible" : "hidden" });
-    setText(text, shown ? tickText(values[i]) : "");
-    if (shown) position(values[i], line, text);
+    setAttributes(text, { visibility: shown ? "visible" : "hidden" });
+    if (!shown) return;
+    position(values[i], line, text);
+    setText(text, tickText(values[i]));
   });
 }
 

@@ -72,8 +72,9 @@ export function makePlane([low, high]) {
       const ends = level ? endsAt(level.d) : null;
       join(line, ends);
       const spot = ends && names.freeSpot(picture.px(ends[1][0]), picture.py(ends[1][1]), picture.px(ends[0][0]));
-      setText(text, spot ? String(level.loss) : "");
+      setAttributes(text, { visibility: spot ? "visible" : "hidden" });
       if (!spot) return;
+      setText(text, String(level.loss));
       setAttributes(text, { transform: `translate(${spot[0].toFixed(1)} ${spot[1].toFixed(1)}) rotate(-45)` });
     });
   }
