@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.losses import check_beta, check_logps, preference_nll, reward_metrics
+from dpo_teach.losses import check_beta, check_logps, preference_nll, reward_metrics, smoothed_nll
 
 __all__ = [
     "LOSSES",
@@ -134,8 +134,7 @@ def sigmoid(logps: PairLogps, beta: float = 0.1, label_smoothing: float = 0.0) -
     >>> sigmoid(pair, beta=0.5), sigmoid(pair, beta=0.5, label_smoothing=0.25)
     (tensor([0.3133]), tensor([0.5633]))
     """
-    margins = _margins(logps, beta)
-    return (1 - label_smoothing) * preference_nll(margins) + label_smoothing * preference_nll(-margins)
+    return smoothed_nll(_margins(logps, beta), label_smoothing)
 
 
 def robust(logps: PairLogps, beta: float = 0.1, label_smoothing: float = 0.0) -> Float[Tensor, " pairs"]:

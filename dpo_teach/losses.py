@@ -28,6 +28,7 @@ __all__ = [
     "pair_metrics",
     "preference_nll",
     "reward_metrics",
+    "smoothed_nll",
 ]
 
 
@@ -121,6 +122,24 @@ def preference_nll(margins: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     tensor([0.6931, 0.1269])
     """
     return -F.logsigmoid(margins)
+
+
+def smoothed_nll(margins: Float[Tensor, "*shape"], label_smoothing: float) -> Float[Tensor, "*shape"]:
+    """The expected negative log-likelihood of a preference whose label is wrong with probability ε.
+
+        -(1 - ε) log σ(m) - ε log σ(-m)
+
+    Args:
+        margins: reward differences r(x, y_w) - r(x, y_l), of any shape, nats; not checked.
+        label_smoothing: ε, at least 0 and below 1/2; not checked. With ε = 0 it is `preference_nll`.
+
+    Returns:
+        One value per margin, nats, lowest at m = ln((1 - ε) / ε).
+
+    >>> smoothed_nll(torch.tensor([1.0]), 0.25)  # 0.75 x 0.3133 + 0.25 x 1.3133
+    tensor([0.5633])
+    """
+    return (1 - label_smoothing) * preference_nll(margins) + label_smoothing * preference_nll(-margins)
 
 
 def margin(

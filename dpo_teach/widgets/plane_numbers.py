@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dpo_teach.losses import preference_nll
+from dpo_teach.losses import smoothed_nll
 
 __all__ = ["PointNumbers", "margins_at_loss", "quadrant_of", "read_point"]
 
@@ -61,11 +61,10 @@ def read_point(
     """
     difference = chosen_log_ratio - rejected_log_ratio
     m = torch.tensor(beta * difference, dtype=torch.float64)
-    loss = (1 - label_smoothing) * preference_nll(m) + label_smoothing * preference_nll(-m)
     return PointNumbers(
         difference=difference,
         margin=m.item(),
-        loss=loss.item(),
+        loss=smoothed_nll(m, label_smoothing).item(),
         gradient_weight=beta * (torch.sigmoid(-m).item() - label_smoothing),
         best_difference=_best_margin(label_smoothing) / beta,
         quadrant=quadrant_of(chosen_log_ratio, rejected_log_ratio),
@@ -109,7 +108,7 @@ def margins_at_loss(loss: float, label_smoothing: float = 0.0) -> tuple[float, f
     best, e = _best_margin(label_smoothing), label_smoothing
 
     def at(margin: float) -> float:
-        return (1 - e) * _nll(margin) + e * _nll(-margin)
+        return smoothed_nll(torch.tensor(margin, dtype=torch.float64), e).item()
 
     if e == 0:
         return -loss - math.log(-math.expm1(-loss)), math.inf
@@ -127,10 +126,6 @@ def _halve(at: Callable[[float], float], loss: float, outside: float, inside: fl
         else:
             inside = middle
     return inside
-
-
-def _nll(margin: float) -> float:
-    return max(-margin, 0.0) + math.log1p(math.exp(-abs(margin)))
 
 
 def _best_margin(label_smoothing: float) -> float:
