@@ -562,8 +562,8 @@ def family_metrics(logps: PairLogps, loss: str, settings: dict[str, Any]) -> dic
         settings: all settings of the member, by name.
 
     Returns:
-        One value per pair. Members with a reference report the metrics of DPO (see `pair_metrics`): `margin` and the
-        rewards are those of the implicit reward β (log π - log π_ref), whatever the loss makes of them. `kto` adds
+        One value per pair. Members with a reference report the metrics of DPO (see `pair_metrics`). Their `margin`
+        and rewards are those of the implicit reward β (log π - log π_ref), whatever the loss makes of them. `kto` adds
         `mismatched_kl`, its z₀. Members without a reference have no implicit reward. They report `loss`,
         `chosen_logps`, `rejected_logps`, and in nats per token `chosen_mean_logps`, `rejected_mean_logps` and their
         difference `mean_logp_margin`, with `mean_logp_accuracy` (1 where it is positive, 1/2 where it is 0).

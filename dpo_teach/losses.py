@@ -139,6 +139,8 @@ def smoothed_nll(margins: Float[Tensor, "*shape"], label_smoothing: float) -> Fl
     >>> smoothed_nll(torch.tensor([1.0]), 0.25)  # 0.75 x 0.3133 + 0.25 x 1.3133
     tensor([0.5633])
     """
+    if label_smoothing == 0:  # 0 times an infinite loss would be NaN
+        return preference_nll(margins)
     return (1 - label_smoothing) * preference_nll(margins) + label_smoothing * preference_nll(-margins)
 
 

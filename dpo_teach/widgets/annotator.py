@@ -153,6 +153,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         try:
             self.policy = train_on_labels(self.reference, self.tokenizer, self.training_pairs,
                                           held_back=self.held_back, on_step=self._log_step)  # fmt: skip
+            self.curve = self._rows
             self.result = self._measure()
         finally:
             self.phase = "trained" if self.result else "ready"
@@ -208,7 +209,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         """Extend the curve in the browser, a few times a second."""
         self._rows.append([float(row[name]) for name in _CURVES])
         now = time.monotonic()
-        if now - self._sent_at > SEND_EVERY_S or len(self._rows) == self.steps:
+        if now - self._sent_at > SEND_EVERY_S:
             self.curve, self._sent_at = list(self._rows), now
 
     def _measure(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def shown(folder: Path) -> str:
 def test_training_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DPO_TEACH_PROGRESS", str(tmp_path / "progress.json"))
     text = shown(tmp_path)
-    for bar in ("reward model: 100%", "PPO: 100%", "log-probabilities: 100%", "training: 100%"):
+    for bar in ("reward model: 100%", "PPO: 100%", "log-probabilities: 100%", "step 3 of 3: 100%"):
         assert bar in text, text
 
 

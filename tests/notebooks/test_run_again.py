@@ -6,6 +6,7 @@ compares the values of all variables that a cell uses, not the numbers in the te
 """
 
 import ast
+import builtins
 import json
 import re
 import symtable
@@ -214,6 +215,16 @@ def test_a_proposed_change_gives_the_same_result_as_from_a_fresh_kernel(trial: T
     after = {label: values for label, values in reports.items() if label.startswith("after")}
     assert len(after) == len(again)
     assert differences(expected, after, str) == []
+
+
+def test_be_the_annotator_needs_no_cell_above_it() -> None:
+    """The 90-minute plan of TEACHING.md runs notebook 04 from there on."""
+    cells = cells_of("04")
+    (start,) = (place for place, cell in enumerate(cells) if cell["id"] == "annotate-by-hand")
+    known = set(dir(builtins))
+    for cell in cells[start:]:
+        assert names_used(cell) - names_bound(cell) <= known, cell["id"]
+        known |= names_bound(cell)
 
 
 @pytest.mark.parametrize("number", BY_NUMBER)
