@@ -153,7 +153,7 @@ class Annotator(Explorer, module="annotator", render="annotator", styles=("annot
         try:
             self.policy = train_on_labels(self.reference, self.tokenizer, self.training_pairs,
                                           held_back=self.held_back, on_step=self._log_step)  # fmt: skip
-            self.curve = self._rows
+            self.curve = list(self._rows)
             self.result = self._measure()
         finally:
             self.phase = "trained" if self.result else "ready"
