@@ -33,7 +33,7 @@ TARGETS: dict[str, tuple[str, Explorer]] = {
     "loss_explorer_confused.png": ("lossExplorer", LossExplorer(preset="confused")),
     "beta_tilt.png": ("betaTilt", BetaTilt()),
     "gradient_weights.png": ("gradientWeights", GradientWeights()),
-    "log_ratio_plane.png": ("logRatioPlane", LogRatioPlane(preset="policy = reference")),
+    "log_ratio_plane.png": ("logRatioPlane", LogRatioPlane()),
     "log_ratio_plane_reviews.png": ("logRatioPlane", LogRatioPlane(history="reviews")),
     "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
 }

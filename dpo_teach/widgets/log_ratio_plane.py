@@ -22,7 +22,7 @@ POINTS: dict[str, tuple[float, float]] = {
     "both fell": (-4.0, -8.0),
     "confused": (-5.0, 5.0),
 }
-"""Log-ratios (chosen, rejected), nats."""
+"""Log-ratios (chosen, rejected), nats; the first is the default."""
 
 
 class LogRatioPlane(Explorer, module="log_ratio_plane", render="logRatioPlane"):
@@ -32,8 +32,7 @@ class LogRatioPlane(Explorer, module="log_ratio_plane", render="logRatioPlane"):
         chosen_log_ratio, rejected_log_ratio: log π - log π_ref of the two responses, nats, -2000 to 2000.
         beta: 0.001 to 10; by default that of the history, or 0.1.
         label_smoothing: ε, 0 to 0.4.
-        preset: a name from `POINTS`, instead of the two log-ratios. The default is "both fell" or, with a history,
-            "policy = reference".
+        preset: a name from `POINTS`, instead of the two log-ratios; "policy = reference" by default.
         history: a recorded run, or the name of a bundled one.
         step: the recorded step to show; the last by default.
 
@@ -68,8 +67,8 @@ class LogRatioPlane(Explorer, module="log_ratio_plane", render="logRatioPlane"):
         step: int | None = None,
     ) -> None:
         found = history if isinstance(history, PairHistory) or history is None else read_history(history)
-        default = "both fell" if found is None else "policy = reference"
-        chosen, rejected = POINTS.get(_check_preset(preset or default), POINTS[default])
+        first = next(iter(POINTS))
+        chosen, rejected = POINTS.get(_check_preset(preset or first), POINTS[first])
         if preset is None or preset == CUSTOM:
             chosen = chosen if chosen_log_ratio is None else chosen_log_ratio
             rejected = rejected if rejected_log_ratio is None else rejected_log_ratio

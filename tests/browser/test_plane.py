@@ -52,7 +52,7 @@ def history() -> PairHistory:
 
 @pytest.fixture
 def point_page(page: Page) -> Page:
-    page.set_content(playground_page({"logRatioPlane": LogRatioPlane()}))
+    page.set_content(playground_page({"logRatioPlane": LogRatioPlane(preset="both fell")}))
     return page
 
 
@@ -119,7 +119,7 @@ def test_the_point_is_moved_by_keyboard(point_page: Page) -> None:
 def test_a_tap_moves_the_point_and_a_finger_elsewhere_scrolls(page: Page) -> None:
     context = page.context.browser.new_context(has_touch=True, viewport={"width": 390, "height": 700})  # type: ignore[union-attr]
     touch = context.new_page()
-    touch.set_content(playground_page({"logRatioPlane": LogRatioPlane()}))
+    touch.set_content(playground_page({"logRatioPlane": LogRatioPlane(preset="both fell")}))
     place, _ = plane_on(touch)
     assert place.locator(".dt-handle").evaluate("e => getComputedStyle(e).touchAction") == "none"
     assert place.locator(".dt-plane-frame svg").evaluate("e => getComputedStyle(e).touchAction") != "none"
@@ -275,7 +275,7 @@ def test_a_run_without_kl_has_no_line_and_no_sentence(page: Page) -> None:
 @pytest.mark.parametrize("recorded", [False, True], ids=["point", "run"])
 def test_no_text_is_cut_or_covers_the_name_of_a_quadrant(page: Page, width: int, recorded: bool) -> None:
     page.set_viewport_size({"width": width, "height": 900})
-    plane = LogRatioPlane(history=history()) if recorded else LogRatioPlane()
+    plane = LogRatioPlane(history=history()) if recorded else LogRatioPlane(preset="both fell")
     page.set_content(playground_page({"logRatioPlane": plane}))
     place, _ = plane_on(page)
     for beta, smoothing in (("0.1", "0"), ("1", "0"), ("0.01", "0"), ("0.2", "0.1")):

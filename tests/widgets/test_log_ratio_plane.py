@@ -87,7 +87,7 @@ def test_the_name_of_each_quadrant(point: tuple[float, float], quadrant: str) ->
 
 def test_the_preset_follows_from_the_log_ratios() -> None:
     plane = LogRatioPlane()
-    assert plane.preset == "both fell"
+    assert plane.preset == "policy = reference"
     plane.preset = "confused"
     assert (plane.chosen_log_ratio, plane.rejected_log_ratio) == POINTS["confused"]
     plane.chosen_log_ratio = 1.5
