@@ -89,7 +89,7 @@ wheelhouse: install  ## collect wheels in wheelhouse/ for laptops without a netw
 	@$(call SETUP,wheelhouse)
 constraints:  ## renew constraints.txt: the newest versions that pyproject.toml allows (needs a network)
 	@$(call SETUP,constraints)
-playground: install  ## build one HTML file of five explorers that opens from disk: build/playground.html
+playground: install  ## build one HTML file of six explorers that opens from disk: build/playground.html
 	@$(PY) -m tools.playground
 site: install  ## build web pages of the notebooks that open from disk: build/site/index.html
 	@$(SEALED) $(PY) docs/build.py

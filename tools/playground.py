@@ -1,4 +1,4 @@
-"""Build the playground, five explorers in one HTML file without kernel or network: `python -m tools.playground`."""
+"""Build the playground, six explorers in one HTML file without kernel or network: `python -m tools.playground`."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.log_ratio_plane import LogRatioPlane
 from dpo_teach.widgets.loss_explorer import LossExplorer
+from dpo_teach.widgets.loss_family import LossFamily
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 
 __all__ = ["EXPLORERS", "default_explorer", "explorer_state", "playground_page", "write_playground"]
@@ -23,6 +24,7 @@ EXPLORERS: dict[str, type[Explorer]] = {
     "betaTilt": BetaTilt,
     "gradientWeights": GradientWeights,
     "logRatioPlane": LogRatioPlane,
+    "lossFamily": LossFamily,
     "memoryCalculator": MemoryCalculator,
 }
 """The explorers of the playground, by the function that draws them."""

@@ -22,6 +22,7 @@ from dpo_teach.widgets.gradient_weights import GradientWeights
 from dpo_teach.widgets.js_bundle import bundle, stylesheet
 from dpo_teach.widgets.log_ratio_plane import LogRatioPlane
 from dpo_teach.widgets.loss_explorer import LossExplorer
+from dpo_teach.widgets.loss_family import LossFamily
 from dpo_teach.widgets.memory_calculator import MemoryCalculator
 from tools.playground import playground_page
 
@@ -35,6 +36,7 @@ TARGETS: dict[str, tuple[str, Explorer]] = {
     "gradient_weights.png": ("gradientWeights", GradientWeights()),
     "log_ratio_plane.png": ("logRatioPlane", LogRatioPlane()),
     "log_ratio_plane_reviews.png": ("logRatioPlane", LogRatioPlane(history="reviews")),
+    "loss_family.png": ("lossFamily", LossFamily()),
     "memory_calculator.png": ("memoryCalculator", MemoryCalculator()),
 }
 """By file name: the JavaScript function that draws the explorer, and the explorer in the state to show."""

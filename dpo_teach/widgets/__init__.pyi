@@ -10,6 +10,7 @@ from .live_curves import LiveCurves
 from .log_ratio_plane import LogRatioPlane
 from .logps_workbench import LogpsWorkbench
 from .loss_explorer import LossExplorer
+from .loss_family import LossFamily
 from .memory_calculator import MemoryCalculator
 from .panel import Panel
 from .token_rewards import TokenRewards
@@ -25,6 +26,7 @@ __all__ = [
     "LogRatioPlane",
     "LogpsWorkbench",
     "LossExplorer",
+    "LossFamily",
     "MemoryCalculator",
     "Panel",
     "TokenRewards",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page
 
-from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, MemoryCalculator
+from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, LossFamily, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 from dpo_teach.widgets.loss_explorer import PairNumbers
 
@@ -22,6 +22,7 @@ KINDS: dict[str, type[Explorer]] = {
     "betaTilt": BetaTilt,
     "gradientWeights": GradientWeights,
     "logRatioPlane": LogRatioPlane,
+    "lossFamily": LossFamily,
     "memoryCalculator": MemoryCalculator,
 }
 SYNCED: dict[type[Explorer], tuple[str, ...]] = {
@@ -29,6 +30,7 @@ SYNCED: dict[type[Explorer], tuple[str, ...]] = {
     BetaTilt: ("beta", "shown_prompt", "rewards", "shift"),
     GradientWeights: ("beta", "moved", "differences"),
     LogRatioPlane: ("chosen_log_ratio", "rejected_log_ratio", "beta", "label_smoothing", "recorded", "shown_step"),
+    LossFamily: LossFamily.settings,
     MemoryCalculator: MemoryCalculator.settings,
 }
 """The traits behind the settings, which browser and Python exchange."""
@@ -83,6 +85,9 @@ def expected_numbers(explorer: Explorer) -> Mapping[str, float]:
     if isinstance(explorer, LogRatioPlane):
         point = explorer.values
         return {"margin": point.margin, "loss": point.loss, "weight": point.gradient_weight}
+    if isinstance(explorer, LossFamily):
+        pair = explorer.values
+        return {"loss": pair.loss, "chosen": pair.chosen_pull, "rejected": pair.rejected_pull}
     assert isinstance(explorer, MemoryCalculator)
     return {f"{p.name}-{model.role}": model.total / 1e9 for p in explorer.pipelines for model in p.models}
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 from playwright.sync_api import Page
 
+from dpo_teach.loss_family import LOSSES
 from dpo_teach.losses import gradient_weight, preference_nll
 from dpo_teach.memory import Dtype, Optimizer, byte_rules, count_memory
+from dpo_teach.widgets.family_numbers import best_difference, read_family
 from dpo_teach.widgets.js_bundle import bundle
 from dpo_teach.widgets.loss_explorer import LossExplorer, move_apart, read_pair
 from dpo_teach.widgets.plane_numbers import margins_at_loss, read_point
@@ -23,13 +25,13 @@ BETAS = (0.001, 0.0137, 0.1, 0.5, 1.0, 3.3, 10.0)
 
 @pytest.fixture
 def compute(page: Page) -> Callable[[str, Sequence[Any]], list[Any]]:
-    """Call a function of dpo.js with many lists of arguments at once."""
+    """Call a function of dpo.js or family.js with many lists of arguments at once."""
     page.goto("about:blank")
-    page.add_script_tag(content=f"{bundle('dpo')}\nwindow.$dpo = $dpo;")
+    page.add_script_tag(content=f"{bundle('family')}\nwindow.all = {{ ...$dpo, ...$family }};")
 
     def run(name: str, calls: Sequence[Any]) -> list[Any]:
         text = page.evaluate(
-            "([name, calls]) => JSON.stringify(calls.map((call) => $dpo[name](...call)))", [name, list(calls)]
+            "([name, calls]) => JSON.stringify(calls.map((call) => all[name](...call)))", [name, list(calls)]
         )
         return json.loads(text)
 
@@ -200,3 +202,47 @@ def test_the_margins_of_a_loss_match(compute: Callable[[str, Sequence[Any]], lis
             m = torch.tensor(value, dtype=torch.float64)
             again = (1 - smoothing) * preference_nll(m) + smoothing * preference_nll(-m)
             assert again.item() == pytest.approx(loss, rel=1e-9)
+
+
+def a_family_point(rng: random.Random, loss: str) -> tuple[float, float, dict[str, Any]]:
+    """Log-ratios, and a loss with its settings, as the explorer has them."""
+    settings = {"beta": 10 ** rng.uniform(-3, 1), "label_smoothing": rng.choice((0.0, rng.uniform(0, 0.4))),
+                "gamma": rng.uniform(0, 4), "sft_weight": rng.uniform(0, 2)}  # fmt: skip
+    state = {"loss": loss, "settings": settings, "lengths": [rng.uniform(20, 80), rng.uniform(20, 80)],
+             "kl": rng.uniform(0, 20)}  # fmt: skip
+    return rng.uniform(-20, 20), rng.uniform(-20, 20), state
+
+
+def in_python(state: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the Python functions: only the settings that the loss uses."""
+    used = {name: state["settings"][name] for name in LOSSES[state["loss"]].settings}
+    return {"settings": used, "lengths": tuple(state["lengths"]), "kl": state["kl"]}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_of_the_family_and_its_pull_match_autograd(
+    compute: Callable[[str, Sequence[Any]], list[Any]], loss: str
+) -> None:
+    rng = random.Random(loss)
+    grid = [a_family_point(rng, loss) for _ in range(200)]
+    for (x, y, state), here in zip(grid, compute("readFamily", grid), strict=True):
+        expected = read_family(loss, x, y, **in_python(state))
+        assert_near(here["loss"], expected.loss, state)
+        assert_near(here["chosenPull"], expected.chosen_pull, state)
+        assert_near(here["rejectedPull"], expected.rejected_pull, state)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_place_where_a_loss_stops_falling_matches(
+    compute: Callable[[str, Sequence[Any]], list[Any]], loss: str
+) -> None:
+    rng = random.Random(loss)
+    states = [a_family_point(rng, loss)[2] for _ in range(10)]
+    totals = [rng.uniform(-20, 20) for _ in states]
+    grid = [(total, state, 40 - abs(total)) for total, state in zip(totals, states, strict=True)]
+    for (total, state, most), here in zip(grid, compute("bestDifference", grid), strict=True):
+        expected = best_difference(loss, total, most=most, **in_python(state))
+        if expected is None:
+            assert here is None, state
+        else:
+            assert here == pytest.approx(expected, abs=1e-6), state

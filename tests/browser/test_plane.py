@@ -291,4 +291,4 @@ def test_no_text_is_cut_or_covers_the_name_of_a_quadrant(page: Page, width: int,
 def test_the_playground_has_the_plane(playground_url: str, page: Page) -> None:
     page.goto(playground_url)
     assert page.locator('[data-explorer="logRatioPlane"] .dt-plane-frame').is_visible()
-    assert "Five explorers" in Path(playground_url.removeprefix("file://")).read_text()
+    assert "Six explorers" in Path(playground_url.removeprefix("file://")).read_text()

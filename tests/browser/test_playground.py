@@ -20,6 +20,8 @@ EXTREMES = {
     "gradientWeights": [("difference-0", (-2000, 2000)), ("moved", (-2000, 2000)), ("beta", (0.001, 10))],
     "logRatioPlane": [("beta", (0.001, 10)), ("label_smoothing", (0, 0.4)), ("chosen_log_ratio", (-2000, 2000)),
                       ("rejected_log_ratio", (2000, -2000))],
+    "lossFamily": [("beta", (0.001, 10)), ("label_smoothing", (0, 0.4)), ("chosen_log_ratio", (-20, 20)),
+                   ("rejected_log_ratio", (20, -20))],
     "memoryCalculator": [("billions", (0.001, 1000))],
 }  # fmt: skip
 
@@ -55,7 +57,7 @@ RAISE_BOTH = """(e, raised) => {
 }"""
 TICKS = """e => [...e.querySelectorAll('.dt-axes text')].filter((text) =>
     text.getAttribute('visibility') === 'visible').map((text) => text.textContent)"""
-POSITIONS = """e => [...e.querySelectorAll('input, select, h4, svg')].map((one) => {
+POSITIONS = """e => [...e.querySelectorAll('input, select, h4, svg')].filter((one) => one.checkVisibility()).map((one) => {
     const [{ x, y, width, height }, root] = [one, e].map((some) => some.getBoundingClientRect());
     return [x - root.x, y - root.y, width, height].map(Math.round);
 })"""
@@ -267,7 +269,7 @@ def test_adding_a_constant_to_all_rewards_leaves_the_drawing_unchanged(page: Pag
 def test_every_control_has_a_name_and_a_visible_focus(page: Page, playground_url: str) -> None:
     page.goto(playground_url)
     assert page.evaluate(NAMELESS) == []
-    for control in page.locator(".dpo-teach :is(input, select, button)").all():
+    for control in page.locator(".dpo-teach :is(input, select, button):visible").all():
         control.focus()
         page.keyboard.press("Shift")  # with the keyboard in use, the focus must be visible
         assert control.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"

@@ -18,6 +18,7 @@ from dpo_teach.widgets import (
     LogpsWorkbench,
     LogRatioPlane,
     LossExplorer,
+    LossFamily,
     MemoryCalculator,
 )
 from dpo_teach.widgets.explorer import Explorer
@@ -27,7 +28,7 @@ from dpo_teach.worlds.tabular import film_world, optimal_policy
 from tools.playground import explorer_state
 from tools.screenshots import INDEX, TARGETS, fingerprint
 
-KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, LogRatioPlane, MemoryCalculator]
+KINDS: list[type[Explorer]] = [LossExplorer, BetaTilt, GradientWeights, LogRatioPlane, LossFamily, MemoryCalculator]
 LOGPS = ("policy_chosen", "policy_rejected", "reference_chosen", "reference_rejected")
 WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LossExplorer, "beta", 50.0, "beta must be between 0.001 and 10, found 50.0"),
@@ -48,6 +49,11 @@ WRONG: list[tuple[type[Explorer], str, Any, str]] = [
     (LogRatioPlane, "label_smoothing", 0.5, "label_smoothing must be between 0 and 0.4, found 0.5"),
     (LogRatioPlane, "preset", "up", "preset must be one of policy = reference,.*found 'up'"),
     (LogRatioPlane, "step", 16, r"step needs a recorded run \(history=...\), found 16"),
+    (LossFamily, "loss", "grpo", "loss must be one of sigmoid,.*found 'grpo'"),
+    (LossFamily, "compared", "grpo", "compared must be one of none, sigmoid,.*found 'grpo'"),
+    (LossFamily, "chosen_log_ratio", 20.5, "chosen_log_ratio must be between -20 and 20, found 20.5"),
+    (LossFamily, "label_smoothing", 0.5, "label_smoothing must be between 0 and 0.4, found 0.5"),
+    (LossFamily, "chosen_length", 10, "chosen_length must be between 20 and 2000, found 10"),
     (MemoryCalculator, "billions", 0.0, "billions must be between 0.001 and 1000, found 0.0"),
     (MemoryCalculator, "dtype", "float64", "dtype must be one of int8, .*found 'float64'"),
 ]
@@ -69,14 +75,14 @@ def test_the_error_for_an_invalid_value_names_it(kind: type[Explorer], name: str
 
 @pytest.mark.parametrize("kind", [*KINDS, BetaRoles, LogpsWorkbench, FrontierWalker])
 def test_the_error_for_an_unknown_setting_names_it(kind: type[Explorer]) -> None:
-    explorer, words = kind(), f"has no setting 'gamma'; it has {kind.settings[0]}"
+    explorer, words = kind(), f"has no setting 'delta'; it has {kind.settings[0]}"
     with pytest.raises(AttributeError, match=words):
-        explorer.set(gamma=1.0)
+        explorer.set(delta=1.0)
     with pytest.raises(AttributeError, match=words):
-        explorer.gamma = 1.0
-    assert not hasattr(explorer, "gamma")
-    with pytest.raises(TypeError, match="gamma"):
-        kind(gamma=1.0)
+        explorer.delta = 1.0
+    assert not hasattr(explorer, "delta")
+    with pytest.raises(TypeError, match="delta"):
+        kind(delta=1.0)
 
 
 def test_a_panel_without_settings_accepts_no_new_name_either() -> None:

@@ -147,7 +147,7 @@ const NAMES = [
 ];
 const MOST_LINES = 4;
 
-function makeNames() {
+export function makeNames() {
   const all = NAMES.map((name) => ({
     ...name, half: name.lines[0].startsWith("both"), box: null, wide: true,
     nodes: Array.from({ length: MOST_LINES }, () => svg("text", { class: "dt-halo dt-name" }, "")),

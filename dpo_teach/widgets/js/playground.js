@@ -5,9 +5,10 @@ import { lossExplorer } from "./loss_explorer.js";
 import { betaTilt } from "./beta_tilt.js";
 import { gradientWeights } from "./gradient_weights.js";
 import { logRatioPlane } from "./log_ratio_plane.js";
+import { lossFamily } from "./loss_family.js";
 import { memoryCalculator } from "./memory_calculator.js";
 
-const EXPLORERS = { lossExplorer, betaTilt, gradientWeights, logRatioPlane, memoryCalculator };
+const EXPLORERS = { lossExplorer, betaTilt, gradientWeights, logRatioPlane, lossFamily, memoryCalculator };
 
 // Put an explorer into an element that names one. Tests read its model from the element.
 export function fillPlace(el, state) {
