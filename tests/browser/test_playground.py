@@ -57,7 +57,8 @@ RAISE_BOTH = """(e, raised) => {
 }"""
 TICKS = """e => [...e.querySelectorAll('.dt-axes text')].filter((text) =>
     text.getAttribute('visibility') === 'visible').map((text) => text.textContent)"""
-POSITIONS = """e => [...e.querySelectorAll('input, select, h4, svg')].filter((one) => one.checkVisibility()).map((one) => {
+POSITIONS = """e => [...e.querySelectorAll('input, select, h4, svg')].filter((one) => one.checkVisibility())
+  .map((one) => {
     const [{ x, y, width, height }, root] = [one, e].map((some) => some.getBoundingClientRect());
     return [x - root.x, y - root.y, width, height].map(Math.round);
 })"""
