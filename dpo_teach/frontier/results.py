@@ -42,7 +42,7 @@ class Result:
     @property
     def run(self) -> SweepRun:
         """The run that produced this result."""
-        return SweepRun(self.point.method, self.point.setting, self.point.seed)
+        return SweepRun(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""

@@ -58,7 +58,7 @@ def draw_frontier(axes: Axes, results: Results) -> None:
             fill = colour if score.fluency >= _LEAST_FLUENCY else "none"
             axes.plot([kl], [reward], marker, color=colour, markerfacecolor=fill, markersize=7, markeredgewidth=1.6,
                       zorder=3)  # fmt: skip
-        axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method].description)
+        axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method])
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(left=-0.05)
@@ -88,7 +88,7 @@ def _describe_methods(results: Results) -> Sequence[str]:
         scores = [score for _, score in mean_scores(results, method)]
         if scores:
             best = max(scores, key=lambda score: score.true_reward)
-            parts.append(f"{METHODS[method].description}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
+            parts.append(f"{METHODS[method]}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
     return parts
 
 
