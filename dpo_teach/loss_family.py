@@ -14,7 +14,7 @@ To add a member, write its function here, with the settings that it uses as keyw
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ __all__ = [
     "PairLogps",
     "apo_down",
     "apo_zero",
+    "check_settings",
     "compute_losses",
     "family_metrics",
     "hinge",
@@ -516,11 +517,7 @@ def compute_losses(logps: PairLogps, loss: str = "sigmoid", **settings: float) -
         ...
     ValueError: gamma=0.5 is not used by loss 'hinge', which uses beta
     """
-    member = find_member(loss)
-    for name, value in settings.items():
-        if name not in member.settings:
-            raise ValueError(f"{name}={value} is not used by loss {loss!r}, which uses {', '.join(member.settings)}")
-        check_setting(name, value)
+    member = check_settings(loss, settings)
     reference = ("reference_chosen", "reference_rejected") if member.needs_reference else ()
     names = ("policy_chosen", "policy_rejected", *reference, "chosen_length", "rejected_length")
     check_logps(**{name: getattr(logps, name) for name in names})
@@ -536,6 +533,20 @@ def find_member(loss: str) -> Member:
     if loss not in LOSSES:
         raise ValueError(f"loss must be one of {', '.join(LOSSES)}, found {loss!r}")
     return LOSSES[loss]
+
+
+def check_settings(loss: str, settings: Mapping[str, float]) -> Member:
+    """Return a member by name, after checking its settings.
+
+    Raises:
+        ValueError: there is no such member, it does not use a setting, or a setting is out of range.
+    """
+    member = find_member(loss)
+    for name, value in settings.items():
+        if name not in member.settings:
+            raise ValueError(f"{name}={value} is not used by loss {loss!r}, which uses {', '.join(member.settings)}")
+        check_setting(name, value)
+    return member
 
 
 def check_setting(name: str, value: float) -> None:

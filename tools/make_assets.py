@@ -31,7 +31,7 @@ from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import sample_responses
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, LogRatioRecorder, SFTConfig, SFTTrainer
 from dpo_teach.worlds import reviews
-from tools.snapshots import record_all
+from tools.snapshots import record
 
 __all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
 
@@ -183,7 +183,7 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 def main() -> None:
     """Build one of the assets, named on the command line."""
     makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs,
-              "snapshots": record_all}  # fmt: skip
+              "snapshots": record}  # fmt: skip
     parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
     parser.add_argument("asset", choices=makers)
     asset = parser.parse_args().asset

@@ -1,4 +1,4 @@
-"""Record policies during and after training, for notebooks 02 to 04: `make snapshots`, two hours on two cores.
+"""Record policies during and after training, for notebooks 02 to 04: `make snapshots`, three hours on two cores.
 
 Five questions, each with three seeds. What happens when DPO with a large β continues for ten epochs? And PPO? What do β
 and the learning rate each change in a run of DPO of 96 steps? What happens when PPO exploits a reward model that was
@@ -32,10 +32,9 @@ from dpo_teach.rlhf import (
 from dpo_teach.sampling import decode, sample_tokens
 from dpo_teach.training import DPOConfig, DPOTrainer
 
-__all__ = ["COMPARISONS", "RUNS", "Run", "choose_pairs", "record", "record_all"]
+__all__ = ["RUNS", "Run", "choose_pairs", "record"]
 
 OUTPUT = ASSETS / "runs" / "snapshots.jsonl"
-COMPARISONS_OUTPUT = OUTPUT.with_name("comparisons.jsonl")
 SAMPLE_SEEDS = range(100, 104)
 """Seeds of the reference's responses by which KL(π_ref ‖ π) is estimated; evaluations draw with the run's own seed."""
 
@@ -72,10 +71,9 @@ RUNS = [
         *(Run("dpo", beta, rate, seed, (96,)) for beta in (0.05, 0.3, 1.0) for rate in (1e-4, 2e-4, 5e-4, 1e-3)),
         *(Run("ppo-128", beta, 1e-3, seed, (0, 96)) for beta in (0.0, 0.2)),
         Run("ppo", 1.0, 5e-4, seed, (160, 320, 480, 640)),
+        *(Run("dpo-pairs", 0.3, 5e-4, seed, (VARIED_STEPS,), *varied) for varied in VARIED),
     )
 ]
-
-COMPARISONS = [Run("dpo-pairs", 0.3, 5e-4, seed, (VARIED_STEPS,), *varied) for seed in (0, 1, 2) for varied in VARIED]
 
 
 def choose_pairs(train: list[PreferencePair], run: Run) -> list[PreferencePair]:
@@ -164,7 +162,7 @@ class Recorder:
 
 
 def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
-    """Do the runs that the file lacks, and add a line for each evaluation."""
+    """Do the runs that the file lacks, and add a line for each evaluation. An interrupted call can be repeated."""
     methods: tuple[Training, ...] = get_args(Training) if output.exists() else ()
     found = [one for method in methods for one in read_snapshots(method, output)]
     done = {(one.method, one.beta, one.learning_rate, one.seed, one.steps, one.trained_on, one.flipped)
@@ -177,9 +175,3 @@ def record(output: Path = OUTPUT, runs: list[Run] = RUNS) -> None:
         snapshots = recorder.measure(run)
         with output.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(snapshot.as_dict()) + "\n" for snapshot in snapshots)
-
-
-def record_all() -> None:
-    """Do all runs that the two files lack; interrupted, it continues with the next missing run."""
-    record(OUTPUT, RUNS)
-    record(COMPARISONS_OUTPUT, COMPARISONS)

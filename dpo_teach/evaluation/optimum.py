@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dpo_teach.evaluation.policies import ReviewScores
 from dpo_teach.evaluation.reference_samples import ReferenceSamples
-from dpo_teach.worlds.tabular import check_beta
+from dpo_teach.losses import check_beta
 
 __all__ = ["LEAST_EFFECTIVE_SAMPLES", "OptimumEstimate", "TooFewSamplesError", "estimate_optimum", "optimum_scores"]
 

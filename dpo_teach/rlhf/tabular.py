@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from dpo_teach.losses import check_beta
 from dpo_teach.rlhf.objective import clipped_surrogate
-from dpo_teach.worlds.tabular import TabularWorld, check_beta, objective
+from dpo_teach.worlds.tabular import TabularWorld, objective
 from dpo_teach.worlds.tabular_fit import Fit
 
 __all__ = ["exact_advantages", "fit_ppo", "population_ppo_loss"]

@@ -4,19 +4,16 @@ The last dimension of every tensor runs over the responses to one prompt; each f
 The symbols are those of Rafailov et al. 2023, "Direct Preference Optimization" (arXiv:2305.18290).
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.losses import compute_implicit_reward
+from dpo_teach.losses import check_beta, compute_implicit_reward
 from dpo_teach.worlds.film_world import TabularWorld, film_world
 
 __all__ = [
     "TabularWorld",
     "bradley_terry",
-    "check_beta",
     "expected_reward",
     "film_world",
     "kl",
@@ -209,12 +206,6 @@ def bradley_terry(reward_a: Float[Tensor, "..."], reward_b: Float[Tensor, "..."]
     tensor([0.7311, 0.5000])
     """
     return torch.sigmoid(reward_a - reward_b)
-
-
-def check_beta(beta: float) -> None:
-    """Raise a ValueError unless beta is a finite number above 0."""
-    if not (math.isfinite(beta) and beta > 0):
-        raise ValueError(f"beta must be a finite number above 0, found {beta}")
 
 
 def _check(beta: float, **tables: Tensor) -> None:

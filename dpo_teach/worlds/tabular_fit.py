@@ -1,6 +1,6 @@
-"""Two optimisations in the tabular world that do not use the closed form: one of the RLHF objective, one of DPO.
+"""Optimisations in the tabular world that do not use the closed form: of the RLHF objective, and of preference losses.
 
-Both start at the reference and train one free logit per prompt and response with Adam, as language models are trained.
+All start at the reference and train one free logit per prompt and response with Adam, as language models are trained.
 Their results are compared with the closed form of `dpo_teach.worlds.tabular`.
 """
 
@@ -12,17 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from dpo_teach.losses import compute_implicit_reward, preference_nll
-from dpo_teach.worlds.tabular import TabularWorld, bradley_terry, check_beta, objective
+from dpo_teach.loss_family import PairLogps, check_settings
+from dpo_teach.worlds.tabular import TabularWorld, bradley_terry, kl, objective
 
 __all__ = [
     "Annotator",
     "Fit",
     "certain_annotator",
     "fit_dpo",
+    "fit_loss",
     "optimise_objective",
     "pair_weights",
-    "population_dpo_loss",
+    "population_loss",
 ]
 
 Annotator = Callable[[Tensor, Tensor], Tensor]
@@ -100,50 +101,97 @@ def fit_dpo(
     >>> round(fit_dpo(film_world(), beta=1.0).history[0], 4)
     0.6931
     """
-    check_beta(beta)
-    reference_logps, weights = _reference_logps(world, anchor), pair_weights(world, annotator)
-    return _minimise(
-        lambda logits: _dpo_loss(logits, reference_logps, weights, beta),
-        world.reference.log(),
-        steps,
-        learning_rate=0.1 * max(1.0, 1.0 / beta),  # the logits of the optimum are r/β away
-    )
+    return fit_loss(world, "sigmoid", steps, anchor=anchor, annotator=annotator, beta=beta)
 
 
-def population_dpo_loss(
-    logits: Float[Tensor, "prompts responses"],
+def fit_loss(
     world: TabularWorld,
-    beta: float,
+    loss: str,
+    steps: int = 500,
     *,
     anchor: bool = True,
     annotator: Annotator = bradley_terry,
+    **settings: float,
+) -> Fit:
+    """Train a policy with any loss of the family on every possible comparison, weighted by how often it occurs.
+
+    Args:
+        world: prompts, responses, reference and reward.
+        loss: name of a member of `dpo_teach.loss_family.LOSSES`.
+        steps: Adam steps. A loss without an optimum goes on for as long as it may.
+        anchor: as in `population_loss`, like the two that follow.
+        annotator: gives the probability that a is preferred to b, from their rewards.
+        settings: of the loss, such as `beta`.
+
+    Returns:
+        The final policy, and the loss before each step.
+
+    Raises:
+        ValueError: there is no such loss, a setting is unknown or out of range, or steps is below 1.
+
+    >>> from dpo_teach.worlds.tabular import film_world
+    >>> fit_loss(film_world(), "hinge", beta=1.0).history[0]
+    1.0
+    """
+    check_settings(loss, settings)
+    size = max(1.0, 1.0 / settings.get("beta", 1.0))  # the logits of DPO's optimum are r/β away
+    return _minimise(
+        lambda logits: population_loss(logits, world, loss, anchor=anchor, annotator=annotator, **settings),
+        world.reference.log(),
+        steps,
+        learning_rate=0.1 * size,
+    )
+
+
+def population_loss(
+    logits: Float[Tensor, "prompts responses"],
+    world: TabularWorld,
+    loss: str = "sigmoid",
+    *,
+    anchor: bool = True,
+    annotator: Annotator = bradley_terry,
+    **settings: float,
 ) -> Float[Tensor, ""]:
-    """The expected DPO loss, without sampling noise: every ordered pair is weighted by how often it occurs.
+    """The expected loss, without sampling noise: every ordered pair is weighted by how often it occurs.
 
-        L = mean_x Σ_{a,b} P(a chosen, b rejected | x) · -log σ( margin of (a, b) )
+        L = mean_x Σ_{a,b} P(a chosen, b rejected | x) · ℓ(x, a, b)
 
-    Rafailov et al. 2023, equation 7, with the data of `pair_weights`.
+    The data are those of `pair_weights`. Every response is one token long, and KTO's z₀ is the exact KL(π ‖ π_ref).
 
     Args:
         logits: the policy's free parameters; π = softmax(logits).
         world: prompts, responses, reference and reward.
-        beta: how closely the optimum stays to the reference; above 0.
-        anchor: False leaves the reference's log-probabilities out of the loss.
+        loss: name of a member of `dpo_teach.loss_family.LOSSES`; "sigmoid" is DPO.
+        anchor: False leaves the reference's log-probabilities out of the loss; the pairs are still drawn from the
+            reference.
         annotator: gives the probability that a is preferred to b, from their rewards.
+        settings: of the loss, such as `beta`.
 
     Returns:
-        The loss, a scalar, nats.
+        The loss, a scalar, in the unit of the loss.
 
     Raises:
-        ValueError: beta is not a finite number above 0.
+        ValueError: there is no such loss, or a setting is unknown or out of range.
 
     >>> from dpo_teach.worlds.tabular import film_world
     >>> world = film_world()
-    >>> round(population_dpo_loss(world.reference.log(), world, beta=0.3).item(), 4)
+    >>> round(population_loss(world.reference.log(), world, beta=0.3).item(), 4)
     0.6931
     """
-    check_beta(beta)
-    return _dpo_loss(logits, _reference_logps(world, anchor), pair_weights(world, annotator), beta)
+    member = check_settings(loss, settings)
+    policy_logps = logits.log_softmax(dim=-1)
+    reference_logps = world.reference.log() if anchor else torch.zeros_like(policy_logps)
+    weights = pair_weights(world, annotator)  # prompts x chosen x rejected
+
+    def chosen_and_rejected(logps: Tensor) -> tuple[Tensor, Tensor]:
+        """The values of both responses of every pair."""
+        return logps.unsqueeze(-1).expand_as(weights).flatten(), logps.unsqueeze(-2).expand_as(weights).flatten()
+
+    policy, reference = chosen_and_rejected(policy_logps), chosen_and_rejected(reference_logps)
+    tokens = torch.ones_like(weights).flatten()
+    moved = kl(policy_logps.exp(), world.reference).mean().detach()
+    pairs = PairLogps(policy[0], policy[1], reference[0], reference[1], tokens, tokens, moved)
+    return (weights.flatten() * member.function(pairs, **settings)).sum() / len(logits)
 
 
 def pair_weights(
@@ -178,17 +226,6 @@ def certain_annotator(reward_a: Tensor, reward_b: Tensor) -> Tensor:
     tensor([1.0000, 0.5000, 0.0000])
     """
     return (torch.sign(reward_a - reward_b) + 1) / 2
-
-
-def _reference_logps(world: TabularWorld, anchor: bool) -> Tensor:
-    return world.reference.log() if anchor else torch.zeros_like(world.reference)
-
-
-def _dpo_loss(logits: Tensor, reference_logps: Tensor, weights: Tensor, beta: float) -> Tensor:
-    policy_logps = logits.log_softmax(dim=-1)
-    rewards = compute_implicit_reward(policy_logps.flatten(), reference_logps.flatten(), beta).view_as(logits)
-    margins = rewards.unsqueeze(-1) - rewards.unsqueeze(-2)  # prompts x chosen x rejected
-    return (weights * preference_nll(margins)).sum() / len(logits)
 
 
 def _minimise(loss_of: Callable[[Tensor], Tensor], start: Tensor, steps: int, learning_rate: float) -> Fit:

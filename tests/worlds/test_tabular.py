@@ -21,11 +21,13 @@ from dpo_teach.worlds.tabular import (
     reward_from_policies,
 )
 from dpo_teach.worlds.tabular_fit import (
+    Annotator,
     certain_annotator,
     fit_dpo,
+    fit_loss,
     optimise_objective,
     pair_weights,
-    population_dpo_loss,
+    population_loss,
 )
 
 # beartype checks a random item of a long tuple, and hypothesis warns about the use of `random`.
@@ -211,7 +213,7 @@ def test_dpo_reaches_the_closed_form_without_seeing_a_reward(beta: float) -> Non
 def test_the_gradient_of_the_dpo_loss_is_zero_at_the_closed_form(world: TabularWorld, beta: float) -> None:
     # log π* = log π_ref + r/β - log Z, written out so that the logarithm of a tiny probability is exact
     logits = (world.reference.log() + world.reward / beta).requires_grad_()
-    population_dpo_loss(logits, world, beta).backward()
+    population_loss(logits, world, beta=beta).backward()
     assert logits.grad is not None
     assert logits.grad.abs().max() < 1e-9 * max(1.0, beta)
 
@@ -219,13 +221,13 @@ def test_the_gradient_of_the_dpo_loss_is_zero_at_the_closed_form(world: TabularW
 def test_the_population_loss_agrees_with_values_worked_out_by_hand() -> None:
     # Two responses whose rewards differ by ln 3; the policy is the reference: every margin is 0, every -log σ is ln 2.
     world = TabularWorld(("p",), ("a", "b"), torch.tensor([[0.5, 0.5]]), torch.tensor([[math.log(3), 0.0]]))
-    assert population_dpo_loss(world.reference.log(), world, beta=0.7).item() == pytest.approx(math.log(2))
+    assert population_loss(world.reference.log(), world, beta=0.7).item() == pytest.approx(math.log(2))
     # a and b are drawn half of the time, and a wins 3 of 4: 3/8 and 1/8. The rest is a against a and b against b.
     assert pair_weights(world)[0].flatten().tolist() == pytest.approx([0.25, 0.375, 0.125, 0.25])
     # A policy with a margin of ln 3: 3/8 ln(4/3) + 1/8 ln 4 + 1/2 ln 2.
     tilted = world.reference.log() + torch.tensor([[math.log(3) / 0.7, 0.0]])
     expected = 3 / 8 * math.log(4 / 3) + 1 / 8 * math.log(4) + 1 / 2 * math.log(2)
-    assert population_dpo_loss(tilted, world, beta=0.7).item() == pytest.approx(expected)
+    assert population_loss(tilted, world, beta=0.7).item() == pytest.approx(expected)
 
 
 @pytest.mark.slow
@@ -250,7 +252,75 @@ def test_with_certain_annotators_the_anchor_does_not_stop_the_drift() -> None:
     assert (kl(long, world.reference) > 5 * kl(fit_dpo(world, 1.0).policy, world.reference)).all()
 
 
+# The family
+
+
+def flipping(share: float) -> Annotator:
+    """An annotator of the Bradley-Terry model, a share of whose labels is flipped."""
+    return lambda a, b: (1 - share) * bradley_terry(a, b) + share * bradley_terry(b, a)
+
+
+@quick
+@given(worlds(), BETAS, st.floats(0.0, 0.4))
+def test_with_flipped_labels_the_expectation_of_robust_dpo_is_the_clean_dpo_loss(
+    world: TabularWorld, beta: float, share: float
+) -> None:
+    logits = world.reference.log() + world.reward.flip(-1)  # any policy
+    flipped = population_loss(logits, world, "robust", annotator=flipping(share), beta=beta, label_smoothing=share)
+    clean = population_loss(logits, world, beta=beta)
+    assert abs(flipped - clean) <= 1e-12 * max(1.0, clean.abs().item() / (1 - 2 * share))
+
+
+@quick
+@given(worlds(), st.floats(0.1, 10.0))
+def test_the_optimum_of_ipo_tilts_the_reference_by_the_chance_to_win(world: TabularWorld, beta: float) -> None:
+    """Azar et al. 2023, equation 7 with their Ψ: the reward is the chance to beat a response of the reference."""
+    chance = bradley_terry(world.reward[:, :, None], world.reward[:, None, :])
+    wins = (chance * world.reference[:, None, :]).sum(dim=-1)
+    logits = (world.reference.log() + wins / beta).requires_grad_()
+    population_loss(logits, world, "ipo", beta=beta).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-9 * max(1.0, 1 / beta)
+
+
+@quick
+@given(worlds(), BETAS)
+def test_the_optimum_of_simpo_without_a_margin_ignores_the_reference(world: TabularWorld, beta: float) -> None:
+    logits = (world.reward / beta).requires_grad_()
+    population_loss(logits, world, "simpo", beta=beta, gamma=0.0).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-9 * max(1.0, beta)
+
+
+def test_a_loss_walks_from_the_reference_to_its_optimum() -> None:
+    world = film_world()
+    best = optimal_policy(world.reference, world.reward, 1.0)
+    assert total_variation(fit_loss(world, "robust", beta=1.0).policy, best) < 1e-4
+    assert total_variation(fit_loss(world, "sigmoid_norm", beta=1.0).policy, best) < 1e-4  # all lengths are equal
+    assert total_variation(fit_loss(world, "ipo", beta=1.0).policy, best) > 0.2
+
+
+def test_the_expected_loss_of_kto_uses_the_exact_kl() -> None:
+    # One prompt, two responses, equal rewards; log-ratios ln 1.5 and ln 0.5, and KL = 3/4 ln 1.5 + 1/4 ln 0.5.
+    world = TabularWorld(("p",), ("a", "b"), torch.tensor([[0.5, 0.5]]), torch.tensor([[0.0, 0.0]]))
+    logits = torch.tensor([[0.75, 0.25]]).log()
+    z = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    odds = [1 / (1 + math.exp(-(math.log(ratio) - z))) for ratio in (1.5, 0.5)]  # σ(log-ratio - z)
+    # Every pair occurs a quarter of the time; ℓ = (1 - σ_w + σ_l) / 2, and the differences cancel.
+    assert population_loss(logits, world, "kto", beta=1.0).item() == pytest.approx(0.5)
+    certain = population_loss(logits, replace(world, reward=torch.tensor([[9.0, -9.0]])), "kto",
+                              annotator=certain_annotator, beta=1.0)  # fmt: skip
+    assert certain.item() == pytest.approx(0.5 * 0.5 + 0.5 * (1 - odds[0] + odds[1]) / 2)
+
+
 # Bad input
+
+
+def test_an_unknown_loss_and_an_unused_setting_are_named() -> None:
+    with pytest.raises(ValueError, match=r"loss must be one of sigmoid, .* found 'grpo'"):
+        fit_loss(film_world(), "grpo", beta=1.0)
+    with pytest.raises(ValueError, match=r"gamma=0\.5 is not used by loss 'hinge'"):
+        fit_loss(film_world(), "hinge", gamma=0.5)
 
 
 @pytest.mark.parametrize("beta", [0.0, -0.1, math.nan, math.inf])
