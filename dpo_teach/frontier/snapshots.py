@@ -1,7 +1,7 @@
 """Policies during and after runs of DPO and PPO, evaluated: recorded by `make snapshots`, shown in the notebooks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +11,15 @@ from typing import Any, Literal
 from dpo_teach.evaluation import PairScores, ReviewScores, standard_error
 from dpo_teach.frontier.settings import TRAINING_PAIRS
 
-__all__ = ["Snapshot", "mean_and_error", "read_snapshots"]
+__all__ = ["Means", "Snapshot", "mean_and_error", "means_by_setting", "read_snapshots"]
 
 Training = Literal["dpo", "ppo", "ppo-128", "dpo-pairs"]
 """DPO; PPO on a reward model fitted to all pairs; PPO on one fitted to 128 of them, which is easy to exploit; DPO and a
 reward model on the same pairs, whose number and labels vary."""
+
+
+Means = dict[tuple[int, float], dict[str, tuple[float, float]]]
+"""By number of pairs and share of flipped labels: the mean over seeds of each measure, with its standard error."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,32 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     (2.0, 1.0)
     """
     return mean(values), standard_error(values)
+
+
+_MEASURES: dict[str, Callable[[Snapshot], float]] = {
+    "accuracy": lambda one: one.pairs.preference_accuracy,
+    "reward model": lambda one: one.reward_accuracy or 0.0,
+    "true reward": lambda one: one.reviews.true_reward,
+    "KL": lambda one: one.reviews.kl,
+    "fluency": lambda one: one.reviews.fluency,
+}
+
+
+def means_by_setting(snapshots: Sequence[Snapshot]) -> Means:
+    """The means over the seeds of each setting: held-out accuracy of DPO and of the reward model, reward, KL, fluency.
+
+    Args:
+        snapshots: the last ones of runs that differ in their number of pairs, in the share of flipped labels, and in
+            their seeds.
+
+    >>> means_by_setting(read_snapshots("dpo-pairs"))[4_096, 0.25]["reward model"]  # doctest: +ELLIPSIS
+    (0.63..., 0.02...)
+    """
+    settings = sorted({(one.trained_on, one.flipped) for one in snapshots})
+    return {
+        setting: {
+            name: mean_and_error([value(one) for one in snapshots if (one.trained_on, one.flipped) == setting])
+            for name, value in _MEASURES.items()
+        }
+        for setting in settings
+    }

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
-from dpo_teach.frontier.snapshots import Snapshot, mean_and_error
+from dpo_teach.frontier.snapshots import Means, Snapshot, mean_and_error
 from dpo_teach.plots.style import (
     INK,
     MUTED,
@@ -17,7 +17,7 @@ from dpo_teach.plots.style import (
 )
 from dpo_teach.plots.tables import Table
 
-__all__ = ["plot_comparisons", "plot_identity", "plot_long_run", "tabulate_rates"]
+__all__ = ["plot_comparisons", "plot_identity", "plot_long_run", "tabulate_comparisons", "tabulate_rates"]
 
 _PANELS: dict[str, Callable[[Snapshot], float]] = {
     "Preference accuracy, held out": lambda one: one.pairs.preference_accuracy,
@@ -25,13 +25,11 @@ _PANELS: dict[str, Callable[[Snapshot], float]] = {
     "True reward of new samples": lambda one: one.reviews.true_reward,
     "Fluency of new samples": lambda one: one.reviews.fluency,
 }
-_COMPARED: dict[str, dict[str, tuple[str, str, Callable[[Snapshot], float]]]] = {
-    "true reward": {"DPO": (POLICY, "o", lambda one: one.reviews.true_reward)},
-    "accuracy, held out": {
-        "DPO": (POLICY, "o", lambda one: one.pairs.preference_accuracy),
-        "reward model": (SERIES[0], "s", lambda one: one.reward_accuracy or 0.0),
-    },
+_COMPARED = {
+    "true reward": {"true reward": ("DPO", POLICY, "o")},
+    "accuracy, held out": {"accuracy": ("DPO", POLICY, "o"), "reward model": ("reward model", SERIES[0], "s")},
 }
+"""The rows of `plot_comparisons`: of each line, its measure, label, colour and marker."""
 
 
 def plot_long_run(snapshots: Sequence[Snapshot], title: str) -> FigureWithAlt:
@@ -123,47 +121,54 @@ def tabulate_rates(snapshots: Sequence[Snapshot]) -> Table:
     return Table(["", *(f"rate {rate:g}" for rate in rates)], rows)
 
 
-def plot_comparisons(snapshots: Sequence[Snapshot], title: str) -> FigureWithAlt:
+def plot_comparisons(means: Means, title: str) -> FigureWithAlt:
     """What the number of pairs and the errors in their labels decide: means over seeds, with standard errors.
 
     Args:
-        snapshots: the policies of "dpo-pairs". Those without flipped labels differ by their number of pairs, and those
-            of the number that also has flipped labels by the share of these.
+        means: of settings without flipped labels, which differ by their number of pairs, and of settings with flipped
+            labels, whose number of pairs is one of these.
         title: what the figure shows.
 
     Returns:
         The figure; its alternative text has the mean at every point.
     """
-    (count,) = {one.trained_on for one in snapshots if one.flipped}
-    columns: dict[str, dict[float, list[Snapshot]]] = {
-        "pairs, none flipped": {one.trained_on: _same_setting(snapshots, one) for one in snapshots if not one.flipped},
+    (count,) = {pairs for pairs, flipped in means if flipped}
+    columns = {
+        "pairs, none flipped": {f"{pairs:,}": one for (pairs, flipped), one in means.items() if not flipped},
         f"labels flipped, of {count:,} pairs": {
-            one.flipped: _same_setting(snapshots, one) for one in snapshots if one.trained_on == count
+            f"{flipped:.0%}": one for (pairs, flipped), one in means.items() if pairs == count
         },
     }
     figure = new_figure(9.0, 4.6)
     described = []
     with plot_style():
         grid = figure.subplots(2, 2, sharey="row", sharex="col")
-        for place, (name, by_setting) in enumerate(columns.items()):
-            settings = sorted(by_setting)
-            for axes, (measure, lines) in zip(grid[:, place], _COMPARED.items(), strict=True):
-                for label, (colour, marker, value) in lines.items():
-                    points = [mean_and_error([value(one) for one in by_setting[setting]]) for setting in settings]
-                    means, errors = zip(*points, strict=True)
-                    axes.errorbar(range(len(settings)), means, errors, fmt=f"{marker}-", color=colour, label=label,
-                                  markersize=5, capsize=3)  # fmt: skip
+        for column, (name, by_setting) in enumerate(columns.items()):
+            places = range(len(by_setting))
+            for axes, (measure, lines) in zip(grid[:, column], _COMPARED.items(), strict=True):
+                for key, (label, colour, marker) in lines.items():
+                    points = [one[key] for one in by_setting.values()]
+                    values, errors = zip(*points, strict=True)
+                    axes.errorbar(places, values, errors, fmt=f"{marker}-", color=colour, label=label, markersize=5,
+                                  capsize=3)  # fmt: skip
                     told = ", ".join(f"{mean:.2f} ± {error:.2f}" for mean, error in points)
                     described.append(f"{measure}, {label}, {name}: {told}.")
-                axes.set_ylabel(measure if place == 0 else "", color=MUTED)
-            labels = [f"{one:.0%}" if place else f"{one:,}" for one in settings]
-            grid[1, place].set_xticks(range(len(settings)), labels)
-            grid[1, place].set_xlabel(name)
+                axes.set_ylabel("" if column else measure, color=MUTED)
+            grid[1, column].set_xticks(places, list(by_setting))
+            grid[1, column].set_xlabel(name)
         grid[1, 0].legend(loc="lower right", labelcolor=INK)
         figure.suptitle(title, x=0.012, ha="left")
     return render_with_alt(figure, f"{title} {' '.join(described)}")
 
 
-def _same_setting(snapshots: Sequence[Snapshot], like: Snapshot) -> list[Snapshot]:
-    """The snapshots of all seeds with the same pairs and the same share of flipped labels."""
-    return [one for one in snapshots if (one.trained_on, one.flipped) == (like.trained_on, like.flipped)]
+def tabulate_comparisons(means: Means) -> Table:
+    """The numbers of `plot_comparisons`, with KL and fluency: a row for each setting, means with their standard errors.
+
+    Args:
+        means: any, with the same measures.
+    """
+    rows = [
+        [f"{pairs:,}", f"{flipped:.0%}", *(f"{mean:.2f} ± {error:.2f}" for mean, error in one.values())]
+        for (pairs, flipped), one in means.items()
+    ]
+    return Table(["pairs", "flipped", *next(iter(means.values()))], rows)

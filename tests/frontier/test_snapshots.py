@@ -8,9 +8,15 @@ from typing import get_args
 import pytest
 
 from dpo_teach.evaluation import PairScores, ReviewScores
-from dpo_teach.frontier.snapshots import Snapshot, Training, mean_and_error, read_snapshots
+from dpo_teach.frontier.snapshots import Snapshot, Training, mean_and_error, means_by_setting, read_snapshots
 from dpo_teach.pairs import PreferencePair
-from dpo_teach.plots.snapshots import plot_comparisons, plot_identity, plot_long_run, tabulate_rates
+from dpo_teach.plots.snapshots import (
+    plot_comparisons,
+    plot_identity,
+    plot_long_run,
+    tabulate_comparisons,
+    tabulate_rates,
+)
 from tools.snapshots import RUNS, Run, choose_pairs, record
 
 
@@ -56,9 +62,14 @@ def test_the_figure_of_comparisons_has_a_mean_and_its_error_at_every_point() -> 
     found = [
         varied(*setting, seed, reward) for setting, rewards in settings.items() for seed, reward in enumerate(rewards)
     ]
-    text = repr(plot_comparisons(found, "A title."))
+    means = means_by_setting(found)
+    text = repr(plot_comparisons(means, "A title."))
     assert "true reward, DPO, pairs, none flipped: 1.00 ± 1.00, 2.00 ± 1.00." in text  # at 64 and 128 pairs
     assert "true reward, DPO, labels flipped, of 128 pairs: 2.00 ± 1.00, 0.50 ± 0.50." in text  # 0 % and 25 %
+    assert means[128, 0.25]["true reward"] == (0.5, 0.5)
+    row = repr(tabulate_comparisons(means)).splitlines()[-1].split()
+    assert row[:2] == ["128", "25%"]
+    assert "0.75 ± 0.00" in " ".join(row)  # the reward model
 
 
 def test_the_requested_share_of_labels_is_flipped() -> None:
