@@ -9,6 +9,10 @@ from dpo_teach.projector import projector_scale
 __all__ = ["Table"]
 
 
+_FIRST_LINE = "<!-- A table. Run the cell to see it. -->\n"
+"""What JupyterLab shows of a table that is folded away."""
+
+
 @dataclass(frozen=True, repr=False)
 class Table:
     """A table with a header; as the last line of a cell, it is displayed.
@@ -55,7 +59,7 @@ class Table:
         )
         scale = projector_scale()
         size = f' style="font-size: calc({scale:g} * var(--jp-ui-font-size1, 13px))"' if scale > 1 else ""
-        return f"<table{size}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"{_FIRST_LINE}<table{size}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _cell(self, tag: str, column: int, cell: object) -> str:
         is_text = self._is_text(column)
