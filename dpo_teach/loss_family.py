@@ -462,13 +462,23 @@ class Member:
 
     Args:
         function: from `PairLogps` and settings to one loss per pair.
+        label: what people call it.
+        typical: typical settings for responses of a few dozen tokens.
+        change: what it changes against DPO, in a sentence or two.
         needs_reference: whether it depends on the logps of a reference.
         needs_kl: whether it depends on `PairLogps.kl`, for which the trainer needs logps of mismatched pairs.
+        per_token: whether β multiplies means over tokens, so that its size cannot be compared with DPO's.
+        needs_lengths: whether it depends on the lengths of the responses; all that are per token do.
     """
 
     function: Callable[..., Tensor]
+    label: str
+    typical: Mapping[str, float]
+    change: str
     needs_reference: bool = True
     needs_kl: bool = False
+    per_token: bool = False
+    needs_lengths: bool = False
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -477,19 +487,62 @@ class Member:
 
 
 LOSSES: dict[str, Member] = {
-    "sigmoid": Member(sigmoid),
-    "robust": Member(robust),
-    "hinge": Member(hinge),
-    "ipo": Member(ipo),
-    "ipo_mean": Member(ipo_mean),
-    "sigmoid_norm": Member(sigmoid_norm),
-    "simpo": Member(simpo, needs_reference=False),
-    "orpo": Member(orpo, needs_reference=False),
-    "kto": Member(kto, needs_kl=True),
-    "apo_zero": Member(apo_zero),
-    "apo_down": Member(apo_down),
-    "rpo": Member(rpo),
-}
+    "sigmoid": Member(
+        sigmoid, "DPO", {"beta": 0.1},
+        "A classifier of the difference: its pull fades as the pair is put in order, and never stops. With "
+        "label smoothing ε it stops where the margin is log((1−ε)/ε): conservative DPO.",
+    ),
+    "robust": Member(
+        robust, "robust DPO", {"beta": 0.1, "label_smoothing": 0.1},
+        "Unbiased if a share ε of the labels is flipped: it subtracts the flipped term that label smoothing "
+        "adds. Its pull always keeps a part of its strength, so the loss has no lowest point.",
+    ),
+    "hinge": Member(
+        hinge, "hinge (SLiC)", {"beta": 0.1},
+        "The full pull until the margin is 1, then none at all: pairs that are in order are left alone.",
+    ),
+    "ipo": Member(
+        ipo, "IPO", {"beta": 0.1},
+        "A squared error towards a fixed difference of 1/(2β) nats. Beyond it, the pull turns round.",
+    ),
+    "ipo_mean": Member(
+        ipo_mean, "IPO per token", {"beta": 1.0},
+        "What most libraries call IPO: the same squared error, but of mean log-ratios per token.", per_token=True,
+    ),
+    "sigmoid_norm": Member(
+        sigmoid_norm, "DPO per token", {"beta": 5.0},
+        "DPO on mean log-ratios per token: a longer response gains nothing from its length.", per_token=True,
+    ),
+    "simpo": Member(
+        simpo, "SimPO", {"beta": 2.0, "gamma": 0.5},
+        "No reference: mean log-probabilities per token, which should differ by more than γ/β. Nothing holds "
+        "the policy near its start.", needs_reference=False, per_token=True,
+    ),
+    "orpo": Member(
+        orpo, "ORPO", {"beta": 0.5},
+        "No reference: a supervised term on the chosen response, and β times a classifier of log-odds per "
+        "token.", needs_reference=False, per_token=True,
+    ),
+    "kto": Member(
+        kto, "KTO", {"beta": 0.1},
+        "Each response alone, compared with z₀ instead of with the other one. It saturates on both sides: a "
+        "hopeless case is given up.", needs_kl=True,
+    ),
+    "apo_zero": Member(
+        apo_zero, "APO zero", {"beta": 0.1},
+        "Two separate terms: the chosen response should rise above the reference, the rejected one fall below "
+        "it.",
+    ),
+    "apo_down": Member(
+        apo_down, "APO down", {"beta": 0.1},
+        "Both responses fall, the rejected one further: for chosen responses worse than what the policy "
+        "writes.",
+    ),
+    "rpo": Member(
+        rpo, "DPO + SFT (RPO)", {"beta": 0.1, "sft_weight": 1.0},
+        "DPO plus a supervised term: the chosen response is kept from falling.", needs_lengths=True,
+    ),
+}  # fmt: skip
 """All members by name."""
 
 

@@ -8,69 +8,10 @@ from dpo_teach.loss_family import LOSSES
 from dpo_teach.widgets.explorer import Choice, Explorer, Number
 from dpo_teach.widgets.family_numbers import FamilyNumbers, best_difference, read_family
 
-__all__ = ["MEMBERS", "LossFamily"]
+__all__ = ["LossFamily"]
 
 _SPAN = 20.0  # of a log-ratio, nats
 _SETTINGS = ("beta", "label_smoothing", "gamma", "sft_weight")
-
-MEMBERS: dict[str, tuple[str, dict[str, float], str]] = {
-    "sigmoid": (
-        "DPO", {"beta": 0.1},
-        "A classifier of the difference: its pull fades as the pair is put in order, and never stops. With label "
-        "smoothing ε it stops where the margin is log((1−ε)/ε): conservative DPO.",
-    ),
-    "robust": (
-        "robust DPO", {"beta": 0.1, "label_smoothing": 0.1},
-        "Unbiased if a share ε of the labels is flipped: it subtracts the flipped term that label smoothing adds. Its "
-        "pull always keeps a part of its strength, so the loss has no lowest point.",
-    ),
-    "hinge": (
-        "hinge (SLiC)", {"beta": 0.1},
-        "The full pull until the margin is 1, then none at all: pairs that are in order are left alone.",
-    ),
-    "ipo": (
-        "IPO", {"beta": 0.1},
-        "A squared error towards a fixed difference of 1/(2β) nats. Beyond it, the pull turns round.",
-    ),
-    "ipo_mean": (
-        "IPO per token", {"beta": 1.0},
-        "What most libraries call IPO: the same squared error, but of mean log-ratios per token.",
-    ),
-    "sigmoid_norm": (
-        "DPO per token", {"beta": 5.0},
-        "DPO on mean log-ratios per token: a longer response gains nothing from its length.",
-    ),
-    "simpo": (
-        "SimPO", {"beta": 2.0, "gamma": 0.5},
-        "No reference: mean log-probabilities per token, which should differ by more than γ/β. Nothing holds the "
-        "policy near its start.",
-    ),
-    "orpo": (
-        "ORPO", {"beta": 0.5},
-        "No reference: a supervised term on the chosen response, and β times a classifier of log-odds per token.",
-    ),
-    "kto": (
-        "KTO", {"beta": 0.1},
-        "Each response alone, compared with z₀ instead of with the other one. It saturates on both sides: a hopeless "
-        "case is given up.",
-    ),
-    "apo_zero": (
-        "APO zero", {"beta": 0.1},
-        "Two separate terms: the chosen response should rise above the reference, the rejected one fall below it.",
-    ),
-    "apo_down": (
-        "APO down", {"beta": 0.1},
-        "Both responses fall, the rejected one further: for chosen responses worse than what the policy writes.",
-    ),
-    "rpo": (
-        "DPO + SFT (RPO)", {"beta": 0.1, "sft_weight": 1.0},
-        "DPO plus a supervised term: the chosen response is kept from falling.",
-    ),
-}  # fmt: skip
-"""By name: a label, typical settings, and what the loss changes against DPO."""
-
-_PER_TOKEN = ("ipo_mean", "sigmoid_norm", "simpo", "orpo")  # β has another unit
-_LENGTHS = (*_PER_TOKEN, "rpo")
 
 
 class LossFamily(Explorer, module="loss_family", render="lossFamily"):
@@ -97,8 +38,8 @@ class LossFamily(Explorer, module="loss_family", render="lossFamily"):
     settings = ("loss", "compared", "chosen_log_ratio", "rejected_log_ratio", *_SETTINGS, "kl", "chosen_length",
                 "rejected_length")  # fmt: skip
 
-    loss = Choice(tuple(MEMBERS))
-    compared = Choice(("none", *MEMBERS))
+    loss = Choice(tuple(LOSSES))
+    compared = Choice(("none", *LOSSES))
     chosen_log_ratio = Number(0.0, least=-_SPAN, most=_SPAN)
     rejected_log_ratio = Number(0.0, least=-_SPAN, most=_SPAN)
     beta = Number(0.1, least=0.001, most=10.0)
@@ -115,16 +56,17 @@ class LossFamily(Explorer, module="loss_family", render="lossFamily"):
         if unknown:
             raise TypeError(f"LossFamily has no setting {min(unknown)!r}; it has {', '.join(self.settings)}")
         members = {
-            name: {"label": label, "typical": typical, "change": change, "settings": list(LOSSES[name].settings),
-                   "per_token": name in _PER_TOKEN, "lengths": name in _LENGTHS, "kl": LOSSES[name].needs_kl}
-            for name, (label, typical, change) in MEMBERS.items()
+            name: {"label": one.label, "typical": dict(one.typical), "change": one.change, "kl": one.needs_kl,
+                   "settings": list(one.settings), "per_token": one.per_token,
+                   "lengths": one.per_token or one.needs_lengths}
+            for name, one in LOSSES.items()
         }  # fmt: skip
-        typical = MEMBERS[loss][1] if loss in MEMBERS else {}
+        typical = LOSSES[loss].typical if loss in LOSSES else {}
         super().__init__(members=members, loss=loss, compared=compared, **{**typical, **settings})
 
     def _traits_of(self, values: dict[str, Any]) -> dict[str, Any]:
         """A loss comes with its typical settings, except those that are given as well."""
-        return {**MEMBERS[values["loss"]][1], **values} if values.get("loss") in MEMBERS else values
+        return {**LOSSES[values["loss"]].typical, **values} if values.get("loss") in LOSSES else values
 
     @property
     def _state(self) -> dict[str, Any]:
@@ -151,12 +93,12 @@ class LossFamily(Explorer, module="loss_family", render="lossFamily"):
         v, best = self.values, self.best_difference
         used = {**self._state["settings"], **({"kl": self.kl} if LOSSES[self.loss].needs_kl else {})}
         settings = ", ".join(f"{name} {value:g}" for name, value in used.items())
-        if self.loss in _LENGTHS:
+        if self.members[self.loss]["lengths"]:
             settings += f", {self.chosen_length:g} and {self.rejected_length:g} tokens"
         end = "does not stop falling" if best is None else f"stops falling at a difference of {best:.2f} nats"
         text = (
-            f"LossFamily: {MEMBERS[self.loss][0]} with {settings}, log-ratios chosen {self.chosen_log_ratio:+.2f} and "
-            f"rejected {self.rejected_log_ratio:+.2f}: loss {v.loss:.4f}, pull on chosen {v.chosen_pull:+.4f}, on "
-            f"rejected {v.rejected_pull:+.4f}; it {end}"
+            f"LossFamily: {LOSSES[self.loss].label} with {settings}, log-ratios chosen {self.chosen_log_ratio:+.2f} "
+            f"and rejected {self.rejected_log_ratio:+.2f}: loss {v.loss:.4f}, pull on chosen {v.chosen_pull:+.4f}, "
+            f"on rejected {v.rejected_pull:+.4f}; it {end}"
         )
-        return text if self.compared == "none" else f"{text}; compared with {MEMBERS[self.compared][0]}"
+        return text if self.compared == "none" else f"{text}; compared with {LOSSES[self.compared].label}"

@@ -238,6 +238,8 @@ def test_the_place_where_a_loss_stops_falling_matches(
 ) -> None:
     rng = random.Random(loss)
     states = [a_family_point(rng, loss)[2] for _ in range(10)]
+    for state in states:  # where σ is 1 in float64, autograd loses its slope
+        state["settings"]["beta"] = min(state["settings"]["beta"], 1.0)
     totals = [rng.uniform(-20, 20) for _ in states]
     grid = [(total, state, 40 - abs(total)) for total, state in zip(totals, states, strict=True)]
     for (total, state, most), here in zip(grid, compute("bestDifference", grid), strict=True):

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from strictness.shown import panels_shown
 
 from dpo_teach.projector import write_lab_settings
-from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, MemoryCalculator
+from dpo_teach.widgets import BetaTilt, GradientWeights, LogRatioPlane, LossExplorer, LossFamily, MemoryCalculator
 from dpo_teach.widgets.explorer import Explorer
 
 EXPLORERS: list[tuple[str, str, type[Explorer]]] = [
@@ -19,6 +19,7 @@ EXPLORERS: list[tuple[str, str, type[Explorer]]] = [
     ("01_introduction.ipynb", "loss-explorer", LossExplorer),
     ("01_introduction.ipynb", "log-ratio-plane", LogRatioPlane),
     ("03_loss_and_gradients.ipynb", "gradient-weights", GradientWeights),
+    ("03_loss_and_gradients.ipynb", "loss-family", LossFamily),
 ]
 PANELS = panels_shown()
 
@@ -49,7 +50,7 @@ def test_every_control_of_an_explorer_in_its_notebook(
     expect(root).to_be_visible(timeout=20_000)
     seen = check_against_kernel(lab, root, kind)
     active = learner.evaluate("() => window.jupyterapp.shell.currentWidget.content.activeCellIndex")
-    for slider in root.locator("input[type=range]").all():
+    for slider in root.locator("input[type=range]:visible").all():
         slider.focus()
         learner.keyboard.press("ArrowRight")
         learner.keyboard.press("ArrowUp")
@@ -69,7 +70,7 @@ def test_every_control_of_an_explorer_in_its_notebook(
         now = check_against_kernel(lab, root, kind)
         tick.click()
         assert check_against_kernel(lab, root, kind) != now
-    for box in root.locator("input.dt-box").all():
+    for box in root.locator("input.dt-box:visible").all():
         old = box.input_value()
         box.fill(old.replace("−", "-"))
         box.press("d")  # keys must stay in the box: pressing d twice deletes a cell in JupyterLab

@@ -42,7 +42,7 @@ def test_an_explorer_starts_as_saved_and_moves(page: Page, base: str, path: str,
 def test_explorers_on_other_pages_move(page: Page, base: str, path: str) -> None:
     page.goto(f"{base}/{path}")
     count = page.locator("[data-explorer]").count()
-    assert count == (1 if path == "index.html" else 5)
+    assert count == (1 if path == "index.html" else len(KIND_NAMES))
     for i in range(count):
         place, twin = explorer_at(page, i)
         check(place, twin())

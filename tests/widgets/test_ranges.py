@@ -12,7 +12,7 @@ from test_panels import settings_of
 from tiny import tiny_model, tiny_pairs, tiny_tokenizer
 
 from dpo_teach.training import PairHistory
-from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, LogRatioPlane, Panel, TokenRewards
+from dpo_teach.widgets import Annotator, BeforeAfter, LiveCurves, LogRatioPlane, LossFamily, Panel, TokenRewards
 from dpo_teach.widgets.annotation import Candidate
 from dpo_teach.widgets.explorer import CUSTOM, Number, Numbers
 
@@ -50,6 +50,8 @@ RANGES: dict[tuple[str, str], Callable[[Any], Iterable[Any]]] = {
     ("BeforeAfter", "seed"): lambda _: (0, 1, 9999),
     ("BeforeAfter", "count"): lambda _: range(2, 7),
 }
+USED_BY = {"gamma": "simpo", "sft_weight": "rpo", "kl": "kto", "chosen_length": "orpo", "rejected_length": "orpo"}
+"""Of `LossFamily`: settings that only some losses use, each with one of these."""
 
 
 def make(kind: type) -> Any:
@@ -91,7 +93,10 @@ def test_every_setting_over_its_range(kind: type) -> None:
     names = list(make(kind).settings)
     assert names or kind.__name__ in NO_CONTROL
     for name in names:
-        check_setting(make(kind), name)
+        widget = make(kind)
+        if kind is LossFamily and name in USED_BY:
+            widget.set(loss=USED_BY[name])
+        check_setting(widget, name)
 
 
 def check_setting(widget: Any, name: str) -> None:
