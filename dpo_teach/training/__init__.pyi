@@ -3,6 +3,7 @@
 from .config import DPOConfig, SFTConfig, TrainingConfig
 from .dpo import DPOTrainer
 from .log_ratios import LogRatioRecorder, reference_kl
+from .online import OnlineDPOConfig, train_online_dpo
 from .pair_history import PairHistory, bundled_histories, read_history
 from .schedule import learning_rate_at, plan_steps
 from .sft import Example, SFTTrainer
@@ -12,6 +13,7 @@ __all__ = [
     "DPOTrainer",
     "Example",
     "LogRatioRecorder",
+    "OnlineDPOConfig",
     "PairHistory",
     "SFTConfig",
     "SFTTrainer",
@@ -21,4 +23,5 @@ __all__ = [
     "plan_steps",
     "read_history",
     "reference_kl",
+    "train_online_dpo",
 ]
