@@ -8,6 +8,7 @@ from typing import Any, Literal
 import tyro
 
 from dpo_teach.pairs import PreferencePair, hold_out, survey_pairs, without_prompts_of
+from dpo_teach.pairs.checks import check_pairs
 
 __all__ = ["BASE_MODEL", "DataOptions", "ReadingOptions", "inspect"]
 
@@ -113,6 +114,9 @@ def inspect(
             counts = [len(tokenize(getattr(pair, name), tokenizer)) for pair in survey.pairs]
             print(f"  {name:30} {min(counts):8} {median(counts):8.0f} {max(counts):8}")
         print(f"truncated: the responses of {truncated} pairs")
+    findings = check_pairs(survey.pairs)
+    if findings:
+        print("\nworth a look:", *findings, sep="\n  ")
     for pair in survey.pairs[:INSPECTED_ROWS]:
         print(f"\n  prompt    {pair.prompt!r}\n  chosen    {pair.chosen!r}\n  rejected  {pair.rejected!r}")
     print(f"\nproblems: {len(problems)}")

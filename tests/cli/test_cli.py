@@ -96,7 +96,7 @@ def test_inspect_prints_counts_lengths_and_three_rows(capsys, model, data):
     tokens = {
         line.split()[0]: line.split()[1:]
         for line in printed.splitlines()
-        if line.startswith("  ") and line[-1] in "0123456789"
+        if line.startswith("  ") and len(line.split()) == 4 and line[-1] in "0123456789"
     }
     assert tokens == {"prompt": ["4", "4", "4"], "chosen": ["2", "4", "5"], "rejected": ["2", "3", "4"]}
     assert "problems: 0" in printed
@@ -114,6 +114,17 @@ def test_inspect_reports_every_invalid_row(capsys, tmp_path, model):
     printed = capsys.readouterr().out
     for line in (2, 3, 4, 5):
         assert f"pairs.jsonl, line {line}" in printed
+
+
+def test_inspect_names_what_is_worth_a_look_and_it_is_not_an_error(capsys, tmp_path, model):
+    path = tmp_path / "pairs.jsonl"
+    pair = {"prompt": "the plot was", "chosen": "good", "rejected": "bad"}
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in (pair, {**pair, "chosen": "bad", "rejected": "good"}, pair))
+    )
+    printed = run(capsys, "inspect", path, "--model", model)
+    assert "worth a look:\n  pairs that repeat an earlier one: 1 (line 3)\n  pairs that another pair contr" in printed
+    assert "problems: 0" in printed
 
 
 def test_a_template_joins_columns_and_converts_backslash_n_to_a_new_line(capsys, tmp_path, model):
