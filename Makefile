@@ -35,6 +35,8 @@ KERNEL   = CUDA_VISIBLE_DEVICES= IPYTHONDIR="$(CURDIR)/.venv/ipython"
 PYTEST   = $(SEALED) $(PY) -m pytest
 NBVAL    = $(KERNEL) $(PYTEST) -p notebook_guard --nbval --nbval-current-env --nbval-cell-timeout=600
 PARALLEL = -n $(WORKERS) --dist loadfile
+# Each worker computes on one thread: the threads of two workers on two cores would mostly wait for each other.
+ALONE    = OMP_NUM_THREADS=1
 
 # JupyterLab in a classroom: no news, no check for updates. While it starts, Python compiles the modules that notebooks import.
 LARGE    = $(CURDIR)/build/projector
@@ -59,12 +61,12 @@ lab: install  ## open the notebooks in JupyterLab, or START=... (the first time,
 	@$(if $(PROJECTOR),$(TEACHER) $(PY) -c 'from dpo_teach.projector import write_lab_settings as w; w("$(LARGE)")')
 	@$(WARM_UP) >/dev/null 2>&1 & $(LAB_ENV) $(PY) -m jupyterlab --LabApp.default_url="/lab/tree/$(notdir $(filter %.ipynb,$(START)))" $(LAB_ARGS) "$(START)"
 test: lint  ## check everything: style, tests, the site, and every cell of every notebook
-	@$(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach tools $(TEST_FLAGS)
+	@$(ALONE) $(PYTEST) $(PARALLEL) --doctest-modules tests dpo_teach tools $(TEST_FLAGS)
 	@echo "Running every notebook and comparing each output with the committed one."
-	@$(NBVAL) $(PARALLEL) notebooks
+	@$(ALONE) $(NBVAL) $(PARALLEL) notebooks
 	@echo "All good."
 test-fast: install  ## test the package in one to two minutes, without notebooks and browser
-	@$(PYTEST) $(PARALLEL) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
+	@$(ALONE) $(PYTEST) $(PARALLEL) -q -m "not slow and not browser" --durations=5 --durations-min=1 tests $(TEST_FLAGS)
 test-notebook: install  ## run one notebook and compare its outputs with the saved ones: NB=03
 	@$(NBVAL) $(NB_FILE) $(TEST_FLAGS)
 test-random-order: install  ## run the fast tests ten times with different hash seeds, threads and orders
@@ -99,11 +101,8 @@ handout: install  ## write copies of the notebooks without outputs and therefore
 	@$(PY) -m nbconvert --log-level=WARN --to notebook --ClearOutputPreprocessor.enabled=True \
 	    --output-dir build/handout notebooks/*.ipynb
 
-base-model preferences policy example-runs snapshots: install  ## rebuild a bundled asset (base-model: 12 minutes on two cores)
+base-model preferences policy example-runs snapshots sweeps: install  ## rebuild a bundled asset (sweeps: hours; it resumes)
 	@$(PY) -m tools.make_assets $@
-frontier: install  ## measure notebook 02's frontier again (one to two hours; resumes where it stopped)
-	@.venv/bin/dpo-teach frontier --output runs/frontier/results.json
-	@cp runs/frontier/results.json dpo_teach/assets/frontier/results.json
 bench: install  ## time the trainer against TRL's (half an hour on two cores); CASES=reviews runs one case
 	@HF_HUB_OFFLINE=1 $(PY) -m benchmarks $(CASES) $(BENCH_FLAGS)
 bench-gpu: install  ## measure everything that needs a GPU, in eight minutes (without one: a rehearsal with tiny sizes)

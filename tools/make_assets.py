@@ -5,6 +5,7 @@
     python -m tools.make_assets policy        # reviews-gpt2-dpo: that model after DPO on those pairs
     python -m tools.make_assets example-runs  # runs: the curves of five runs, four of them faulty, for an exercise
     python -m tools.make_assets snapshots     # runs: policies of long runs and of runs at several rates, evaluated
+    python -m tools.make_assets sweeps        # frontier: all methods and losses compared; hours, but it resumes
 
 Everything is generated from the project's own grammar and a random seed.
 """
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pyarrow.parquet
@@ -24,7 +26,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dpo_teach.evaluation import evaluate_reviews
+from dpo_teach.frontier.settings import SWEEPS
 from dpo_teach.frontier.settings import TRAINING_PAIRS as FIRST_PAIRS
+from dpo_teach.frontier.sweep import sweep
 from dpo_teach.models import ASSETS, load_model
 from dpo_teach.pairs import load_pairs
 from dpo_teach.runs.checkpoint import save_pretrained
@@ -33,7 +37,7 @@ from dpo_teach.training import DPOConfig, DPOTrainer, Example, LogRatioRecorder,
 from dpo_teach.worlds import reviews
 from tools.snapshots import record
 
-__all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs"]
+__all__ = ["main", "make_model", "make_pairs", "make_policy", "make_runs", "make_sweeps"]
 
 SEED = 0
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 1024, 512, 128, 4, 4
@@ -163,6 +167,13 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
     )  # fmt: skip
 
 
+def make_sweeps(work: Path = Path("runs/sweeps")) -> None:
+    """Measure every sweep whose results the package ships; runs already in the folder are not measured again."""
+    for name, config in SWEEPS.items():
+        sweep(work / f"{name}.json", config)
+        copy(work / f"{name}.json", ASSETS / "frontier" / f"{name}.json")
+
+
 def _compare(prompt: str, first: str, second: str, rng: random.Random) -> dict[str, Any]:
     rewards = {first: reviews.true_reward(first), second: reviews.true_reward(second)}
     first_wins = reviews.prefers_first(rewards[first], rewards[second], rng)
@@ -183,7 +194,7 @@ def _write(output: Path, save: Callable[[Path], None]) -> None:
 def main() -> None:
     """Build one of the assets, named on the command line."""
     makers = {"base-model": make_model, "preferences": make_pairs, "policy": make_policy, "example-runs": make_runs,
-              "snapshots": record}  # fmt: skip
+              "snapshots": record, "sweeps": make_sweeps}  # fmt: skip
     parser = argparse.ArgumentParser(prog="python -m tools.make_assets", description="Rebuild a bundled asset.")
     parser.add_argument("asset", choices=makers)
     asset = parser.parse_args().asset

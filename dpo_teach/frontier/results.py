@@ -42,7 +42,7 @@ class Result:
     @property
     def run(self) -> SweepRun:
         """The run that produced this result."""
-        return SweepRun(self.point.method, self.point.setting, self.point.seed)  # type: ignore[arg-type]
+        return SweepRun(self.point.method, self.point.setting, self.point.seed)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""
@@ -89,17 +89,20 @@ class Results:
         atomic_write(path, f'{{{head},\n "results": [\n{rows}\n]}}\n')
 
 
-def read_results(path: Path | None = None) -> Results:
-    """Read the results of a sweep; without a path, those shipped with the package.
+def read_results(source: Path | str = "frontier") -> Results:
+    """Read the results of a sweep.
+
+    Args:
+        source: a results file, or the name of a sweep that the package ships (see `SWEEPS`).
 
     Raises:
         ValueError: the file does not contain the results of a sweep.
     """
-    source = files("dpo_teach") / "assets" / "frontier" / "results.json" if path is None else path
+    path = files("dpo_teach") / "assets" / "frontier" / f"{source}.json" if isinstance(source, str) else source
     try:
-        found = json.loads(source.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
         return Results(found["config"], found["made"], [Result.from_dict(row) for row in found["results"]])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{source}: expected the results of a sweep, found other content ({type(error).__name__}: {error})"
+            f"{path}: expected the results of a sweep, found other content ({type(error).__name__}: {error})"
         ) from error

@@ -1,54 +1,127 @@
-"""The settings of the sweep, and the budget of each method."""
+"""The methods of the sweep, and the budget that they share."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-__all__ = ["METHODS", "TRAINING_PAIRS", "Method", "SweepConfig", "SweepRun"]
+__all__ = ["METHODS", "SWEEPS", "TRAINING_PAIRS", "Method", "SweepConfig", "SweepRun"]
 
 TRAINING_PAIRS = 2_048
-"""The sweep, and most recorded runs, train on this many of the first bundled pairs."""
+"""Most recorded runs train on this many of the first bundled pairs."""
 
-Method = Literal["reference", "sft", "dpo", "ppo-learned", "ppo-true", "best-of-n", "optimum"]
 
-METHODS: dict[str, str] = {
-    "reference": "the reference itself",
-    "sft": "SFT on the chosen responses",
-    "dpo": "DPO",
-    "ppo-learned": "PPO on the learned reward",
-    "ppo-true": "PPO on the true reward",
-    "best-of-n": "the best of n samples, by the true reward",
-    "optimum": "the closed-form optimum, by importance sampling",
+@dataclass(frozen=True)
+class Method:
+    """How one method of the sweep is trained, and the setting that varies along its curve.
+
+    Args:
+        description: the method in words.
+        trainer: what trains the policy; "samples" means that nothing is trained, and the scores come from samples.
+        values: the values of the setting (β, n, or 0 for methods without one); None stands for the sweep's betas.
+        rate: the peak learning rate.
+        length: the number of steps, and therefore of pairs, as a multiple of the sweep's.
+        settings: of `DPOConfig`: the loss, and those of its settings that do not vary; or of `OnlineDPOConfig`.
+        setting: the name of the one that varies.
+        judge: who scores or labels what the policy writes, if it writes at all.
+    """
+
+    description: str
+    trainer: Literal["none", "sft", "preference", "online", "ppo", "samples"]
+    values: tuple[float, ...] | None = None
+    rate: float = 5e-4
+    length: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    setting: str = "beta"
+    judge: Literal["annotator", "reward model", "true reward", ""] = ""
+
+
+def _member(
+    description: str, loss: str, values: tuple[float, ...] = (0.05, 0.2, 1.0), rate: float = 5e-4, **settings: float
+) -> Method:
+    """A loss of the family, at three values of its β."""
+    return Method(description, "preference", values, rate, settings={"loss": loss, **settings})
+
+
+METHODS: dict[str, Method] = {
+    "reference": Method("the reference itself", "none", (0.0,), length=0.0),
+    "sft": Method("SFT on the chosen responses", "sft", (0.0,)),
+    "dpo": Method("DPO", "preference"),
+    "dpo-slow": Method("DPO, lower rate", "preference", rate=2e-4),
+    "dpo-long": Method("DPO, more pairs", "preference", length=3.2),
+    "dpo-long-slow": Method("DPO, lower rate, more pairs", "preference", rate=2e-4, length=3.2),
+    "iterated": Method("iterated DPO, 4 rounds", "online", settings={"rounds": 4}, judge="annotator"),
+    "online": Method("online DPO, 20 rounds", "online", settings={"rounds": 20}, judge="annotator"),
+    "iterated-learned": Method("iterated DPO, reward model", "online", settings={"rounds": 4}, judge="reward model"),
+    "online-learned": Method("online DPO, reward model", "online", settings={"rounds": 20}, judge="reward model"),
+    "ppo-learned": Method("PPO on the learned reward", "ppo", judge="reward model"),
+    "ppo-true": Method("PPO on the true reward", "ppo", judge="true reward"),
+    "best-of-n": Method("the best of n samples, by the true reward", "samples", (2.0, 4.0, 8.0, 16.0, 32.0, 64.0)),
+    "optimum": Method(
+        "the closed-form optimum, by importance sampling", "samples", (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+    ),
+    "smoothed": _member("conservative DPO, ε = 0.1", "sigmoid", label_smoothing=0.1),
+    "robust": _member("robust DPO, ε = 0.1", "robust", label_smoothing=0.1),
+    "hinge": _member("hinge", "hinge"),
+    "ipo": _member("IPO", "ipo"),
+    "dpo-per-token": _member("DPO per token", "sigmoid_norm", (1.0, 4.0, 16.0), rate=1e-3),
+    "simpo": _member("SimPO, γ = 0.5", "simpo", (1.0, 2.0, 4.0), gamma=0.5),
+    "orpo": _member("ORPO", "orpo", (0.25, 1.0, 4.0)),
+    "kto": _member("KTO", "kto", rate=1e-3),
+    "apo-zero": _member("APO zero", "apo_zero"),
+    "rpo": Method(
+        "DPO + SFT, β = 0.1",
+        "preference",
+        (0.1, 0.3, 1.0),
+        1e-3,
+        settings={"loss": "rpo", "beta": 0.1},
+        setting="sft_weight",
+    ),
 }
-"""A description of each method."""
+"""All methods by name."""
 
 
 @dataclass(frozen=True)
 class SweepRun:
     """One run of the sweep: a method, its setting (β, n, or 0 if it has none), and a seed."""
 
-    method: Method
+    method: str
     setting: float
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """The settings of a sweep. All trained methods take the same number of steps at the same peak learning rate."""
+    """The settings of a sweep. Each seed has its own sample of the pairs, the same for all methods.
 
+    Raises:
+        ValueError: a value is invalid, or there is no such method.
+    """
+
+    methods: tuple[str, ...] = (
+        "reference", "sft", "dpo", "dpo-slow", "dpo-long", "dpo-long-slow", "ppo-learned", "ppo-true", "best-of-n",
+        "optimum",
+    )  # fmt: skip
+    """What is compared: names of `METHODS`."""
     betas: tuple[float, ...] = (0.05, 0.1, 0.2, 0.5, 1.0)
     """β of DPO and of PPO on either reward."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Each trained method is run with each of these seeds."""
-    best_of: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
-    """n of best-of-n, which needs no training: it is computed from samples of the reference."""
-    optimum_betas: tuple[float, ...] = (0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
-    """β at which the closed-form optimum is estimated; if there are too few samples, the point is left out."""
-    learning_rate: float = 5e-4
-    """Peak step size of all trained methods."""
+    learning_rate: float | None = None
+    """Peak step size of all trained methods; by default each has its own."""
+    middle_only: bool = False
+    """Of the settings that belong to a method, try the middle one only."""
     steps: int = 160
-    """Gradient steps of all trained methods, with 32 pairs or 32 rollouts per step."""
+    """Gradient steps of all trained methods."""
+    batch_size: int = 32
+    """Pairs or rollouts per step."""
+    pairs: int | None = None
+    """Different pairs; as many as the steps take by default. Fewer are repeated."""
+    flipped: float = 0.0
+    """The share of the pairs whose label is wrong on purpose, in addition to the annotator's own errors."""
+    length_bonus: float = 0.0
+    """Nats per sentence by which an annotator who likes long reviews adds to the true reward, if not 0."""
     rollouts: int = 128
-    """Responses that PPO draws per iteration; each is used twice, so training draws steps × 32 / 2 in all."""
+    """Responses that PPO draws per iteration; each is used twice."""
     evaluation_samples: int = 512
     """Fresh responses on which a trained policy is evaluated."""
     limit_prompts: int = 32
@@ -57,30 +130,59 @@ class SweepConfig:
     """Responses to each of these prompts from each sampled policy."""
 
     def __post_init__(self) -> None:
+        for method in self.methods:
+            if method not in METHODS:
+                raise ValueError(f"methods must be some of {', '.join(METHODS)}, found {method!r}")
         if not self.betas or not self.seeds or min(self.betas) <= 0:
             raise ValueError("betas and seeds must not be empty, and every beta must be above 0")
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, found {self.steps}")
-        if self.steps * 16 % self.rollouts:
-            raise ValueError(
-                f"steps must be a multiple of {self.rollouts // 16}, the steps of an iteration, found {self.steps}"
-            )
+        for name in ("steps", "batch_size", "rollouts"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, found {getattr(self, name)}")
+        if not 0 <= self.flipped <= 1:
+            raise ValueError(f"flipped must be between 0 and 1, found {self.flipped}")
+        if self.pairs is not None and self.pairs < self.batch_size:
+            raise ValueError(f"pairs must be at least batch_size, {self.batch_size}, found {self.pairs}")
+        if self.steps * self.batch_size % (2 * self.rollouts):
+            raise ValueError(f"steps x batch_size must be a multiple of 2 x rollouts, so that PPO's iterations are "
+                             f"whole, found {self.steps} x {self.batch_size} and 2 x {self.rollouts}")  # fmt: skip
 
     @property
     def iterations(self) -> int:
-        """PPO's iterations: each has rollouts / 32 × 2 gradient steps."""
-        return self.steps * 16 // self.rollouts
+        """PPO's iterations: each takes rollouts x 2 / batch_size gradient steps."""
+        return self.steps * self.batch_size // (2 * self.rollouts)
 
     def runs(self) -> list[SweepRun]:
         """All runs, one seed after another, so that an interrupted sweep covers all methods; the limits come last."""
-        runs = [SweepRun("reference", 0.0, self.seeds[0])]
-        for seed in self.seeds:
-            runs.append(SweepRun("sft", 0.0, seed))
-            for beta in self.betas:
-                runs += [SweepRun(method, beta, seed) for method in ("dpo", "ppo-learned", "ppo-true")]
-        runs += [SweepRun("best-of-n", float(n), self.seeds[0]) for n in self.best_of]
-        return runs + [SweepRun("optimum", beta, self.seeds[0]) for beta in self.optimum_betas]
+
+        def runs_of(seeds: tuple[int, ...], *trainers: str) -> list[SweepRun]:
+            return [SweepRun(name, value, seed) for seed in seeds for name in self.methods
+                    if METHODS[name].trainer in trainers for value in self._values(name)]  # fmt: skip
+
+        first = self.seeds[:1]
+        return (
+            runs_of(first, "none")
+            + runs_of(self.seeds, "sft", "preference", "online", "ppo")
+            + runs_of(first, "samples")
+        )
+
+    def _values(self, name: str) -> tuple[float, ...]:
+        values = METHODS[name].values
+        if values is None:
+            return self.betas
+        return (values[len(values) // 2],) if self.middle_only else values
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""
         return asdict(self)
+
+
+_MEMBERS = tuple(name for name, method in METHODS.items() if "loss" in method.settings)
+_TUNED = ("dpo", "ipo", "dpo-per-token", "simpo", "orpo", "kto", "rpo")
+
+SWEEPS = {
+    "frontier": SweepConfig(),
+    **{f"rate-{rate:g}": SweepConfig(methods=_TUNED, betas=(0.2,), seeds=(100,), learning_rate=rate, middle_only=True)
+       for rate in (2e-4, 5e-4, 1e-3)},
+    "family": SweepConfig(methods=_MEMBERS),
+}  # fmt: skip
+"""What the package ships: notebook 02's methods, the rates tried for each loss, and what notebook 05 compares."""

@@ -1,7 +1,7 @@
 """Run the sweep: train a policy with each method and evaluate it; results already on disk are not measured again."""
 
+import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,9 @@ from dpo_teach.evaluation import (
     judge_reviews,
     optimum_scores,
 )
+from dpo_teach.frontier.labels import flip_labels, judge_by, relabel, reward_with_length
 from dpo_teach.frontier.results import Result, Results, read_results
-from dpo_teach.frontier.settings import TRAINING_PAIRS, SweepConfig, SweepRun
+from dpo_teach.frontier.settings import METHODS, SweepConfig, SweepRun
 from dpo_teach.models import load_model
 from dpo_teach.pairs import PreferencePair, load_pairs
 from dpo_teach.progress_bar import progress_bar
@@ -36,6 +37,7 @@ from dpo_teach.rlhf import (
 from dpo_teach.runs.checkpoint import save_pretrained
 from dpo_teach.sampling import decode, sample_responses, sample_tokens
 from dpo_teach.training import DPOConfig, DPOTrainer, Example, SFTConfig, SFTTrainer
+from dpo_teach.training.online import OnlineDPOConfig, train_online_dpo
 
 __all__ = ["SweepRunner", "sweep"]
 
@@ -75,8 +77,8 @@ def sweep(output: Path, config: SweepConfig, *, progress: bool = True) -> Result
 
 
 def _check_settings(output: Path, results: Results, config: SweepConfig) -> None:
-    """Seeds, betas and n may be added; all other settings must stay the same, or the points could not be compared."""
-    free = {"seeds", "betas", "best_of", "optimum_betas"}
+    """Methods, seeds and betas may be added; with other settings changed, the points could not be compared."""
+    free = {"methods", "seeds", "betas"}
     changed = [f"{name} was {results.config.get(name)!r}, found {value!r}" for name, value in config.as_dict().items()
                if name not in free and results.config.get(name) != value]  # fmt: skip
     if changed:
@@ -106,8 +108,16 @@ class SweepRunner:
 
     @cached_property
     def pairs(self) -> list[PreferencePair]:
-        """The pairs that all methods train on."""
-        return load_pairs("reviews-preferences", split="train")[:TRAINING_PAIRS]
+        """All training pairs."""
+        return load_pairs("reviews-preferences", split="train")
+
+    def pairs_of(self, run: SweepRun) -> list[PreferencePair]:
+        """The pairs of a run, as many as its steps take; they depend on the seed and not on the method."""
+        config, rng = self.config, random.Random(run.seed)
+        pairs = rng.sample(self.pairs, self._steps(run) * config.batch_size)[: config.pairs]
+        if config.length_bonus:
+            pairs = relabel(pairs, lambda response: reward_with_length(response, config.length_bonus), rng)
+        return flip_labels(pairs, config.flipped, rng)
 
     @cached_property
     def test_pairs(self) -> list[PreferencePair]:
@@ -120,55 +130,68 @@ class SweepRunner:
         Raises:
             TooFewSamplesError: there are too few samples to estimate the optimum at this β.
         """
-        if run.method in ("best-of-n", "optimum"):
+        if METHODS[run.method].trainer == "samples":
             return Result(FrontierPoint(run.method, run.setting, self._limit(run), run.seed))
         policy, _ = load_model("reviews-gpt2")
-        if run.method == "ppo-learned":
+        if METHODS[run.method].judge == "reward model":
             self.learned_reward(run.seed)  # trained once per seed; not part of the measured time
         started = time.perf_counter()
-        steps, drawn = self._trainers()[run.method](policy, run)
+        drawn = self._train(policy, run)
         seconds = time.perf_counter() - started
-        return self._evaluate(policy, run, gradient_steps=steps, samples_drawn=drawn, seconds=seconds)
+        return self._evaluate(policy, run, gradient_steps=self._steps(run), samples_drawn=drawn, seconds=seconds)
 
-    def _trainers(self) -> dict[str, Callable[[Any, SweepRun], tuple[int, int]]]:
-        """By method, a function that trains a policy in place and returns its gradient steps and drawn responses."""
-        return {
-            "reference": lambda policy, run: (0, 0),
-            "sft": self._sft,
-            "dpo": self._dpo,
-            "ppo-learned": lambda policy, run: self._ppo(policy, run, self.learned_reward(run.seed)),
-            "ppo-true": lambda policy, run: self._ppo(policy, run, true_review_reward),
-        }
+    def _train(self, policy: Any, run: SweepRun) -> int:
+        """Train a policy in place, and return the number of responses that were drawn for it."""
+        method, tokenizer, steps = METHODS[run.method], self.start.tokenizer, self._steps(run)
+        if method.trainer == "none":
+            return 0
+        shared: dict[str, Any] = {"learning_rate": self.config.learning_rate or method.rate, "seed": run.seed}
+        pairs, size = self.pairs_of(run), self.config.batch_size
+        plan: dict[str, Any] = {"batch_size": size, "epochs": -(-steps * size // len(pairs)), "max_steps": steps}
+        if method.trainer == "sft":
+            examples = [Example(pair.prompt, pair.chosen) for pair in pairs]
+            SFTTrainer(policy, tokenizer, examples, SFTConfig(**plan, **shared)).train()
+        elif method.trainer == "preference":
+            varied: dict[str, Any] = {method.setting: run.setting}
+            config = DPOConfig(**varied, **plan, **shared, **method.settings)
+            DPOTrainer(policy, tokenizer, pairs, config).train()
+        elif method.trainer == "ppo":
+            return self._ppo(policy, run, [pair.prompt for pair in pairs], shared)
+        elif method.trainer == "online":
+            return self._online(policy, run, [pair.prompt for pair in pairs], shared)
+        return 0
 
-    def _sft(self, policy: Any, run: SweepRun) -> tuple[int, int]:
-        config = SFTConfig(**self._supervised(run))
-        examples = [Example(pair.prompt, pair.chosen) for pair in self.pairs]
-        return len(SFTTrainer(policy, self.start.tokenizer, examples, config).train()), 0
-
-    def _dpo(self, policy: Any, run: SweepRun) -> tuple[int, int]:
-        config = DPOConfig(beta=run.setting, **self._supervised(run))
-        return len(DPOTrainer(policy, self.start.tokenizer, self.pairs, config).train()), 0
-
-    def _supervised(self, run: SweepRun) -> dict[str, Any]:
-        epochs = -(-self.config.steps * 32 // len(self.pairs))
-        return {"learning_rate": self.config.learning_rate, "epochs": epochs, "max_steps": self.config.steps,
-                "batch_size": 32, "seed": run.seed}  # fmt: skip
-
-    def _ppo(self, policy: Any, run: SweepRun, reward: Any) -> tuple[int, int]:
-        config = PPOConfig(beta=run.setting, learning_rate=self.config.learning_rate, epochs=2, minibatch_size=32,
-                           iterations=self.config.iterations, rollouts=self.config.rollouts,
-                           seed=run.seed)  # fmt: skip
-        prompts = [pair.prompt for pair in self.pairs]
+    def _ppo(self, policy: Any, run: SweepRun, prompts: list[str], shared: dict[str, Any]) -> int:
+        config = PPOConfig(beta=run.setting, epochs=2, minibatch_size=self.config.batch_size,
+                           iterations=self.config.iterations, rollouts=self.config.rollouts, **shared)  # fmt: skip
+        by_model = METHODS[run.method].judge == "reward model"
+        reward = self.learned_reward(run.seed) if by_model else true_review_reward
         PPOTrainer(policy, self.start.tokenizer, prompts, reward, config).train()
         if run.method == "ppo-true" and run.seed == self.config.seeds[0]:
             save_pretrained(self._proposal(run.setting), policy, self.start.tokenizer)
-        return self.config.steps, self.config.iterations * self.config.rollouts
+        return self.config.iterations * self.config.rollouts
+
+    def _online(self, policy: Any, run: SweepRun, prompts: list[str], shared: dict[str, Any]) -> int:
+        method = METHODS[run.method]
+        rounds = method.settings["rounds"]
+        if method.judge == "reward model":
+            judge = judge_by(self.learned_reward(run.seed))
+        else:
+            judge = judge_by(true_review_reward, random.Random(run.seed))
+        config = OnlineDPOConfig(beta=run.setting, rounds=rounds, pairs=len(prompts) // rounds,
+                                 batch_size=self.config.batch_size, **shared)  # fmt: skip
+        train_online_dpo(policy, self.start.tokenizer, prompts, judge, config)
+        return 2 * config.rounds * config.pairs
+
+    def _steps(self, run: SweepRun) -> int:
+        return round(METHODS[run.method].length * self.config.steps)
 
     def learned_reward(self, seed: int) -> LearnedReward:
-        """The reward model of one seed, trained on first use."""
+        """The reward model of one seed, trained on first use: three passes over the pairs of DPO."""
         if seed not in self._rewards:
             model = RewardModel(load_model("reviews-gpt2").model)
-            train_reward_model(model, self.start.tokenizer, self.pairs, RewardModelConfig(seed=seed))
+            config = RewardModelConfig(seed=seed, epochs=3, batch_size=self.config.batch_size)
+            train_reward_model(model, self.start.tokenizer, self.pairs_of(SweepRun("dpo", 0.0, seed)), config)
             scores = evaluate_reward_model(model, self.start.tokenizer, self.test_pairs)
             self.reward_accuracies[str(seed)] = round(scores.accuracy, 4)
             self._rewards[seed] = LearnedReward(model, self.start.tokenizer)
@@ -180,7 +203,7 @@ class SweepRunner:
         samples = sample_tokens(policy, tokenizer, prompts, seed=run.seed)
         scores = judge_reviews(policy, reference, tokenizer, samples)
         learned = None
-        if run.method == "ppo-learned":
+        if METHODS[run.method].judge == "reward model":
             learned = fmean(self.learned_reward(run.seed)(prompts, decode(samples, tokenizer)))
         texts = tuple(sample_responses(policy, tokenizer, [OPENING] * 3, seed=1))
         return Result(FrontierPoint(run.method, run.setting, scores, run.seed), learned_reward=learned, texts=texts,

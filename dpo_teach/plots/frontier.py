@@ -19,8 +19,9 @@ from dpo_teach.plots.style import (
     plot_style,
     render_with_alt,
 )
+from dpo_teach.plots.tables import Table
 
-__all__ = ["METHOD_STYLES", "draw_frontier", "mean_scores", "plot_results"]
+__all__ = ["LEAST_FLUENCY", "METHOD_STYLES", "draw_frontier", "mean_scores", "plot_results", "tabulate_variants"]
 
 METHOD_STYLES: dict[str, tuple[str, str]] = {
     "reference": (REFERENCE, "s"),
@@ -33,7 +34,7 @@ METHOD_STYLES: dict[str, tuple[str, str]] = {
 }
 """Colour and marker of each method."""
 
-_LEAST_FLUENCY = 0.8
+LEAST_FLUENCY = 0.8
 
 
 def mean_scores(results: Results, method: str) -> list[tuple[float, ReviewScores]]:
@@ -55,10 +56,10 @@ def draw_frontier(axes: Axes, results: Results) -> None:
         line = "--" if method == "optimum" else "-"
         axes.plot(kls, rewards, line, color=colour, linewidth=2.2 if method == "optimum" else 1.2, alpha=0.9, zorder=2)
         for kl, reward, score in zip(kls, rewards, scores, strict=True):
-            fill = colour if score.fluency >= _LEAST_FLUENCY else "none"
+            fill = colour if score.fluency >= LEAST_FLUENCY else "none"
             axes.plot([kl], [reward], marker, color=colour, markerfacecolor=fill, markersize=7, markeredgewidth=1.6,
                       zorder=3)  # fmt: skip
-        axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method])
+        axes.plot([], [], line, marker=marker or None, color=colour, markersize=7, label=METHODS[method].description)
     axes.set_xscale("symlog", linthresh=1)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlim(left=-0.05)
@@ -82,13 +83,33 @@ def plot_results(results: Results, title: str) -> FigureWithAlt:
     return render_with_alt(figure, f"{title} {' '.join(_describe_methods(results))}")
 
 
+def tabulate_variants(results: Results, methods: Sequence[str]) -> Table:
+    """True reward, KL and fluency of several methods with the same settings: a row for each setting.
+
+    Args:
+        results: the results of a sweep.
+        methods: the columns.
+
+    Returns:
+        The table: means over seeds, the true reward with the standard error of that mean.
+    """
+    scores = {method: dict(mean_scores(results, method)) for method in methods}
+
+    def cell(one: ReviewScores) -> str:
+        return f"{one.true_reward:+.2f} ± {one.true_reward_error:.2f}, {one.kl:.1f}, {one.fluency:.2f}"
+
+    rows = [[f"β = {beta:g}", *(cell(scores[method][beta]) for method in methods)]
+            for beta in sorted(scores[methods[0]], reverse=True)]  # fmt: skip
+    return Table(["true reward, KL, fluency", *(METHODS[method].description for method in methods)], rows)
+
+
 def _describe_methods(results: Results) -> Sequence[str]:
     parts = []
     for method in METHOD_STYLES:
         scores = [score for _, score in mean_scores(results, method)]
         if scores:
             best = max(scores, key=lambda score: score.true_reward)
-            parts.append(f"{METHODS[method]}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
+            parts.append(f"{METHODS[method].description}: at most {best.true_reward:.1f}, at KL {best.kl:.1f}.")
     return parts
 
 

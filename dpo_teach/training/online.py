@@ -93,8 +93,8 @@ def train_online_dpo(
         on_round: called with the metrics of each round.
 
     Returns:
-        One row per round: the means over its pairs of DPO's metrics before each step (see `pair_metrics`), the number
-        of pairs labelled so far as `labels`, and the steps so far as `step`.
+        One row per round, with the means over its pairs of DPO's metrics before each step (see `pair_metrics`), the
+        number of pairs labelled so far as `labels`, and the steps so far as `step`.
 
     Raises:
         ValueError: there is no prompt, or a gradient is not finite.

@@ -39,7 +39,7 @@ class FrontierWalker(Panel):
         self._walks = {name: mean_scores(self.results, name)[::-1] for name in _WALKED}
         betas = [f"{setting:g}" for setting, _ in min(self._walks.values(), key=len)]
         options = {
-            "method": {name: METHODS[name] for name in _WALKED},
+            "method": {name: METHODS[name].description for name in _WALKED},
             "place": {str(place): beta for place, beta in enumerate(betas)},
         }
         super().__init__(
@@ -65,7 +65,7 @@ class FrontierWalker(Panel):
         """The point in one line."""
         setting, scores = self.point
         return (
-            f"FrontierWalker: {METHODS[self.method]} at beta {setting:g}, mean of {len(self.runs)} seeds: "
+            f"FrontierWalker: {METHODS[self.method].description} at beta {setting:g}, mean of {len(self.runs)} seeds: "
             f"true reward {scores.true_reward:+.2f}, KL {scores.kl:.1f} nats, fluency {scores.fluency:.2f}"
         )
 
@@ -90,7 +90,7 @@ class FrontierWalker(Panel):
         setting, scores = self.point
         self._here.set_data([scores.kl], [scores.true_reward])
         self._here.set_color(METHOD_STYLES[self.method][0])
-        self._headline.set_text(f"{METHODS[self.method]}, β = {setting:g}")
+        self._headline.set_text(f"{METHODS[self.method].description}, β = {setting:g}")
         reward = f"true reward {scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}".replace("-", "−")
         rest = f"fluency {scores.fluency:.2f}, {scores.mean_tokens:.0f} tokens; means of {len(self.runs)} seeds"
         self._numbers.set_text(f"{reward}, KL {scores.kl:.1f} ± {scores.kl_error:.1f}\n{rest}")

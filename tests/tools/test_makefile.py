@@ -29,7 +29,7 @@ def test_the_makefile_fits_on_two_screens() -> None:
     assert len(TEXT.splitlines()) <= 120
 
 
-@pytest.mark.parametrize("target", ["lab", "install", "handout", "playground", "frontier"])
+@pytest.mark.parametrize("target", ["lab", "install", "handout", "playground", "sweeps"])
 def test_learner_commands_install_no_extras(target: str) -> None:
     assert extras_for(target) == []
 

@@ -1,0 +1,144 @@
+"""The family of losses, measured: a small chart of each member beside DPO, and the stress tests."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan, nan, sqrt
+from statistics import fmean
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dpo_teach.evaluation import ReviewScores, standard_error
+from dpo_teach.frontier.results import Results
+from dpo_teach.frontier.settings import METHODS
+from dpo_teach.plots.frontier import LEAST_FLUENCY, mean_scores
+from dpo_teach.plots.style import INK, MUTED, POLICY, FigureWithAlt, new_figure, plot_style, render_with_alt
+from dpo_teach.plots.tables import Table
+
+__all__ = ["lead_at_same_kl", "plot_family", "tabulate_members", "tabulate_stress"]
+
+_COLUMNS = 4
+
+
+def plot_family(results: Results, baseline: Results, title: str) -> FigureWithAlt:
+    """True reward over KL: one small chart for each member, with DPO and the closed-form optimum for comparison.
+
+    Args:
+        results: of the members; each point is a mean over seeds, with its standard error.
+        baseline: results of DPO and of the closed-form optimum.
+        title: the finding that the figure shows.
+
+    Returns:
+        The figure; its alternative text has every member's best true reward and the KL at which it was reached.
+    """
+    members = results.config["methods"]
+    dpo, best = (_by_kl(mean_scores(baseline, name)) for name in ("dpo", "optimum"))
+    rows = -(-len(members) // _COLUMNS)
+    figure = new_figure(9.6, 1.2 + 1.9 * rows)
+    described = []
+    with plot_style():
+        grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+        for axes, name in zip(grid.flat, members, strict=False):
+            scores = _by_kl(mean_scores(results, name))
+            axes.plot([one.kl for one in best], [one.true_reward for one in best], "--", color=INK, linewidth=1)
+            _draw(axes, dpo, MUTED, "s")
+            _draw(axes, scores, POLICY, "o")
+            axes.set_title(METHODS[name].description, fontsize=9.5)
+            highest = max(scores, key=lambda one: one.true_reward)
+            described.append(f"{METHODS[name].description}: at most {highest.true_reward:.1f}, at KL {highest.kl:.1f}.")
+        for axes in grid.flat[len(members) :]:
+            axes.set_axis_off()
+        for axes in grid.flat[max(0, len(members) - _COLUMNS) : len(members)]:
+            axes.tick_params(labelbottom=True)  # there is no chart below
+        first = grid[0, 0]
+        first.set_xscale("symlog", linthresh=1)
+        first.xaxis.set_major_formatter("{x:g}")
+        first.set_xlim(left=-0.05)
+        lowest = min(one.true_reward for name in members for _, one in mean_scores(results, name))
+        first.set_ylim(max(lowest - 0.5, -4.2), max(one.true_reward for one in best) * 0.75)
+        figure.supxlabel("KL to the reference, nats (hollow: fluency below 0.8; grey: DPO; dashed: the optimum)",
+                         fontsize=9.5)  # fmt: skip
+        figure.supylabel("true reward", fontsize=9.5)
+        figure.suptitle(title, x=0.012, ha="left")
+    return render_with_alt(figure, f"{title} {' '.join(described)}")
+
+
+def lead_at_same_kl(results: Results, member: str, setting: float, *, baseline: Results) -> tuple[float, float]:
+    """How much true reward a member has more than DPO at the same KL.
+
+    For each seed, DPO's true reward is interpolated between the runs of that seed whose KLs are next to the member's,
+    over √KL: near the reference the reward rises about linearly with it (Gao et al. 2022, arXiv:2210.10760).
+
+    Args:
+        results: with the member.
+        member: its name.
+        setting: the value of its setting.
+        baseline: results with DPO at several values of β, and the reference, which has KL 0.
+
+    Returns:
+        The mean over seeds, and its standard error; NaN where some seed has no DPO run with as large a KL.
+    """
+    (start,) = (one.point.scores for one in baseline.of("reference"))
+    leads = []
+    for run in results.of(member):
+        if run.point.setting == setting:
+            scores = run.point.scores
+            same_seed = [one.point.scores for one in baseline.of("dpo") if one.point.seed == run.point.seed]
+            curve = sorted((_root(one.kl), one.true_reward) for one in (start, *same_seed))
+            roots, rewards = zip(*curve, strict=True)
+            leads.append(scores.true_reward - float(np.interp(_root(scores.kl), roots, rewards, right=np.nan)))
+    return (nan, nan) if any(map(isnan, leads)) else (fmean(leads), standard_error(leads))
+
+
+def tabulate_members(results: Results, baseline: Results) -> Table:
+    """Every setting of every member: true reward, KL and fluency, and its lead over DPO at the same KL.
+
+    Args:
+        results: of the members.
+        baseline: of DPO and the reference.
+    """
+    rows = []
+    for name in results.config["methods"]:
+        for setting, scores in mean_scores(results, name):
+            lead, error = lead_at_same_kl(results, name, setting, baseline=baseline)
+            rows.append([METHODS[name].description, f"{setting:g}",
+                         f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}", f"{scores.kl:.1f}",
+                         f"{scores.fluency:.2f}", "–" if isnan(lead) else f"{lead:+.2f} ± {error:.2f}"])  # fmt: skip
+    return Table(["loss", "setting", "true reward", "KL", "fluency", "ahead of DPO, same KL"], rows)
+
+
+def tabulate_stress(tests: Mapping[str, Results], methods: Mapping[str, float]) -> Table:
+    """True reward and fluency of each method under each test: means over seeds, the reward with its standard error.
+
+    Args:
+        tests: results by the name of the test.
+        methods: the rows, and the setting of each; a method that a test left out has a dash there.
+    """
+
+    def cell(results: Results, method: str, setting: float) -> str:
+        scores = dict(mean_scores(results, method)).get(setting)
+        if scores is None:
+            return "–"
+        return f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f} ({scores.fluency:.2f})"
+
+    rows = [[METHODS[name].description, *(cell(results, name, setting) for results in tests.values())]
+            for name, setting in methods.items()]  # fmt: skip
+    return Table(["true reward (fluency)", *tests], rows)
+
+
+def _root(kl: float) -> float:
+    """√KL; an estimate from samples may be a little below 0."""
+    return sqrt(max(kl, 0.0))
+
+
+def _by_kl(points: Sequence[tuple[float, ReviewScores]]) -> list[ReviewScores]:
+    return sorted((scores for _, scores in points), key=lambda one: one.kl)
+
+
+def _draw(axes: Axes, scores: Sequence[ReviewScores], colour: str, marker: str) -> None:
+    """A line with error bars in both directions; a hollow point marks a low fluency."""
+    kls, rewards = [one.kl for one in scores], [one.true_reward for one in scores]
+    axes.errorbar(kls, rewards, [one.true_reward_error for one in scores], [one.kl_error for one in scores], fmt="-",
+                  color=colour, linewidth=1.2, capsize=2)  # fmt: skip
+    for one in scores:
+        fill = colour if one.fluency >= LEAST_FLUENCY else "white"
+        axes.plot([one.kl], [one.true_reward], marker, color=colour, markerfacecolor=fill, markersize=5)
