@@ -1,4 +1,4 @@
-"""The exercises of notebook 05: the losses of IPO and SimPO, and what each member of the family changes."""
+"""The exercises of notebook 05: the losses of IPO and SimPO, what each member changes, and a loss for the data."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from torch import Tensor
 from dpo_teach.exercises.choice import MatchExercise, Question
 from dpo_teach.exercises.function import FunctionExercise, Mistake
 
-__all__ = ["ipo", "simpo", "what_changes"]
+__all__ = ["DATA_SETS", "choose_loss", "ipo", "simpo", "what_changes"]
 
 
 # IPO
@@ -34,7 +34,7 @@ _IPO_MISTAKES = (
     ),
     Mistake(
         lambda pc, pr, rc, rr, beta: ((_difference(pc, pr, rc, rr) - beta / 2) ** 2).mean(),
-        "The target is β/2, but it should be 1/(2β): a larger β should keep the policy *nearer* to the reference, and "
+        "The target is β/2, but it should be 1/(2β). A larger β should keep the policy *nearer* to the reference, and "
         "yours sends it further away.",
         also=(
             lambda pc, pr, rc, rr, beta: ((_difference(pc, pr, rc, rr) - beta) ** 2).mean(),
@@ -190,18 +190,19 @@ _SIMPO_MISTAKES = (
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(beta * (_gap(c, r, nc, nr) - gamma)).mean(),
-        "You multiplied γ by β as well: the margin is subtracted after the multiplication. (Some write it your way and "
-        "state γ/β; the task follows the paper.)",
+        "You multiplied γ by β as well, but the margin is subtracted after the multiplication. Some write it your way "
+        "and state γ/β; the task follows the paper.",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(_gap(c, r, nc, nr) - gamma).mean(),
-        "Beta is missing: mean log-probabilities differ by a few tenths of a nat, and β, usually 2 to 10, makes a "
+        "Beta is missing. Mean log-probabilities differ by a few tenths of a nat, and β, usually 2 to 10, makes a "
         "reward of them.",
         ignores="beta",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(_gap(c, r, nc, nr) / beta - gamma).mean(),
-        "You divided by β, but the mean log-probability is multiplied by it.",
+        "You divided by β, but the mean log-probability is multiplied by it. With β above 1, your loss hardly tells "
+        "the two responses apart.",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: _my_simpo_loss(r, c, nr, nc, beta, gamma),
@@ -210,7 +211,8 @@ _SIMPO_MISTAKES = (
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(beta * (c / nr - r / nc) - gamma).mean(),
-        "The lengths are swapped: each log-probability is divided by the length of its *own* response.",
+        "The lengths are swapped: each log-probability is divided by the length of its *own* response. In your order a "
+        "response looks better the longer the other one is.",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(beta * (c - r) / (nc + nr) - gamma).mean(),
@@ -224,11 +226,11 @@ _SIMPO_MISTAKES = (
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(beta * (c * nc - r * nr) - gamma).mean(),
-        "You multiplied by the lengths, but a mean divides by them.",
+        "You multiplied by the lengths, but a mean divides by them. Length now counts twice instead of not at all.",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: F.logsigmoid(beta * _gap(c, r, nc, nr) - gamma).mean(),
-        "Your value has the right size, but its sign is flipped: a loss is *minus* the log-probability of the label.",
+        "Your value has the right size, but its sign is flipped. A loss is *minus* the log-probability of the label.",
     ),
     Mistake(
         lambda c, r, nc, nr, beta, gamma: -F.logsigmoid(beta * _gap(c, r, nc, nr) - gamma).sum(),
@@ -388,3 +390,95 @@ what_changes = MatchExercise(
         ),
     },
 )
+
+
+# Which loss for which data
+
+choose_loss = MatchExercise(
+    name="a loss for the data",
+    notebook="05",
+    answer_name="advice",
+    task='Fill in the dict `advice`: for each letter, enter the loss that fits the described data best: "DPO", '
+    '"robust DPO", "IPO", "KTO" or "ORPO". Each is used once.',
+    hints=(
+        "For each description, ask what is special about it: the kind of label, its noise, or the memory.",
+        "One loss needs no pairs, one needs no reference, one is told how many labels are flipped, and one has a "
+        "target at which it stops.",
+        "The description in which nothing is special gets the loss that all others are compared with.",
+    ),
+    praise="Five data sets, five losses. Before you use one of them instead of DPO, train with both and compare.",
+    choices=("DPO", "robust DPO", "IPO", "KTO", "ORPO"),
+    questions={
+        "A": Question(
+            answer="KTO",
+            explanation="Single responses with thumbs up or down: KTO is the one that never compares two responses "
+            "with each other.",
+            diagnoses={
+                "DPO": "DPO's loss is a function of a chosen *and* a rejected response to the same prompt. Here there "
+                "are no pairs.",
+                "robust DPO": "It corrects flipped labels of pairs, and here there are no pairs.",
+                "IPO": "IPO looks at the difference between two responses to the same prompt. Here there is only one.",
+                "ORPO": "ORPO's second term needs a rejected response for every chosen one. Here there is only one.",
+            },
+        ),
+        "B": Question(
+            answer="robust DPO",
+            explanation="The share of flipped labels is known, and there are pairs enough: its expected loss is that "
+            "of DPO on the clean labels.",
+            diagnoses={
+                "DPO": "DPO would stop short of the optimum, as in section 3: flipped labels make the rewards look "
+                "closer than they are. You know ε; which loss can be told?",
+                "IPO": "IPO is not told how many labels are flipped, and aims at the chance to win by the flipped "
+                "labels.",
+                "KTO": "KTO does not correct a flipped label, either. Which loss can be told ε?",
+                "ORPO": "ORPO does not correct a flipped label, and its supervised term would learn from the wrong "
+                "responses. Which loss can be told ε?",
+            },
+        ),
+        "C": Question(
+            answer="ORPO",
+            explanation="It has no reference, so only the policy itself is in memory, and its supervised term does the "
+            "work of SFT at the same time.",
+            diagnoses={
+                "DPO": "DPO needs the reference's log-probabilities, from a second model or a pass before training.",
+                "robust DPO": "It is made of DPO's losses, so it needs the reference as well.",
+                "IPO": "Its log-ratios are measured from the reference, too.",
+                "KTO": "KTO needs the reference twice: for its log-ratios, and for z₀.",
+            },
+        ),
+        "D": Question(
+            answer="IPO",
+            explanation="Labels without contradictions give DPO no reason to stop; IPO's target is at 1/(2β), however "
+            "often the same response wins.",
+            diagnoses={
+                "DPO": "If the same response always wins, DPO's loss falls for ever and its margins grow without "
+                "limit. What should stop them?",
+                "robust DPO": "It assumes that labels are flipped, and none of these is. Its pull never ends.",
+                "KTO": "KTO stops for a response that is far above z₀, but it sends the rejected ones towards "
+                "probability 0 as well. Which loss has a target?",
+                "ORPO": "ORPO has no reference to stay near to.",
+            },
+        ),
+        "E": Question(
+            answer="DPO",
+            explanation="Pairs, ordinary noise, room for a table of reference log-probabilities: labels that "
+            "contradict each other are all the brake that DPO needs.",
+            diagnoses={
+                "robust DPO": "Ordinary disagreement is part of the Bradley-Terry model already. ε is for labels that "
+                "are flipped whatever the rewards are.",
+                "IPO": "Its target guards against labels that never contradict each other. These do.",
+                "KTO": "It would throw away the information which two responses belong together.",
+                "ORPO": "It saves the reference, but nothing here says that memory is short.",
+            },
+        ),
+    },
+)
+
+DATA_SETS = {
+    "A": "the thumbs of a chat window: single responses, each with thumbs up or down",
+    "B": "a million pairs; an audit found that a quarter of the labels had been exchanged by a faulty import",
+    "C": "pairs and a model that only just fits into memory, with no SFT done yet",
+    "D": "pairs labelled by a unit test, which never contradicts itself; the policy should stay near the reference",
+    "E": "pairs labelled by people who often disagree when two responses are close; nothing else is special",
+}
+"""What the exercise `choose_loss` describes."""

@@ -19,11 +19,12 @@ from exercises.wrong_answers.introduction import margin
 
 from dpo_teach import compute_dpo_loss, compute_implicit_reward, gradient_weight
 from dpo_teach.batches import split_pairs
-from dpo_teach.exercises import EXERCISES, gradients, introduction, rlhf
+from dpo_teach.exercises import EXERCISES, family, gradients, introduction, rlhf
 from dpo_teach.exercises.comparison import TOLERANCE, is_close
 from dpo_teach.exercises.exercise import SOLUTIONS_OFF, Exercise, Help, Verdict, solutions_are_shown
 from dpo_teach.exercises.function import FunctionExercise
 from dpo_teach.logps import response_logps, sequence_logps
+from dpo_teach.loss_family import PairLogps, compute_losses
 from dpo_teach.rlhf import bradley_terry_loss
 
 ALL = [exercise for exercises in EXERCISES.values() for exercise in exercises]
@@ -114,6 +115,11 @@ def test_the_solution_cell_solves_the_exercise(exercise: Exercise) -> None:
         (gradients.gradient_weight, lambda m, b: (b * (1 - torch.sigmoid(m))).float().numpy()),
         (gradients.sequence_logps, sequence_logps),
         (gradients.sequence_logps, lambda x, ids, mask: (token_logps(x, ids) * mask[:, 1:]).sum(1)),
+        (family.ipo, lambda *a: compute_losses(PairLogps(*a[:4], a[0], a[0]), "ipo", beta=a[4]).mean()),
+        (
+            family.simpo,
+            lambda c, r, m, n, b, g: compute_losses(PairLogps(c, r, c, r, m, n), "simpo", beta=b, gamma=g).mean(),
+        ),
     ],
 )
 def test_the_package_and_equivalent_formulas_solve_it(exercise: Exercise, function: Callable[..., Any]) -> None:

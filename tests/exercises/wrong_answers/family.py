@@ -20,10 +20,7 @@ def squared(x: Any, target: Any) -> Any:
 IPO = {
     "target 1 / beta": (lambda a, b, c, d, t: squared(lead(a, b, c, d), 1 / t), "the factor 2 is missing"),
     "target beta / 2": (lambda a, b, c, d, t: squared(lead(a, b, c, d), t / 2), "keep the policy *nearer*"),
-    "one half times beta": (lambda a, b, c, d, t: squared(lead(a, b, c, d), 0.5 * t), "keep the policy *nearer*"),
     "target negative": (lambda a, b, c, d, t: squared(lead(a, b, c, d), -0.5 / t), "a sign is wrong"),
-    "swapped": (lambda a, b, c, d, t: squared(lead(b, a, d, c), 0.5 / t), "a sign is wrong"),
-    "policy for reference": (lambda a, b, c, d, t: squared(lead(c, d, a, b), 0.5 / t), "a sign is wrong"),
     "no reference": (lambda a, b, c, d, t: squared(a - b, 0.5 / t), "The reference is missing"),
     "beta twice": (lambda a, b, c, d, t: squared(t * lead(a, b, c, d), 0.5 / t), "*and* divided the target by it"),
     "margin to one half": (lambda a, b, c, d, t: squared(t * lead(a, b, c, d), 0.5), "β² times too small"),
@@ -62,17 +59,12 @@ SIMPO = {
     "swapped": (lambda a, b, m, n, t, g: cost(-t * mean_lead(a, b, m, n) - g).mean(), "rejected are swapped"),
     "lengths swapped": (lambda a, b, m, n, t, g: cost(t * mean_lead(a, b, n, m) - g).mean(), "The lengths are swapped"),
     "both lengths": (lambda a, b, m, n, t, g: cost(t * (a - b) / (m + n) - g).mean(), "by both lengths together"),
-    "one length": (lambda a, b, m, n, t, g: cost(t / m * (a - b) - g).mean(), "by both lengths together"),
     "multiplied": (lambda a, b, m, n, t, g: cost(t * (m * a - n * b) - g).mean(), "You multiplied by the lengths"),
     "sign": (lambda a, b, m, n, t, g: -cost(t * mean_lead(a, b, m, n) - g).mean(), "sign is flipped"),
     "sum": (lambda a, b, m, n, t, g: cost(t * mean_lead(a, b, m, n) - g).sum(), "summed over the batch"),
     "no mean": (lambda a, b, m, n, t, g: cost(t * mean_lead(a, b, m, n) - g), "one loss for each pair"),
     "mean first": (lambda a, b, m, n, t, g: cost(t * mean_lead(a, b, m, n).mean() - g), "took one loss then"),
     "sigmoid": (lambda a, b, m, n, t, g: -torch.sigmoid(t * mean_lead(a, b, m, n) - g).mean(), "without the logarithm"),
-    "one minus sigmoid": (
-        lambda a, b, m, n, t, g: (1 - torch.sigmoid(t * mean_lead(a, b, m, n) - g)).mean(),
-        "without the logarithm",
-    ),
     "hinge": (lambda a, b, m, n, t, g: (g - t * mean_lead(a, b, m, n)).clamp(min=0).mean(), "This is a hinge"),
     "probabilities": (
         lambda a, b, m, n, t, g: cost(t * (torch.exp(a / m) - torch.exp(b / n)) - g).mean(),
@@ -81,4 +73,19 @@ SIMPO = {
     "gamma outside": (lambda a, b, m, n, t, g: cost(t * mean_lead(a, b, m, n)).mean() - g, "γ from the loss"),
 }  # fmt: skip
 
+IPO_OTHER_FORMS = [
+    (lambda a, b, c, d, t: squared(lead(a, b, c, d), 0.5 * t), "keep the policy *nearer*"),
+    (lambda a, b, c, d, t: squared(lead(c, d, a, b), 0.5 / t), "a sign is wrong"),
+    (lambda a, b, c, d, t: squared(lead(b, a, d, c), 0.5 / t), "a sign is wrong"),
+]
+
+SIMPO_OTHER_FORMS = [
+    (lambda a, b, m, n, t, g: cost(t / m * (a - b) - g).mean(), "by both lengths together"),
+    (
+        lambda a, b, m, n, t, g: (1 - torch.sigmoid(t * mean_lead(a, b, m, n) - g)).mean(),
+        "without the logarithm",
+    ),
+]
+
 WRONG_ANSWERS = {family.ipo: IPO, family.simpo: SIMPO}
+OTHER_FORMS = {family.ipo: IPO_OTHER_FORMS, family.simpo: SIMPO_OTHER_FORMS}
