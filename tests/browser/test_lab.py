@@ -19,7 +19,7 @@ EXPLORERS: list[tuple[str, str, type[Explorer]]] = [
     ("01_introduction.ipynb", "loss-explorer", LossExplorer),
     ("01_introduction.ipynb", "log-ratio-plane", LogRatioPlane),
     ("03_loss_and_gradients.ipynb", "gradient-weights", GradientWeights),
-    ("03_loss_and_gradients.ipynb", "loss-family", LossFamily),
+    ("05_the_family.ipynb", "family-explorer", LossFamily),
 ]
 PANELS = panels_shown()
 

@@ -141,8 +141,7 @@ def run(number: str, cells: list[Cell]) -> Summaries:
         json.loads(line)
         for cell in execute(notebook, BY_NUMBER[number].parent)["cells"]
         if cell["id"].endswith("-report")
-        for output in cell["outputs"]
-        for line in output["text"].splitlines()
+        for line in "".join(output["text"] for output in cell["outputs"]).splitlines()  # a busy kernel sends parts
     ]
     return dict(reports)
 

@@ -14,7 +14,7 @@ from tools.notebooks.run import execute
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = {path.stem[:2]: path for path in sorted(FOLDER.glob("*.ipynb"))}
-TRAINING = {"02", "04"}  # train for minutes before the exercises; WHOLE_NOTEBOOKS=1 runs that too
+TRAINING = {"02", "04", "05"}  # train for minutes before the exercises; WHOLE_NOTEBOOKS=1 runs that too
 BY_ANSWER = {exercise.answer_name: exercise for exercises in EXERCISES.values() for exercise in exercises}
 
 
