@@ -17,8 +17,8 @@ class Finding:
     """Something worth a look.
 
     Args:
-        what: what was found, with the words "row" and "rows" for the singular and the plural of the count.
-        count: how many rows.
+        what: the kind of pairs that was found.
+        count: how many there are.
         rows: where the first of them are.
     """
 

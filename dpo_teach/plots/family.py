@@ -1,6 +1,6 @@
-"""The family of losses, measured: a small chart of each member beside DPO, and the stress tests."""
+"""The family of losses, measured: a small chart of each member beside DPO, and a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isnan, nan, sqrt
 from statistics import fmean
 
@@ -14,7 +14,7 @@ from dpo_teach.plots.frontier import LEAST_FLUENCY, mean_scores
 from dpo_teach.plots.style import INK, MUTED, POLICY, FigureWithAlt, new_figure, plot_style, render_with_alt
 from dpo_teach.plots.tables import Table
 
-__all__ = ["lead_at_same_kl", "plot_family", "tabulate_members", "tabulate_stress"]
+__all__ = ["lead_at_same_kl", "plot_family", "tabulate_members"]
 
 _COLUMNS = 4
 
@@ -104,25 +104,6 @@ def tabulate_members(results: Results, baseline: Results) -> Table:
                          f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}", f"{scores.kl:.1f}",
                          f"{scores.fluency:.2f}", "–" if isnan(lead) else f"{lead:+.2f} ± {error:.2f}"])  # fmt: skip
     return Table(["loss", "setting", "true reward", "KL", "fluency", "ahead of DPO, same KL"], rows)
-
-
-def tabulate_stress(tests: Mapping[str, Results], methods: Mapping[str, float]) -> Table:
-    """True reward and fluency of each method under each test: means over seeds, the reward with its standard error.
-
-    Args:
-        tests: results by the name of the test.
-        methods: the rows, and the setting of each; a method that a test left out has a dash there.
-    """
-
-    def cell(results: Results, method: str, setting: float) -> str:
-        scores = dict(mean_scores(results, method)).get(setting)
-        if scores is None:
-            return "–"
-        return f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f} ({scores.fluency:.2f})"
-
-    rows = [[METHODS[name].description, *(cell(results, name, setting) for results in tests.values())]
-            for name, setting in methods.items()]  # fmt: skip
-    return Table(["true reward (fluency)", *tests], rows)
 
 
 def _root(kl: float) -> float:

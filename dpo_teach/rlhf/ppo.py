@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from dpo_teach.logps import response_token_logps
 from dpo_teach.models import freeze_reference, switch_dropout_off, takes_packed
+from dpo_teach.models.descent import adamw, descend
 from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf.config import PPOConfig
 from dpo_teach.rlhf.heads import ValueModel
@@ -98,8 +98,8 @@ class PPOTrainer:
         self._start_value = value is None
         self.value = ValueModel(self.reference) if value is None else value
         self._optimizers = (
-            _adam(self.policy, self.config.learning_rate),
-            _adam(self.value, self.config.value_learning_rate),
+            adamw(self.policy, self.config.learning_rate),
+            adamw(self.value, self.config.value_learning_rate),
         )
         self._rng = random.Random(self.config.seed)
         self._on_iteration = on_iteration
@@ -187,7 +187,7 @@ class PPOTrainer:
         for name, loss, model, optimizer in zip(
             ("policy", "value"), losses, (self.policy, self.value), self._optimizers, strict=True
         ):
-            _descend(f"the {name}'s gradient in iteration {len(self.metrics) + 1}", loss, model, optimizer,
+            descend(f"the {name}'s gradient in iteration {len(self.metrics) + 1}", loss, model, optimizer,
                      config.max_grad_norm)  # fmt: skip
         log_ratios = (logps - old_logps).detach()
         return {
@@ -218,18 +218,3 @@ class PPOTrainer:
                 rollouts.tokens(rollouts.values, everything), rollouts.tokens(experience.returns, everything)
             ),
         }
-
-
-def _adam(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
-
-
-def _descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
-    """Take one optimizer step; a gradient that is not finite raises an error before it changes the weights."""
-    optimizer.zero_grad()
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-    if not torch.isfinite(norm):
-        raise ValueError(f"{what} is not finite; a smaller learning rate may help")
-    optimizer.step()

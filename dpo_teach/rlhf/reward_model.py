@@ -24,6 +24,7 @@ from dpo_teach.batches import (
 )
 from dpo_teach.losses import preference_nll
 from dpo_teach.models import takes_packed
+from dpo_teach.models.descent import adamw, descend
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.progress_bar import progress_bar
 from dpo_teach.rlhf.heads import RewardModel
@@ -132,7 +133,7 @@ def train_reward_model(
     """
     config = config or RewardModelConfig()
     tokenized = _tokenize(model, tokenizer, pairs)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+    optimizer = adamw(model, config.learning_rate)
     plan = _plan(len(tokenized), config)
     metrics: list[Metrics] = []
     for step, indices in enumerate(progress_bar("reward model", plan, unit="step")):
@@ -142,13 +143,7 @@ def train_reward_model(
             group["lr"] = rate
         chosen, rejected = _pair_rewards(model, [tokenized[i] for i in indices], tokenizer.pad_token_id)
         loss = bradley_terry_loss(chosen, rejected)
-        optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-        if not torch.isfinite(norm):
-            raise ValueError(f"step {step + 1}: the gradient is not finite; a smaller learning_rate than "
-                             f"{config.learning_rate} may help")  # fmt: skip
-        optimizer.step()
+        descend(f"the gradient of step {step + 1}", loss, model, optimizer, config.max_grad_norm)
         metrics.append({"step": step + 1, "loss": loss.item(), "accuracy": _accuracy(chosen - rejected),
                         "learning_rate": rate, "seconds": time.perf_counter() - started})  # fmt: skip
         if on_step is not None:

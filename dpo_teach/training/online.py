@@ -15,6 +15,7 @@ from dpo_teach.batches import TokenizedPair, lay_out_pairs, split_pairs
 from dpo_teach.logps import pair_logps, response_logps
 from dpo_teach.losses import pair_metrics
 from dpo_teach.models import freeze_reference, switch_dropout_off, takes_packed
+from dpo_teach.models.descent import adamw, descend
 from dpo_teach.progress_bar import progress_bar
 from dpo_teach.sampling import decode, sample_tokens
 from dpo_teach.training.schedule import learning_rate_at
@@ -104,8 +105,7 @@ def train_online_dpo(
         raise ValueError("prompts is empty: expected at least one")
     switch_dropout_off(policy).eval()
     reference = freeze_reference(policy) if reference is None else reference
-    optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], lr=config.learning_rate,
-                                  betas=(0.9, 0.99), weight_decay=0.0, fused=True)  # fmt: skip
+    optimizer = adamw(policy, config.learning_rate)
     rng, step, rows = random.Random(config.seed), 0, list[Metrics]()
     for _ in progress_bar("online DPO", range(config.rounds), delay=0.0, unit="round"):
         pairs = write_pairs(policy, tokenizer, rng.choices(prompts, k=config.pairs), judge, seed=rng.getrandbits(31),
@@ -120,7 +120,7 @@ def train_online_dpo(
             logps = _logps(policy, pairs[part], tokenizer.pad_token_id)
             metrics = pair_metrics(logps, known[part].to(logps.device), config.beta)
             step += 1
-            _descend(f"step {step}", metrics["loss"].mean(), policy, optimizer, config.max_grad_norm)
+            descend(f"the gradient of step {step}", metrics["loss"].mean(), policy, optimizer, config.max_grad_norm)
             measured.append({name: value.mean().item() for name, value in metrics.items()})
         row = {name: fmean(one[name] for one in measured) for name in measured[0]}
         rows.append({"step": step, "labels": len(rows) * config.pairs + len(pairs), **row})
@@ -157,13 +157,3 @@ def write_pairs(
 def _logps(policy: Any, pairs: Sequence[TokenizedPair], pad_id: int) -> Float[Tensor, "pairs 2"]:
     batch = lay_out_pairs(pairs, pad_id, packed=takes_packed(policy)).to(next(policy.parameters()).device)
     return torch.stack(split_pairs(response_logps(policy, batch)), dim=1)
-
-
-def _descend(when: str, loss: Tensor, policy: Any, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
-    """Take one step; a gradient that is not finite raises an error before it changes the weights."""
-    optimizer.zero_grad()
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(policy.parameters(), max_grad_norm)
-    if not torch.isfinite(norm):
-        raise ValueError(f"{when}: the gradient is not finite; a smaller learning_rate may help")
-    optimizer.step()

@@ -6,7 +6,7 @@ import pytest
 
 from dpo_teach.evaluation import FrontierPoint, ReviewScores
 from dpo_teach.frontier.results import Result, Results
-from dpo_teach.plots.family import lead_at_same_kl, plot_family, tabulate_members, tabulate_stress
+from dpo_teach.plots.family import lead_at_same_kl, plot_family, tabulate_members
 
 Run = tuple[str, float, int, float, float]  # method, setting, seed, KL, true reward
 
@@ -49,10 +49,3 @@ def test_the_table_of_members_has_a_row_for_each_setting_and_a_dash_where_there_
 
 def test_the_alt_text_of_the_small_charts_gives_the_best_point_of_each_member() -> None:
     assert repr(plot_family(HINGE, BASELINE, "A title.")) == "A title. hinge: at most 2.5, at KL 4.0."
-
-
-def test_a_stress_test_that_left_a_method_out_has_a_dash_in_its_column() -> None:
-    tests = {"clean": HINGE, "flipped": results(("ipo", 0.2, 0, 1.0, 0.5), ("ipo", 0.2, 1, 1.0, 1.5))}
-    lines = repr(tabulate_stress(tests, {"hinge": 0.2, "ipo": 0.2})).splitlines()
-    assert lines[1].split() == ["hinge", "+2.50", "±", "0.50", "(0.90)", "–"]
-    assert lines[2].split() == ["IPO", "–", "+1.00", "±", "0.50", "(0.90)"]
