@@ -1,44 +1,27 @@
 """Convert text pairs to token ids: one prompt, followed by two responses with an end-of-sequence token each."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from dpo_teach.batches.chat import has_chat_template, tokenize_chats, unwrap
 from dpo_teach.batches.dataset import TokenizedDataset, TokenizedPair
-from dpo_teach.pairs import PreferencePair
+from dpo_teach.batches.fitting import Overlong, TruncationStats, check_limits, fit_pair, truncate_each
+from dpo_teach.batches.special_tokens import close_response, one_start, without_end_text
+from dpo_teach.pairs import Message, PreferencePair
 
 __all__ = [
-    "Overlong",
     "TokenizedPairs",
-    "TruncationStats",
-    "check_limits",
+    "tokenize_example",
     "tokenize_pair",
     "tokenize_pairs",
     "tokenize_prompt",
     "tokenize_response",
-    "truncate_each",
-    "truncate_prompt",
+    "tokenize_whole",
 ]
 
-Overlong = Literal["error", "drop"]
 TEXTS_AT_ONCE = 1024
-Item = TypeVar("Item")
-Truncated = TypeVar("Truncated")
-
-
-@dataclass(frozen=True)
-class TruncationStats:
-    """How many examples of a data set were changed or dropped because of the length limits.
-
-    Args:
-        prompts: number of examples whose prompt lost its beginning.
-        responses: number of examples with a response that lost its end.
-        dropped: number of examples that were dropped, because their prompt left no token for a response.
-    """
-
-    prompts: int = 0
-    responses: int = 0
-    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +35,7 @@ class TokenizedPairs:
     """
 
     pairs: TokenizedDataset
-    truncation: TruncationStats = TruncationStats()
+    truncation: TruncationStats = field(default_factory=TruncationStats)
     rows: Sequence[int] = ()
 
 
@@ -68,42 +51,34 @@ def tokenize_prompt(prompt: str, tokenizer: Any) -> tuple[int, ...]:
 
 def tokenize_response(response: str, tokenizer: Any) -> tuple[int, ...]:
     """Tokenize a response. The ids end with exactly one end-of-sequence token."""
-    return _as_response(tokenizer(response, add_special_tokens=False)["input_ids"], tokenizer)
+    text = without_end_text(response, tokenizer)
+    return close_response(tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer)
+
+
+def tokenize_example(
+    prompt: str,
+    response: str,
+    tokenizer: Any,
+    messages: tuple[Sequence[Message], Sequence[Message]] | None = None,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokenize a prompt and one response: their messages, if the tokenizer has a chat template, or else their texts.
+
+    Raises:
+        ValueError: the chat template cannot render the messages.
+    """
+    if messages is None or not has_chat_template(tokenizer):
+        return tokenize_prompt(prompt, tokenizer), tokenize_response(response, tokenizer)
+    (found,) = tokenize_chats([(messages[0], [messages[1]])], tokenizer)
+    prompt_ids, (response_ids,) = unwrap(found)
+    return prompt_ids, response_ids
 
 
 def _as_prompt(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
+    ids = one_start(ids, tokenizer)
     if ids and ids[-1] == tokenizer.eos_token_id != tokenizer.bos_token_id:
         ids.pop()
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return tuple(ids or [start])
-
-
-def _as_response(ids: list[int], tokenizer: Any) -> tuple[int, ...]:
-    while ids and ids[-1] == tokenizer.eos_token_id:
-        ids.pop()
-    return (*ids, tokenizer.eos_token_id)
-
-
-def truncate_prompt(
-    ids: tuple[int, ...], max_length: int, max_prompt_length: int | None = None
-) -> tuple[tuple[int, ...], int]:
-    """Remove the beginning of a long prompt, and count the tokens left for a response.
-
-    Returns:
-        The ids of the prompt, and the number of tokens left for a response.
-
-    Raises:
-        ValueError: no token is left for a response.
-    """
-    if max_prompt_length is not None:
-        ids = ids[-max_prompt_length:]
-    budget = max_length - len(ids)
-    if budget < 1:
-        raise ValueError(
-            f"field 'prompt': its {len(ids)} tokens leave no room for a response within {max_length} tokens; "
-            "shorten the prompt, or set max_prompt_length (--max-prompt-length)"
-        )
-    return ids, budget
 
 
 def tokenize_pair(
@@ -111,8 +86,9 @@ def tokenize_pair(
 ) -> TokenizedPair:
     """Tokenize one pair and truncate it to the length limits.
 
-    A prompt longer than `max_prompt_length` loses its beginning. Both responses share the truncated prompt, so Z(x)
-    still cancels. A response loses its end if prompt and response together exceed `max_length`.
+    A pair that was read from messages is rendered by the tokenizer's chat template, if it has one. A prompt longer than
+    `max_prompt_length` loses its beginning, but not its beginning-of-sequence token. Both responses share the truncated
+    prompt, so Z(x) still cancels. A response loses its end if prompt and response together exceed `max_length`.
 
     Args:
         pair: the texts.
@@ -124,23 +100,11 @@ def tokenize_pair(
         The token ids. Each response ends with the end-of-sequence token unless it was truncated.
 
     Raises:
-        ValueError: the prompt leaves no token for a response, or the responses are identical after truncation.
+        ValueError: the prompt leaves no token for a response, a response has no token but the end of sequence, the
+            responses are identical after truncation, or the chat template cannot render the messages.
     """
-    ids = TokenizedPair(
-        tokenize_prompt(pair.prompt, tokenizer),
-        tokenize_response(pair.chosen, tokenizer),
-        tokenize_response(pair.rejected, tokenizer),
-    )
-    return _truncate_pair(ids, max_length, max_prompt_length)
-
-
-def _truncate_pair(ids: TokenizedPair, max_length: int, max_prompt_length: int | None) -> TokenizedPair:
-    prompt_ids, budget = truncate_prompt(ids.prompt_ids, max_length, max_prompt_length)
-    chosen_ids, rejected_ids = ids.chosen_ids[:budget], ids.rejected_ids[:budget]
-    if chosen_ids == rejected_ids:
-        raise ValueError(f"fields 'chosen' and 'rejected' are identical after truncation to {budget} tokens "
-                         f"(max_length={max_length}); raise max_length or shorten the prompt")  # fmt: skip
-    return TokenizedPair(prompt_ids, chosen_ids, rejected_ids)
+    (found,) = tokenize_whole([pair], tokenizer)
+    return fit_pair(unwrap(found), tokenizer, max_length, max_prompt_length)
 
 
 def tokenize_pairs(
@@ -167,14 +131,17 @@ def tokenize_pairs(
     rows: list[int] = []
     shortened = 0
 
+    def fit(found: TokenizedPair | ValueError) -> tuple[TokenizedPair, bool]:
+        whole = unwrap(found)
+        kept = fit_pair(whole, tokenizer, max_length, max_prompt_length)
+        return kept, len(kept.prompt_ids) < len(whole.prompt_ids)
+
     def fitting() -> Iterator[TokenizedPair]:
         nonlocal shortened
-        examples = zip((pair.where for pair in pairs), _tokenize_in_batches(pairs, tokenizer), strict=True)
-        for row, (whole, kept) in truncate_each(
-            examples, lambda ids: (ids, _truncate_pair(ids, max_length, max_prompt_length)), on_overlong
-        ):
+        examples = zip((pair.where for pair in pairs), tokenize_whole(pairs, tokenizer), strict=True)
+        for row, (kept, is_shortened) in truncate_each(examples, fit, on_overlong):
             rows.append(row)
-            shortened += len(kept.prompt_ids) < len(whole.prompt_ids)
+            shortened += is_shortened
             yield kept
 
     dataset = TokenizedDataset(fitting())
@@ -188,51 +155,30 @@ def tokenize_pairs(
     return TokenizedPairs(dataset, stats, rows)
 
 
-def _tokenize_in_batches(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair]:
-    """Tokenize pairs in batches, because a tokenizer is many times faster on a thousand texts than on single texts."""
-    for start in range(0, len(pairs), TEXTS_AT_ONCE):
-        some = pairs[start : start + TEXTS_AT_ONCE]
-        prompts = tokenizer([pair.prompt for pair in some])["input_ids"]
-        chosen = tokenizer([pair.chosen for pair in some], add_special_tokens=False)["input_ids"]
-        rejected = tokenizer([pair.rejected for pair in some], add_special_tokens=False)["input_ids"]
-        for one, good, bad in zip(prompts, chosen, rejected, strict=True):
-            yield TokenizedPair(_as_prompt(one, tokenizer), _as_response(good, tokenizer), _as_response(bad, tokenizer))
-
-
-def truncate_each(
-    examples: Iterable[tuple[str, Item]], truncate: Callable[[Item], Truncated], on_overlong: Overlong
-) -> Iterator[tuple[int, Truncated]]:
-    """Truncate examples one by one. An example that does not fit raises an error that names it, or is skipped.
-
-    Args:
-        examples: pairs of a name for messages (source and row, or "") and an item to truncate.
-        truncate: function that truncates an item and raises a ValueError if it does not fit.
-        on_overlong: "error" raises at an example that does not fit; "drop" skips it.
+def tokenize_whole(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair | ValueError]:
+    """Tokenize pairs without truncation, in batches, because a tokenizer is many times faster on a thousand texts.
 
     Yields:
-        The index of each example that fits, and the truncated item.
-
-    Raises:
-        ValueError: an example does not fit and `on_overlong` is "error".
+        The ids of each pair, or an error if the chat template cannot render its messages.
     """
-    for index, (where, example) in enumerate(examples):
-        try:
-            yield index, truncate(example)
-        except ValueError as error:
-            if on_overlong == "error":
-                raise ValueError(f"{where or f'example {index + 1}'}, {error}; on_overlong='drop' "
-                                 "(--on-overlong drop) skips such examples") from None  # fmt: skip
+    renders = has_chat_template(tokenizer)
+    for start in range(0, len(pairs), TEXTS_AT_ONCE):
+        some = pairs[start : start + TEXTS_AT_ONCE]
+        for is_chat, run in itertools.groupby(some, lambda pair: renders and pair.conversation is not None):
+            yield from (_tokenize_conversations if is_chat else _tokenize_texts)(list(run), tokenizer)
 
 
-def check_limits(max_length: int, max_prompt_length: int | None) -> None:
-    """Reject limits that leave no token for a prompt or a response.
+def _tokenize_conversations(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair | ValueError]:
+    talks = (pair.conversation for pair in pairs if pair.conversation is not None)
+    for found in tokenize_chats([(talk.prompt, (talk.chosen, talk.rejected)) for talk in talks], tokenizer):
+        yield found if isinstance(found, ValueError) else TokenizedPair(found[0], *found[1])
 
-    Raises:
-        ValueError: a limit is too small; the message names the argument.
-    """
-    if max_length < 2:
-        raise ValueError(f"max_length must be at least 2 (one token of prompt, one of response), found {max_length}")
-    if max_prompt_length is not None and not 1 <= max_prompt_length < max_length:
-        raise ValueError(
-            f"max_prompt_length must be at least 1 and below max_length={max_length}, found {max_prompt_length}"
-        )
+
+def _tokenize_texts(pairs: Sequence[PreferencePair], tokenizer: Any) -> Iterator[TokenizedPair]:
+    prompts = tokenizer([pair.prompt for pair in pairs])["input_ids"]
+    chosen, rejected = (
+        tokenizer([without_end_text(text, tokenizer) for text in texts], add_special_tokens=False)["input_ids"]
+        for texts in ([pair.chosen for pair in pairs], [pair.rejected for pair in pairs])
+    )
+    for one, good, bad in zip(prompts, chosen, rejected, strict=True):
+        yield TokenizedPair(_as_prompt(one, tokenizer), close_response(good, tokenizer), close_response(bad, tokenizer))

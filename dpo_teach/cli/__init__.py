@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Errors are printed on one line, and the exit status is then 2."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that is not UTF-8 shows \u7532 instead of failing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _console():
             _parse(arguments)()

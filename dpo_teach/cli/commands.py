@@ -4,7 +4,7 @@ import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ import tyro
 
 from dpo_teach.cli.data import BASE_MODEL, DataOptions
 from dpo_teach.frontier.settings import SweepConfig
+from dpo_teach.pairs.checks import check_pairs
 from dpo_teach.training.config import DPOConfig, SFTConfig
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
     from dpo_teach.models import load_model
     from dpo_teach.training import Example, SFTTrainer
 
-    examples, held_out = ([Example(pair.prompt, pair.chosen, pair.where) for pair in part] for part in data.load())
+    pairs = data.load()
+    examples, held_out = ([Example.chosen(pair) for pair in part] for part in (pairs.train, pairs.held_out))
     loaded = load_model(model)
+    data.set_chat_template(loaded.tokenizer)
     trainer = SFTTrainer(
         loaded.model,
         loaded.tokenizer,
@@ -49,6 +52,7 @@ def sft(output: Path, data: DataOptions, config: SFTConfig, model: str = BASE_MO
         progress=sys.stderr.isatty(),
     )
     print(_summary(len(trainer.examples), "examples", trainer.truncation))
+    _print_lines(data.describe([*pairs.train, *pairs.held_out], pairs.not_read, loaded.tokenizer, model))
     _report(trainer.train(resume=resume), output, ("loss", "eval_loss"))
 
 
@@ -70,17 +74,23 @@ def train(
         reference: reference model, if it differs from the initial policy.
         resume: continue from the last checkpoint in the output folder.
     """
+    from dpo_teach.batches import check_tokens
     from dpo_teach.models import load_model
     from dpo_teach.training import DPOTrainer
 
-    train_pairs, held_out = data.load()
+    pairs = data.load()
     loaded = load_model(model)
+    data.set_chat_template(loaded.tokenizer)
     trainer = DPOTrainer(
-        loaded.model, loaded.tokenizer, train_pairs, config, eval_pairs=held_out,
+        loaded.model, loaded.tokenizer, pairs.train, config, eval_pairs=pairs.held_out,
         reference=None if reference is None else _load_reference(reference, model, loaded), output=output,
         progress=sys.stderr.isatty(),
     )  # fmt: skip
     print(_summary(len(trainer.pairs), "pairs", trainer.tokenized.truncation))
+    _print_lines(data.describe([*pairs.train, *pairs.held_out], pairs.not_read, loaded.tokenizer, model))
+    kept = [pairs.train[row] for row in trainer.tokenized.rows]
+    findings = (*check_pairs(kept), *check_tokens(kept, trainer.pairs, loaded.tokenizer))
+    _print_lines(f"worth a look: {finding}" for finding in findings)
     reported = ("loss", "margin", "preference_accuracy", "mean_logp_margin", "mean_logp_accuracy")  # if in the metrics
     _report(trainer.train(resume=resume), output, (*reported, *(f"eval_{name}" for name in reported)))
 
@@ -117,9 +127,10 @@ def evaluate(
 
     if samples < 0:
         raise ValueError(f"--samples must be at least 0, found {samples}")
-    rest, held_out = data.load()
-    pairs = held_out or rest
+    read = data.load()
+    pairs = read.held_out or read.train
     loaded = load_model(policy)
+    data.set_chat_template(loaded.tokenizer)
     _warn_of_trained_pairs(policy, pairs)
     reference_model = _load_reference(reference, policy, loaded)
     scores = dataclasses.asdict(
@@ -221,6 +232,11 @@ def _load_reference(reference: str, policy: str, loaded: "LoadedModel") -> Any:
                          f"found a different one ({len(theirs)} tokens); pass the model that the policy was trained "
                          "from")  # fmt: skip
     return found.model
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _summary(count: int, what: str, lost: "TruncationStats") -> str:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from dpo_teach.pairs import PreferencePair
 from dpo_teach.training.online import Judge
@@ -24,7 +23,7 @@ def flip_labels(pairs: Sequence[PreferencePair], share: float, rng: random.Rando
     1
     """
     flipped = set(rng.sample(range(len(pairs)), round(share * len(pairs))))
-    return [_exchanged(pair) if i in flipped else pair for i, pair in enumerate(pairs)]
+    return [pair.swapped() if i in flipped else pair for i, pair in enumerate(pairs)]
 
 
 def relabel(
@@ -38,7 +37,7 @@ def relabel(
         rng: the annotator's noise.
     """
     return [
-        pair if prefers_first(reward(pair.chosen), reward(pair.rejected), rng) else _exchanged(pair) for pair in pairs
+        pair if prefers_first(reward(pair.chosen), reward(pair.rejected), rng) else pair.swapped() for pair in pairs
     ]
 
 
@@ -67,7 +66,3 @@ def judge_by(
         return [a > b if rng is None else prefers_first(a, b, rng) for a, b in scores]
 
     return judge
-
-
-def _exchanged(pair: PreferencePair) -> PreferencePair:
-    return replace(pair, chosen=pair.rejected, rejected=pair.chosen)

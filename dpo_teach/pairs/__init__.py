@@ -6,9 +6,11 @@ same sources and reports every invalid row. `dpo_teach.pairs.layouts` describes 
 
 from dpo_teach.pairs.errors import PairError, PairFileNotFoundError, PairProblem
 from dpo_teach.pairs.loading import PairSurvey, load_pairs, survey_pairs
-from dpo_teach.pairs.pair import PreferencePair, hold_out, without_prompts_of
+from dpo_teach.pairs.pair import Conversation, Message, PreferencePair, hold_out, without_prompts_of
 
 __all__ = [
+    "Conversation",
+    "Message",
     "PairError",
     "PairFileNotFoundError",
     "PairProblem",

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from dpo_teach.pairs.pair import PreferencePair
 
-__all__ = ["Finding", "check_pairs"]
+__all__ = ["Finding", "check_pairs", "find", "repeats_prompt"]
 
 _SHOWN = 3
 _GAP_ERRORS = 3.0
@@ -47,18 +47,17 @@ def check_pairs(pairs: Sequence[PreferencePair], held_out: Sequence[PreferencePa
     pairs that another pair contradicts: 2 (row 1, row 2)
     """
     found = [
-        _finding("pairs that repeat an earlier one", _repeated(pairs)),
-        _finding("pairs that another pair contradicts", _contradicted(pairs)),
-        _finding("pairs with an empty prompt", (pair for pair in pairs if not pair.prompt.strip())),
-        _finding(
-            "pairs whose responses begin with the prompt again", (pair for pair in pairs if _repeats_prompt(pair))
-        ),
-        _finding("pairs that share their prompt with a held-out pair", _shared(pairs, held_out)),
+        find("pairs that repeat an earlier one", _repeated(pairs)),
+        find("pairs that another pair contradicts", _contradicted(pairs)),
+        find("pairs with an empty prompt", (pair for pair in pairs if not pair.prompt.strip())),
+        find("pairs whose responses begin with the prompt again", (pair for pair in pairs if repeats_prompt(pair))),
+        find("pairs that share their prompt with a held-out pair", _shared(pairs, held_out)),
     ]
     return [finding for finding in (*found, _length_gap(pairs)) if finding is not None]
 
 
-def _finding(what: str, pairs: Iterable[PreferencePair]) -> Finding | None:
+def find(what: str, pairs: Iterable[PreferencePair]) -> Finding | None:
+    """Describe some pairs, with the rows of the first of them; None if there are none."""
     listed = list(pairs)
     rows = [pair.where.rpartition(", ") for pair in listed[:_SHOWN] if pair.where]
     one_source = len({source for source, _, _ in rows}) == 1
@@ -79,7 +78,12 @@ def _contradicted(pairs: Sequence[PreferencePair]) -> Iterator[PreferencePair]:
     return (pair for pair in pairs if (pair.prompt, pair.rejected, pair.chosen) in all_pairs)
 
 
-def _repeats_prompt(pair: PreferencePair) -> bool:
+def repeats_prompt(pair: PreferencePair) -> bool:
+    """Whether both responses begin with the text of the prompt.
+
+    >>> repeats_prompt(PreferencePair("Why?", "Why? Because.", "Why? No."))
+    True
+    """
     start = pair.prompt.strip()
     return bool(start) and all(text.lstrip().startswith(start) for text in (pair.chosen, pair.rejected))
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-__all__ = ["PairError", "PairFileNotFoundError", "PairProblem", "RowError", "closest", "listing", "quote"]
+__all__ = ["PairError", "PairFileNotFoundError", "PairProblem", "RowError", "closest", "first_line",
+           "listing", "quote"]  # fmt: skip
 
 
 class PairError(ValueError):
@@ -81,3 +82,13 @@ def closest(name: str, candidates: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     near = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.7)
     return f"; did you mean {quote(by_lower[near[0]])}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    r"""The first line of an error's message, or its type if it has none.
+
+    >>> first_line(ValueError("two\nlines")), first_line(KeyError())
+    ('two', 'KeyError')
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,11 +1,13 @@
 """Load preference pairs from a source of rows. Invalid rows raise an error or are collected in a survey."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from dpo_teach.pairs.errors import PairError, PairProblem, RowError
-from dpo_teach.pairs.layouts import find_layout, pair_from_row
+from dpo_teach.pairs.columns import find_layout, unread_columns
+from dpo_teach.pairs.errors import PairError, PairProblem, RowError, listing
+from dpo_teach.pairs.layouts import pair_from_row
+from dpo_teach.pairs.messages import Unread
 from dpo_teach.pairs.pair import PreferencePair
 from dpo_teach.pairs.reading import Source, read_rows
 
@@ -16,10 +18,25 @@ OnBadRow = Literal["error", "drop"]
 
 @dataclass(frozen=True)
 class PairSurvey:
-    """The contents of a source: the valid pairs, in order, and one problem for each invalid row."""
+    """The contents of a source.
+
+    Args:
+        pairs: the valid pairs, in order.
+        problems: the first problem of each invalid row.
+        unread_columns: columns that are not empty and were not read.
+        unread_keys: keys of messages that have a value and were not read, such as 'tool_calls'.
+    """
 
     pairs: list[PreferencePair]
     problems: list[PairProblem]
+    unread_columns: list[str] = field(default_factory=list)
+    unread_keys: Unread = field(default_factory=dict)
+
+    @property
+    def not_read(self) -> str:
+        """The names of everything that was not read, on one line; empty if all was read."""
+        kinds = {"columns": self.unread_columns, "message keys": self.unread_keys}
+        return "; ".join(f"{kind} {listing(names)}" for kind, names in kinds.items() if names)
 
     def valid_pairs(self, on_bad_row: OnBadRow) -> list[PreferencePair]:
         """Return the valid pairs; there is at least one.
@@ -43,6 +60,7 @@ def load_pairs(
     source: Source,
     *,
     split: str = "train",
+    dataset_config: str | None = None,
     columns: Mapping[str, str] | None = None,
     prompt_template: str | None = None,
     on_bad_row: OnBadRow = "error",
@@ -51,13 +69,17 @@ def load_pairs(
 
     Three kinds of rows are supported (see `dpo_teach.pairs.layouts`): an explicit prompt (`prompt`, `chosen`,
     `rejected`), an implicit prompt (`chosen` and `rejected` begin with it), and conversations (lists of messages with
-    `role` and `content`), which are converted to text with "\\n\\nHuman: ...\\n\\nAssistant:" turns.
+    `role` and `content`, or with `from` and `value`). A conversation is rendered by the chat template of the tokenizer,
+    if it has one, and is otherwise written with "\\n\\nHuman: ...\\n\\nAssistant:" turns.
 
     Args:
-        source: a `.jsonl`, `.json` (one array) or `.parquet` file; a folder with one such file per split, such as
-            `train.jsonl`; "reviews-preferences", which is part of the package; the name of a dataset on the Hub; or a
-            list of dicts or `PreferencePair`s. Local files and folders take precedence over the Hub.
-        split: file of a folder, or split of a Hub dataset. Ignored for a single file or a list.
+        source: a `.jsonl`, `.json` (one array), `.csv`, `.tsv` or `.parquet` file, which may be compressed (`.gz`,
+            `.bz2`, `.xz`, `.zst`); a folder with such files, named after their split (`train.jsonl`,
+            `train-00000-of-00002.parquet`), or written by `save_to_disk` of `datasets`; "reviews-preferences", which
+            is part of the package; the name of a dataset on the Hub; or a list of dicts or `PreferencePair`s (a dataset
+            of `datasets` or a table of pandas will do). Local files and folders take precedence over the Hub.
+        split: split of a folder or a Hub dataset. Ignored for a single file or a list.
+        dataset_config: configuration (subset) of a Hub dataset that has several.
         columns: column names that differ from the default, such as {"prompt": "question", "chosen": "good"}.
         prompt_template: builds the prompt from columns, such as "{instruction}\\n{input}\\n"; null becomes "".
         on_bad_row: "error" raises at the first invalid row; "drop" skips such rows.
@@ -71,7 +93,8 @@ def load_pairs(
     >>> load_pairs([{"prompt": "2 + 2 =", "chosen": " 4", "rejected": " 5"}])
     [PreferencePair(prompt='2 + 2 =', chosen=' 4', rejected=' 5')]
     """
-    survey = survey_pairs(source, split=split, columns=columns, prompt_template=prompt_template)
+    survey = survey_pairs(source, split=split, dataset_config=dataset_config, columns=columns,
+                          prompt_template=prompt_template)  # fmt: skip
     return survey.valid_pairs(on_bad_row)
 
 
@@ -79,6 +102,7 @@ def survey_pairs(
     source: Source,
     *,
     split: str = "train",
+    dataset_config: str | None = None,
     columns: Mapping[str, str] | None = None,
     prompt_template: str | None = None,
 ) -> PairSurvey:
@@ -87,7 +111,7 @@ def survey_pairs(
     Args: as `load_pairs`.
 
     Returns:
-        The valid pairs and the first problem of every invalid row, both in the order of the source.
+        The valid pairs, the first problem of every invalid row, and what was not read, in the order of the source.
 
     Raises:
         PairError: the source as a whole is invalid, for example missing, empty, not JSON, or without a required column.
@@ -96,15 +120,15 @@ def survey_pairs(
     >>> print(*survey_pairs(rows).problems)
     the list, row 1, field 'rejected': expected a response that differs from 'chosen', found the same text
     """
-    table = read_rows(source, split)
+    table = read_rows(source, split, dataset_config)
     layout = find_layout(table, columns, prompt_template)
-    survey = PairSurvey([], [])
+    survey = PairSurvey([], [], unread_columns(table, layout))
     for row in table.rows:
         try:
             if row.cells is None:
                 raise RowError("", row.problem)
-            where = f"{table.source}, {table.unit} {row.number}"
-            survey.pairs.append(pair_from_row(row.cells, layout, where))
+            where = f"{row.source}, {table.unit} {row.number}"
+            survey.pairs.append(pair_from_row(row.cells, layout, where, survey.unread_keys))
         except RowError as error:
-            survey.problems.append(PairProblem(table.source, table.unit, row.number, error.field, error.what))
+            survey.problems.append(PairProblem(row.source, table.unit, row.number, error.field, error.what))
     return survey

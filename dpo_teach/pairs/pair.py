@@ -2,12 +2,22 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, TypeAlias, TypeVar
 
-__all__ = ["PreferencePair", "hold_out", "without_prompts_of"]
+__all__ = ["Conversation", "Message", "PreferencePair", "hold_out", "without_prompts_of"]
 
 Item = TypeVar("Item")
+Message: TypeAlias = tuple[str, str]
+"""Role ("system", "user" or "assistant") and content."""
+
+
+class Conversation(NamedTuple):
+    """The messages of a pair: a prompt, and the messages of two responses, which start with an assistant's."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
 
 
 @dataclass(frozen=True)
@@ -16,6 +26,9 @@ class PreferencePair:
 
     The texts are used unchanged: a model sees `prompt + chosen` and `prompt + rejected`. The space between a prompt and
     its response must therefore be part of one of them, usually of the response.
+
+    A pair that was read from messages keeps them: a tokenizer with a chat template renders the messages, and only a
+    tokenizer without one uses the texts, which are their plain form, "\\n\\nHuman: ...\\n\\nAssistant: ...".
 
     >>> PreferencePair(prompt="The plot", chosen=" is a delight.", rejected=" drags.").prompt
     'The plot'
@@ -26,6 +39,19 @@ class PreferencePair:
     rejected: str
     where: str = field(default="", compare=False, repr=False)
     """Source and row of the pair, for messages."""
+    conversation: Conversation | None = field(default=None, compare=False, repr=False)
+    """The messages of the pair, if it was read from messages."""
+
+    def swapped(self) -> "PreferencePair":
+        """Return the same comparison with the opposite label.
+
+        >>> PreferencePair("2 + 2 =", " 4", " 5").swapped()
+        PreferencePair(prompt='2 + 2 =', chosen=' 5', rejected=' 4')
+        """
+        messages = self.conversation and Conversation(
+            self.conversation.prompt, chosen=self.conversation.rejected, rejected=self.conversation.chosen
+        )
+        return replace(self, chosen=self.rejected, rejected=self.chosen, conversation=messages)
 
 
 def hold_out(pairs: Sequence[Item], size: int, seed: int) -> tuple[list[Item], list[Item]]:

@@ -11,11 +11,11 @@ from torch import Tensor
 from dpo_teach.batches import (
     TruncationStats,
     lay_out,
-    tokenize_prompt,
-    tokenize_response,
+    tokenize_example,
     truncate_each,
     truncate_prompt,
 )
+from dpo_teach.pairs import Message, PreferencePair
 from dpo_teach.runs.fingerprint import fingerprint_arrays
 from dpo_teach.training.config import SFTConfig
 from dpo_teach.training.trainer import Metrics, Trainer
@@ -26,11 +26,24 @@ TokenizedExample = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Example(NamedTuple):
-    """A prompt and a response to learn. `where` is their source and row, for messages."""
+    """A prompt and a response to learn.
+
+    Args:
+        prompt, response: the texts.
+        where: their source and row, for messages.
+        messages: the messages of both, for tokenizers with a chat template.
+    """
 
     prompt: str
     response: str
     where: str = ""
+    messages: tuple[Sequence[Message], Sequence[Message]] | None = None
+
+    @classmethod
+    def chosen(cls, pair: PreferencePair) -> "Example":
+        """The prompt and the chosen response of a preference pair."""
+        messages = pair.conversation and (pair.conversation.prompt, pair.conversation.chosen)
+        return cls(pair.prompt, pair.chosen, pair.where, messages)
 
 
 class SFTTrainer(Trainer):
@@ -120,7 +133,8 @@ class SFTTrainer(Trainer):
 
     def _tokenize_one(self, example: Example) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
         """Return the ids of prompt and response, and whether the prompt was truncated."""
-        whole = tokenize_prompt(example.prompt, self.tokenizer)
-        prompt_ids, budget = truncate_prompt(whole, self.max_length, self.config.max_prompt_length)
-        response_ids = tokenize_response(example.response, self.tokenizer)[:budget]
-        return prompt_ids, response_ids, len(prompt_ids) < len(whole)
+        whole, response_ids = tokenize_example(example.prompt, example.response, self.tokenizer, example.messages)
+        prompt_ids, budget = truncate_prompt(
+            whole, self.max_length, self.config.max_prompt_length, start_id=self.tokenizer.bos_token_id
+        )
+        return prompt_ids, response_ids[:budget], len(prompt_ids) < len(whole)

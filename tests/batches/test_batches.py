@@ -76,7 +76,7 @@ def test_masks_depend_on_lengths_even_if_a_text_contains_the_padding_id():
 
 def test_a_truncated_prompt_loses_its_beginning_and_is_the_same_for_both_responses():
     pair = tokenize_pair(PAIR, tiny_tokenizer(), max_length=5, max_prompt_length=2)
-    assert pair.prompt_ids == (PLOT, WAS)
+    assert pair.prompt_ids == (BOS, WAS), "the beginning-of-sequence token is kept"
     assert pair.chosen_ids == (VERY, GOOD, EOS)
     cut = tokenize_pair(PAIR, tiny_tokenizer(), max_length=6)
     assert cut.prompt_ids == (BOS, THE, PLOT, WAS)

@@ -127,6 +127,24 @@ def test_inspect_names_what_is_worth_a_look_and_it_is_not_an_error(capsys, tmp_p
     assert "problems: 0" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["inspect", "sample"])
+def test_a_terminal_that_is_not_utf_8_shows_other_characters_as_escapes(tmp_path, model, command):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps({"prompt": "the plot \u7532 \u03b2", "chosen": "good", "rejected": "bad"}))
+    arguments = (
+        [str(path), "--model", model]
+        if command == "inspect"
+        else [model, "--prompt", "the \u7532 \u03b2", "--max-new-tokens", "3"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "dpo_teach.cli", command, *arguments],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\u7532 \u03b2" in done.stdout
+
+
 def test_a_template_joins_columns_and_converts_backslash_n_to_a_new_line(capsys, tmp_path, model):
     path = tmp_path / "pairs.json"
     path.write_text(json.dumps([{"a": "the", "b": "plot", "chosen": "good", "rejected": "bad"}]))
@@ -160,6 +178,10 @@ BAD_COMMANDS = {
     "a folder that does not exist": (["train", "--model", "./nothing"], "found nothing"),
     "too many held-out pairs": (["train", "--hold-out", "40000"], "the number of pairs (16384), found 40000"),
     "a word instead of a number": (["train", "--epochs", "few"], "--epochs"),
+    "a Hub dataset without a network": (
+        ["train", "--data", "org/pairs", "--dataset-config", "helpful"],
+        "org/pairs: the Hub is not reachable (HF_HUB_OFFLINE is set)",
+    ),
     "a misspelt option": (["train", "--betta", "1"], "Unrecognized options: --betta"),
     "a length beyond the context": (
         ["train", "--max-length", "1024"],

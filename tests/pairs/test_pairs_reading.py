@@ -195,10 +195,10 @@ def test_no_rows(tmp_path):
 
 
 def test_an_unsupported_file_type_is_refused(tmp_path):
-    path = tmp_path / "pairs.csv"
-    path.write_text("prompt,chosen,rejected\n", encoding="utf-8")
+    path = tmp_path / "pairs.yaml"
+    path.write_text("prompt: x\n", encoding="utf-8")
     message = error_of(path)
-    assert message.startswith(f"{path}: ") and ".jsonl, .json, .parquet, found '.csv'" in message
+    assert message.startswith(f"{path}: ") and ".jsonl, .json, .parquet, .csv, .tsv, found '.yaml'" in message
 
 
 def test_invalid_json_is_reported_with_line_and_column(tmp_path):
@@ -285,6 +285,14 @@ def test_a_misspelt_bundled_name_gets_a_suggestion(tmp_path, monkeypatch):
         (datasets.exceptions.DatasetNotFoundError("'a/b' is a gated dataset"), "is restricted"),
         (ValueError('Unknown split "dev".\nShould be one of ...'), "Hub dataset cannot be read: Unknown split"),
         (ValueError(), "Hub dataset cannot be read: ValueError"),
+        (
+            ValueError("Config name is missing.\nPlease pick one among the available configs: ['base', 'online']\n"),
+            "choose one of its configurations with dataset_config (--dataset-config NAME): ['base', 'online']",
+        ),
+        (
+            ValueError("BuilderConfig 'bsae' not found. Available: ['base', 'online']"),
+            "(--dataset-config NAME): ['base', 'online']",
+        ),
     ],
 )
 def test_errors_of_the_hub_are_explained(tmp_path, monkeypatch, raised, what):
@@ -311,6 +319,28 @@ def test_a_hub_dataset_is_read_by_name_and_split(tmp_path, monkeypatch):
     assert requested == [("org/pairs-v1.5", "test_prefs")]
     assert survey.pairs == PAIRS
     assert str(survey.problems[0]).startswith("org/pairs-v1.5 (test_prefs), row 3, field 'chosen': ")
+
+
+def test_the_cause_of_an_error_of_the_hub_is_named(tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        try:
+            raise KeyError("column 'label'")
+        except KeyError as cause:
+            raise RuntimeError("An error occurred while generating the dataset") from cause
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    assert "while generating the dataset; \"column 'label'\"" in error_of("a/b")
+
+
+def test_a_configuration_of_a_hub_dataset_is_chosen_by_name(tmp_path, monkeypatch):
+    def answer(name, configuration, *, split):
+        assert (name, configuration, split) == ("org/pairs", "online", "test")
+        return datasets.Dataset.from_list(ROWS)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "load_dataset", answer)
+    assert load_pairs("org/pairs", split="test", dataset_config="online") == PAIRS
 
 
 @pytest.mark.slow
