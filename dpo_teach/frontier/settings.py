@@ -76,6 +76,8 @@ METHODS: dict[str, Method] = {
         settings={"loss": "rpo", "beta": 0.1},
         setting="sft_weight",
     ),
+    "smoothed-told": _member("conservative DPO, ε = 0.25", "sigmoid", (0.2,), label_smoothing=0.25),
+    "robust-told": _member("robust DPO, ε = 0.25", "robust", (0.2,), label_smoothing=0.25),
 }
 """All methods by name."""
 
@@ -176,13 +178,25 @@ class SweepConfig:
         return asdict(self)
 
 
-_MEMBERS = tuple(name for name, method in METHODS.items() if "loss" in method.settings)
+_TOLD = ("smoothed-told", "robust-told")
+"""Both losses with smoothing, told the share of labels that is flipped in the stress test."""
+_MEMBERS = tuple(name for name, method in METHODS.items() if "loss" in method.settings and name not in _TOLD)
 _TUNED = ("dpo", "ipo", "dpo-per-token", "simpo", "orpo", "kto", "rpo")
+_STRESSED = ("dpo", "hinge", "ipo", "dpo-per-token", "simpo", "kto", "rpo")
+
+
+def _at_the_middle(*methods: str, **settings: Any) -> SweepConfig:
+    """Methods at one setting each: DPO at β = 0.2, the others at the middle one of theirs."""
+    return SweepConfig(methods=methods, betas=(0.2,), middle_only=True, **settings)
+
 
 SWEEPS = {
     "frontier": SweepConfig(),
-    **{f"rate-{rate:g}": SweepConfig(methods=_TUNED, betas=(0.2,), seeds=(100,), learning_rate=rate, middle_only=True)
-       for rate in (2e-4, 5e-4, 1e-3)},
+    **{f"rate-{rate:g}": _at_the_middle(*_TUNED, seeds=(100,), learning_rate=rate) for rate in (2e-4, 5e-4, 1e-3)},
     "family": SweepConfig(methods=_MEMBERS),
-}  # fmt: skip
+    "flipped": _at_the_middle(*_STRESSED, *_TOLD, flipped=0.25),
+    "long": _at_the_middle(*_STRESSED, length_bonus=0.5),
+    "few": _at_the_middle(*_STRESSED, pairs=1_024),
+    "online": SweepConfig(methods=("iterated", "online", "iterated-learned", "online-learned"), betas=(0.1,)),
+}
 """What the package ships: notebook 02's methods, the rates tried for each loss, and what notebook 05 compares."""

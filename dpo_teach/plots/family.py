@@ -1,6 +1,6 @@
 """The family of losses, measured: a small chart of each member beside DPO, and a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan, nan, sqrt
 from statistics import fmean
 
@@ -14,7 +14,14 @@ from dpo_teach.plots.frontier import LEAST_FLUENCY, mean_scores
 from dpo_teach.plots.style import INK, MUTED, POLICY, FigureWithAlt, new_figure, plot_style, render_with_alt
 from dpo_teach.plots.tables import Table
 
-__all__ = ["lead_at_same_kl", "plot_family", "tabulate_members"]
+__all__ = [
+    "lead_at_same_kl",
+    "plot_family",
+    "plot_stress",
+    "scores_at",
+    "tabulate_members",
+    "tabulate_methods",
+]
 
 _COLUMNS = 4
 
@@ -62,6 +69,45 @@ def plot_family(results: Results, baseline: Results, title: str) -> FigureWithAl
     return render_with_alt(figure, f"{title} {' '.join(described)}")
 
 
+def scores_at(results: Sequence[Results], method: str, setting: float) -> ReviewScores | None:
+    """The mean scores of a method at one setting, in the first results that have it; None if none has."""
+    for one in results:
+        if (found := dict(mean_scores(one, method)).get(setting)) is not None:
+            return found
+    return None
+
+
+def plot_stress(clean: Sequence[Results], tests: Mapping[str, Results], title: str) -> FigureWithAlt:
+    """The true reward of each loss in stress tests, beside that of the same loss and setting without them.
+
+    Args:
+        clean: results without a stress test, in which methods and settings are looked up; some may be missing.
+        tests: the results of each test, by its name.
+        title: the finding that the figure shows.
+
+    Returns:
+        The figure; its alternative text has the true reward of every loss in every test.
+    """
+    methods = [name for name in METHODS if any(results.of(name) for results in tests.values())]
+    figure = new_figure(9.6, 1.4 + 0.27 * len(methods))
+    described = []
+    with plot_style():
+        grid = figure.subplots(1, len(tests), sharex=True, sharey=True, squeeze=False)
+        for axes, (test, results) in zip(grid.flat, tests.items(), strict=True):
+            for height, name in enumerate(reversed(methods)):
+                for setting, scores in mean_scores(results, name):
+                    if (before := scores_at(clean, name, setting)) is not None:
+                        _draw_reward(axes, before, height, MUTED, "s")
+                    _draw_reward(axes, scores, height, POLICY, "o")
+                    described.append(f"{test}, {METHODS[name].description}: {scores.true_reward:+.1f}.")
+            axes.set_title(test, fontsize=9.5)
+            axes.axvline(0, color=MUTED, linewidth=0.8)
+        grid[0, 0].set_yticks(range(len(methods)), [METHODS[name].description for name in reversed(methods)])
+        figure.supxlabel("true reward (hollow: fluency below 0.8; grey: without the test)", fontsize=9.5)
+        figure.suptitle(title, x=0.012, ha="left")
+    return render_with_alt(figure, f"{title} {' '.join(described)}")
+
+
 def lead_at_same_kl(results: Results, member: str, setting: float, *, baseline: Results) -> tuple[float, float]:
     """How much true reward a member has more than DPO at the same KL.
 
@@ -104,6 +150,28 @@ def tabulate_members(results: Results, baseline: Results) -> Table:
                          f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}", f"{scores.kl:.1f}",
                          f"{scores.fluency:.2f}", "–" if isnan(lead) else f"{lead:+.2f} ± {error:.2f}"])  # fmt: skip
     return Table(["loss", "setting", "true reward", "KL", "fluency", "ahead of DPO, same KL"], rows)
+
+
+def tabulate_methods(rows: Mapping[str, tuple[Results, float]]) -> Table:
+    """True reward, KL, fluency and responses drawn of several methods, a row for each.
+
+    Args:
+        rows: for the name of each method in `METHODS`, the results that have it, and its setting there.
+    """
+    cells = []
+    for name, (results, setting) in rows.items():
+        scores = dict(mean_scores(results, name))[setting]
+        drawn = next(one.samples_drawn for one in results.of(name) if one.point.setting == setting)
+        cells.append([METHODS[name].description, f"{scores.true_reward:+.2f} ± {scores.true_reward_error:.2f}",
+                      f"{scores.kl:.1f}", f"{scores.fluency:.2f}", f"{drawn:,}"])  # fmt: skip
+    return Table(["method", "true reward", "KL", "fluency", "responses drawn"], cells)
+
+
+def _draw_reward(axes: Axes, scores: ReviewScores, height: int, colour: str, marker: str) -> None:
+    """A true reward with its standard error; hollow if the fluency is low."""
+    fill = colour if scores.fluency >= LEAST_FLUENCY else "white"
+    axes.errorbar(scores.true_reward, height, xerr=scores.true_reward_error, fmt=marker, color=colour, capsize=2,
+                  markerfacecolor=fill, markersize=6)  # fmt: skip
 
 
 def _root(kl: float) -> float:

@@ -6,7 +6,14 @@ import pytest
 
 from dpo_teach.evaluation import FrontierPoint, ReviewScores
 from dpo_teach.frontier.results import Result, Results
-from dpo_teach.plots.family import lead_at_same_kl, plot_family, tabulate_members
+from dpo_teach.plots.family import (
+    lead_at_same_kl,
+    plot_family,
+    plot_stress,
+    scores_at,
+    tabulate_members,
+    tabulate_methods,
+)
 
 Run = tuple[str, float, int, float, float]  # method, setting, seed, KL, true reward
 
@@ -49,3 +56,21 @@ def test_the_table_of_members_has_a_row_for_each_setting_and_a_dash_where_there_
 
 def test_the_alt_text_of_the_small_charts_gives_the_best_point_of_each_member() -> None:
     assert repr(plot_family(HINGE, BASELINE, "A title.")) == "A title. hinge: at most 2.5, at KL 4.0."
+
+
+def test_scores_are_taken_from_the_first_results_that_have_the_setting() -> None:
+    other = results(("hinge", 0.2, 0, 1.0, 9.0), ("hinge", 0.5, 0, 1.0, 7.0))
+    found = [scores_at([HINGE, other], "hinge", setting) for setting in (0.2, 0.5, 0.7)]
+    assert [one and one.true_reward for one in found] == [2.5, 7.0, None]
+
+
+def test_the_alt_text_of_the_stress_tests_gives_every_true_reward() -> None:
+    tests = {"flipped": results(("hinge", 0.2, 0, 1.0, -1.0)), "few": results(("robust", 0.2, 0, 1.0, 0.5))}
+    expected = "A title. flipped, hinge: -1.0. few, robust DPO, ε = 0.1: +0.5."
+    assert repr(plot_stress([HINGE], tests, "A title.")) == expected
+
+
+def test_methods_from_several_sweeps_share_a_table() -> None:
+    lines = repr(tabulate_methods({"hinge": (HINGE, 0.2), "dpo": (BASELINE, 0.1)})).splitlines()
+    assert lines[1].split() == ["hinge", "+2.50", "±", "0.50", "4.0", "0.90", "0"]
+    assert lines[2].split() == ["DPO", "+2.50", "±", "0.50", "9.0", "0.90", "0"]
