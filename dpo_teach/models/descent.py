@@ -12,7 +12,7 @@ def adamw(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(weights, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
 
 
-def descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+def descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float) -> float:
     """Take one optimizer step on a loss.
 
     Args:
@@ -21,6 +21,9 @@ def descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Op
         model: the model that is trained.
         optimizer: its optimizer.
         max_norm: a longer gradient is scaled down to this norm.
+
+    Returns:
+        The norm of the gradient before it was scaled down.
 
     Raises:
         ValueError: the gradient is not finite; the weights have not been changed.
@@ -31,3 +34,4 @@ def descend(what: str, loss: Tensor, model: nn.Module, optimizer: torch.optim.Op
     if not torch.isfinite(norm):
         raise ValueError(f"{what} is not finite; a smaller learning_rate may help")
     optimizer.step()
+    return norm.item()
