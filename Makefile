@@ -9,12 +9,12 @@
 #:  LAB_FLAGS=...   for JupyterLab, for example LAB_FLAGS=--no-browser
 #:  PROJECTOR=1     with lab: larger text and figures; REVEAL=off hides the solutions (TEACHING.md)
 #:  TEST_FLAGS=...  for pytest, for example TEST_FLAGS='-x -k loss'
-#:  WORKERS=2       with test: the number of processes; each test file runs in one process
+#:  WORKERS=3       with test: the number of processes; each test file runs in one process
 #:  NB=03           with test-notebook, notebooks and record: only this notebook
 #:  FRESH=1         with notebooks: also renew the outputs that differ from run to run
 
 PY      := .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 3
 START   := $(firstword $(wildcard notebooks/01_*.ipynb) notebooks)
 NB_FILE  = $(filter %.ipynb,$(if $(NB),$(wildcard $(NB) notebooks/$(NB) notebooks/$(NB).ipynb notebooks/$(NB)_*.ipynb)))
 $(if $(NB)$(filter test-notebook,$(MAKECMDGOALS)),$(if $(filter 1,$(words $(NB_FILE))),,$(error NB: expected the name of one notebook, for example NB=03)))

@@ -24,13 +24,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """An empty page 1040 pixels wide; an error in its console or an exception in the page fails the test."""
+    page, faults = _watched_page(browser)
+    yield page
+    page.close()
+    assert not faults, faults
+
+
+def _watched_page(browser: Browser) -> tuple[Page, list[str]]:
+    """A page, and a list in which its errors are collected."""
     page = browser.new_page(viewport={"width": 1040, "height": 900})
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    page.close()
-    assert not faults, faults
+    return page, faults
 
 
 @pytest.fixture(scope="session")
@@ -43,23 +49,34 @@ def playground_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with running_lab(tmp_path_factory.mktemp("lab")) as lab:
         yield lab
+        lab.close_kernels()
+
+
+@pytest.fixture(scope="session")
+def opened(lab: Lab, browser: Browser) -> Iterator[dict[str, tuple[Page, list[str]]]]:
+    """The pages with JupyterLab by theme, and their errors: opening JupyterLab takes longer than most tests."""
+    pages: dict[str, tuple[Page, list[str]]] = {}
+    yield pages
+    for page, _ in pages.values():
+        page.close()
 
 
 @pytest.fixture
-def learner(lab: Lab, page: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page in a theme (dark by default); a traceback in the log of server or kernel fails the test.
-
-    The log is read before the kernels are shut down: ipykernel sometimes reports that the socket for
-    its last status message has gone.
-    """
-    lab.set_theme(getattr(request, "param", "dark"))
+def learner(
+    lab: Lab, browser: Browser, opened: dict[str, tuple[Page, list[str]]], request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """A page in a theme (dark by default); a traceback in the log of server or kernel fails the test."""
+    theme = getattr(request, "param", "dark")
+    if theme not in opened:
+        lab.set_theme(theme)
+        opened[theme] = _watched_page(browser)
+    page, faults = opened[theme]
     page.set_viewport_size({"width": 1280, "height": 1000})
-    before = len(lab.log())
+    before, known = len(lab.log()), len(faults)
     yield page
-    page.goto("about:blank")
     log = lab.log()[before:]
-    lab.close_kernels()
     assert "Traceback" not in log, log
+    assert not faults[known:], faults[known:]
 
 
 @pytest.fixture(scope="session")

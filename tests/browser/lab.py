@@ -26,6 +26,8 @@ RUN = """(index) => {
     window.ran = false;
     app.commands.execute("notebook:run-cell").finally(() => { window.ran = true; });
 }"""
+OPEN = """(path) => window.jupyterapp.commands.execute("docmanager:open", { path }).then(() => undefined)"""
+CLOSE = """() => { for (const widget of [...window.jupyterapp.shell.widgets("main")]) widget.dispose(); }"""
 LAB_CONFIG = NOTEBOOKS.parent / "deploy" / "jupyterlab"
 """The settings of `make lab` and of the hub, which disable the question about news."""
 
@@ -40,6 +42,8 @@ class Lab:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder, self.url = folder, url
+        self.notebook = ""  # the one that was opened last
+        self._clients: dict[str, BlockingKernelClient] = {}  # by kernel
 
     def log(self) -> str:
         """The log of server and kernels so far."""
@@ -50,32 +54,44 @@ class Lab:
         _put(self.folder, ("apputils-extension", "themes"), {"theme": f"JupyterLab {name.capitalize()}"})
 
     def open(self, page: Page, notebook: str) -> None:
-        """Open a notebook and wait until its kernel is ready."""
-        page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
+        """Open a notebook as it was saved, and wait until its kernel is ready.
+
+        JupyterLab and the kernels stay open from one test to the next: to start them takes longer than most tests.
+        """
+        self.notebook = notebook
+        if page.url.startswith(self.url):
+            page.evaluate(CLOSE)
+            page.evaluate(OPEN, notebook)
+        else:
+            page.goto(f"{self.url}/lab/tree/{notebook}?reset&token={TOKEN}")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady", timeout=60_000)
         page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.ready")
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=60_000, state="attached")
 
     def ask_kernel(self, code: str) -> str:
-        """Run code in the kernel of the open notebook and return what it prints."""
-        (session,) = self.ask("sessions")
-        client = BlockingKernelClient()
-        client.load_connection_file(str(self.folder / "runtime" / f"kernel-{session['kernel']['id']}.json"))
-        client.start_channels()
+        """Run code in the kernel of the notebook that was opened last, and return what it prints."""
         printed: list[str] = []
-        try:
-            client.wait_for_ready(timeout=30)
-            reply = client.execute_interactive(
-                code, timeout=60, store_history=False, output_hook=lambda message: printed.append(_text_of(message))
-            )
-        finally:
-            client.stop_channels()
+        reply = self._kernel().execute_interactive(
+            code, timeout=60, store_history=False, output_hook=lambda message: printed.append(_text_of(message))
+        )
         assert reply["content"]["status"] == "ok", reply["content"]
         return "".join(printed).strip()
 
+    def _kernel(self) -> BlockingKernelClient:
+        (kernel,) = (one["kernel"]["id"] for one in self.ask("sessions") if one["path"] == self.notebook)
+        if kernel not in self._clients:
+            client = self._clients[kernel] = BlockingKernelClient()
+            client.load_connection_file(str(self.folder / "runtime" / f"kernel-{kernel}.json"))
+            client.start_channels()
+            client.wait_for_ready(timeout=30)
+        return self._clients[kernel]
+
     def close_kernels(self) -> None:
-        """Shut down every session, so that the next test starts without any."""
+        """Shut down every session."""
+        for client in self._clients.values():
+            client.stop_channels()
+        self._clients.clear()
         for session in self.ask("sessions"):
             self.ask(f"sessions/{session['id']}", "DELETE")
 

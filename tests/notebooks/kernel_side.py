@@ -10,7 +10,7 @@ import tempfile
 import torch
 
 from dpo_teach.rlhf import PPOConfig, RewardModelConfig, reward_model
-from dpo_teach.training import DPOConfig
+from dpo_teach.training import DPOConfig, SFTConfig
 from dpo_teach.widgets import Annotator, annotation_experiment
 
 LONGEST, DIGITS = 64, 4
@@ -29,7 +29,8 @@ def limit(kind, **most):
     kind.__init__ = init
 
 
-limit(DPOConfig, max_steps=10, batch_size=32)
+limit(DPOConfig, max_steps=4, batch_size=16)
+limit(SFTConfig, max_steps=4, batch_size=16)
 object.__setattr__(annotation_experiment.SETTINGS, "max_steps", 4)
 limit(PPOConfig, iterations=1, rollouts=16, epochs=1, max_new_tokens=24)
 limit(RewardModelConfig, epochs=1)
