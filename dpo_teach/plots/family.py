@@ -15,6 +15,7 @@ from dpo_teach.plots.style import INK, MUTED, POLICY, FigureWithAlt, new_figure,
 from dpo_teach.plots.tables import Table
 
 __all__ = [
+    "changes_by_seed",
     "lead_at_same_kl",
     "plot_family",
     "plot_stress",
@@ -133,6 +134,28 @@ def lead_at_same_kl(results: Results, member: str, setting: float, *, baseline: 
             roots, rewards = zip(*curve, strict=True)
             leads.append(scores.true_reward - float(np.interp(_root(scores.kl), roots, rewards, right=np.nan)))
     return (nan, nan) if any(map(isnan, leads)) else (fmean(leads), standard_error(leads))
+
+
+def changes_by_seed(results: Results, method: str, score: str, than: Sequence[Results], other: str = "") -> list[float]:
+    """How much more of a score a method has than in other results, or than another method: a difference per seed.
+
+    Args:
+        results: with the method.
+        method: its name.
+        score: name of a field of `ReviewScores`, such as "true_reward".
+        than: the results to compare with; the first run that fits is taken.
+        other: the method to compare with, whatever its setting; by default the same method at the same setting.
+
+    Returns:
+        One difference for each run that has a run to compare with, in the order of the results.
+    """
+    changes = []
+    for run in results.of(method):
+        fits = (one for each in than for one in each.of(other or method)
+                if one.run.seed == run.run.seed and (other or one.run.setting == run.run.setting))  # fmt: skip
+        if (one := next(fits, None)) is not None:
+            changes.append(getattr(run.point.scores, score) - getattr(one.point.scores, score))
+    return changes
 
 
 def tabulate_members(results: Results, baseline: Results) -> Table:

@@ -7,6 +7,7 @@ import pytest
 from dpo_teach.evaluation import FrontierPoint, ReviewScores
 from dpo_teach.frontier.results import Result, Results
 from dpo_teach.plots.family import (
+    changes_by_seed,
     lead_at_same_kl,
     plot_family,
     plot_stress,
@@ -74,3 +75,12 @@ def test_methods_from_several_sweeps_share_a_table() -> None:
     lines = repr(tabulate_methods({"hinge": (HINGE, 0.2), "dpo": (BASELINE, 0.1)})).splitlines()
     assert lines[1].split() == ["hinge", "+2.50", "±", "0.50", "4.0", "0.90", "0"]
     assert lines[2].split() == ["DPO", "+2.50", "±", "0.50", "9.0", "0.90", "0"]
+
+
+def test_changes_pair_runs_of_the_same_seed() -> None:
+    # Seed 0 has 2.0 here; 1.5 at the same setting there, and 1.0 with DPO. Seed 1 has 3.0; nothing there, and 2.5.
+    there = results(("hinge", 0.5, 0, 1.0, 9.0), ("hinge", 0.2, 0, 1.0, 1.5), ("dpo", 0.1, 1, 1.0, 2.5),
+                    ("dpo", 0.1, 0, 1.0, 1.0))  # fmt: skip
+    here = results(("hinge", 0.2, 0, 4.0, 2.0), ("hinge", 0.2, 1, 4.0, 3.0))
+    assert changes_by_seed(here, "hinge", "true_reward", [there]) == [0.5]
+    assert changes_by_seed(here, "hinge", "true_reward", [there], other="dpo") == [1.0, 0.5]
