@@ -1,7 +1,7 @@
 """Load preference pairs from a source of rows. Invalid rows raise an error or are collected in a survey."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from dpo_teach.pairs.columns import find_layout, unread_columns
@@ -29,8 +29,8 @@ class PairSurvey:
 
     pairs: list[PreferencePair]
     problems: list[PairProblem]
-    unread_columns: list[str] = field(default_factory=list)
-    unread_keys: Unread = field(default_factory=dict)
+    unread_columns: list[str]
+    unread_keys: Unread
 
     @property
     def not_read(self) -> str:
@@ -74,10 +74,10 @@ def load_pairs(
 
     Args:
         source: a `.jsonl`, `.json` (one array), `.csv`, `.tsv` or `.parquet` file, which may be compressed (`.gz`,
-            `.bz2`, `.xz`, `.zst`); a folder with such files, named after their split (`train.jsonl`,
-            `train-00000-of-00002.parquet`), or written by `save_to_disk` of `datasets`; "reviews-preferences", which
-            is part of the package; the name of a dataset on the Hub; or a list of dicts or `PreferencePair`s (a dataset
-            of `datasets` or a table of pandas will do). Local files and folders take precedence over the Hub.
+            `.bz2`, `.xz`, `.zst`); a folder with such files or their shards, named after their split, such as
+            `train.jsonl`, or written by `save_to_disk` of `datasets`; "reviews-preferences", which is part of the
+            package; the name of a dataset on the Hub; or a list of dicts or `PreferencePair`s (a dataset of `datasets`
+            or a table of pandas will do). Local files and folders take precedence over the Hub.
         split: split of a folder or a Hub dataset. Ignored for a single file or a list.
         dataset_config: configuration (subset) of a Hub dataset that has several.
         columns: column names that differ from the default, such as {"prompt": "question", "chosen": "good"}.
@@ -122,7 +122,7 @@ def survey_pairs(
     """
     table = read_rows(source, split, dataset_config)
     layout = find_layout(table, columns, prompt_template)
-    survey = PairSurvey([], [], unread_columns(table, layout))
+    survey = PairSurvey([], [], unread_columns(table, layout), {})
     for row in table.rows:
         try:
             if row.cells is None:

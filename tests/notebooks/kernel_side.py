@@ -29,7 +29,7 @@ def limit(kind, **most):
     kind.__init__ = init
 
 
-limit(DPOConfig, max_steps=4, batch_size=16)
+limit(DPOConfig, max_steps=10, batch_size=32)
 limit(SFTConfig, max_steps=4, batch_size=16)
 object.__setattr__(annotation_experiment.SETTINGS, "max_steps", 4)
 limit(PPOConfig, iterations=1, rollouts=16, epochs=1, max_new_tokens=24)
